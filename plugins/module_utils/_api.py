@@ -84,15 +84,21 @@ def auth_argument_spec() -> dict[str, Any]:
     return deepcopy(AUTH_ARG_SPEC) | {"cluster_id": {"type": "str"}}
 
 
-def object_path(manifest: Manifest, plural: str) -> str:
-    """Path of one namespaced or cluster-wide object, from its apiVersion and metadata."""
-    return collection_path(manifest["apiVersion"], plural, manifest["metadata"].get("namespace")) + "/" + quote(manifest["metadata"]["name"])
+def plural(kind: str) -> str:
+    """The resource name of a kind, by the rule that every kind this collection touches follows."""
+    word = kind.lower()
+    return word[:-1] + "ies" if word.endswith("y") and word[-2] not in "aeiou" else word + "s"
 
 
-def collection_path(api_version: str, plural: str, namespace: str | None = None) -> str:
+def object_path(api_version: str, kind: str, namespace: str | None, name: str) -> str:
+    """Path of one object, e.g. ``("apps/v1", "Deployment", "ns", "x")`` to ``/apis/apps/v1/namespaces/ns/deployments/x``."""
+    return f"{collection_path(api_version, plural(kind), namespace)}/{quote(name)}"
+
+
+def collection_path(api_version: str, resource: str, namespace: str | None = None) -> str:
     """Path of a collection, e.g. ``("apps/v1", "deployments", "ns")`` to ``/apis/apps/v1/namespaces/ns/deployments``."""
     root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-    return f"{root}/namespaces/{quote(namespace)}/{plural}" if namespace else f"{root}/{plural}"
+    return f"{root}/namespaces/{quote(namespace)}/{resource}" if namespace else f"{root}/{resource}"
 
 
 def refuse_ambiguous_connection(params: dict[str, Any], environ: dict[str, str]) -> None:

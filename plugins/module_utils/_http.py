@@ -1,0 +1,177 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only file that sends a request through a gateway.
+
+Every probe opens a connection of its own (a gateway's front ends take a change at different times, and a kept connection
+sees only one of them), is sent once and never again, and ignores proxies of the environment.
+
+For internal use of this collection only.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import MARK_HEADER
+
+EPP_HEADER = "x-went-into-resp-headers"
+"""Set by every EPP from v0.3.0 to v1.5.0 on what it handled (seen), so that FailOpen can't hide a dead one."""
+
+READ_LIMIT = 1_000_000
+"""Bytes of an answer that are read at most; a probe asks for a handful of tokens."""
+
+FINISHED = ("stop", "length")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. ``reason`` is None for a complete, valid answer, else one short sentence; ``status`` 0 without one.
+
+    :param sent: seconds since the epoch. :param seconds: until the last byte.
+    """
+
+    status: int
+    reason: str | None
+    sent: float
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it counts as a success."""
+        return self.reason is None
+
+
+def send(probe: Probe, timeout: float, ca_file: str | None = None, verify: bool = True, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    """Send one probe and judge its answer: status, mark, EPP header, JSON shape, model, finish_reason, ``[DONE]``.
+
+    :param timeout: seconds for the whole answer. :param headers: further request headers, e.g. authorization.
+    """
+    sent, begun = time.time(), time.monotonic()
+    status, reason = 0, None
+    connection = _connection(probe, timeout, ca_file, verify)
+    try:
+        connection.request("POST", probe.cell.path, _body(probe), dict((*_headers(probe), *headers)))
+        response = connection.getresponse()
+        status = response.status
+        body = _read(response, begun + timeout)
+        reason = judge(probe, status, {name.lower(): value for name, value in response.getheaders()}, body)
+    except (TimeoutError, socket.timeout):
+        reason = f"no complete answer within {timeout:.0f} s"
+    except (OSError, http.client.HTTPException) as error:
+        reason = f"connection failed: {error or type(error).__name__}"
+    finally:
+        connection.close()
+    return Answer(status, reason, sent, time.monotonic() - begun)
+
+
+def _connection(probe: Probe, timeout: float, ca_file: str | None, verify: bool) -> http.client.HTTPConnection:
+    place = probe.cell.address
+    if not place.tls:
+        return http.client.HTTPConnection(place.host, place.port, timeout=timeout)
+    context = ssl.create_default_context(cafile=ca_file)
+    if not verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return _NamedTLS(place.host, place.port, timeout, context, probe.cell.hostname or place.host)
+
+
+class _NamedTLS(http.client.HTTPSConnection):
+    """HTTPS to an address while asking for, and checking, another host's certificate."""
+
+    def __init__(self, address: str, port: int, timeout: float, context: ssl.SSLContext, server_name: str) -> None:
+        super().__init__(address, port, timeout=timeout, context=context)
+        self._server = server_name
+        self._tls = context
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._server)
+
+
+def _headers(probe: Probe) -> tuple[tuple[str, str], ...]:
+    place = probe.cell.address
+    host = probe.cell.hostname or place.host
+    port = "" if place.port == (443 if place.tls else 80) else f":{place.port}"
+    return (("Host", host + port), ("Content-Type", "application/json"), ("Connection", "close"), *probe.headers)
+
+
+def _body(probe: Probe) -> bytes:
+    """The request, its text random from the first character on: prefix caching would pin equal prompts to one pod."""
+    return json.dumps(probe.body(f"{secrets.token_hex(8)}: answer with one word.")).encode()
+
+
+def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
+    parts, size = [], 0
+    while part := response.read1(65536):
+        parts.append(part)
+        size += len(part)
+        if size > READ_LIMIT or time.monotonic() > deadline:
+            raise TimeoutError
+    return b"".join(parts)
+
+
+def judge(probe: Probe, status: int, headers: dict[str, str], body: bytes) -> str | None:
+    """None for a success, else why the answer is none. The order matters: an answer without the mark came by another rule,
+    whatever its status says.
+
+    :param headers: names in lower case.
+    """
+    if probe.mark is not None and headers.get(MARK_HEADER) != probe.mark:
+        return f"not answered by the marked route (status {status})"
+    if status != 200:
+        return f"status {status}{_detail(body)}"
+    if probe.epp and EPP_HEADER not in headers:
+        return "answered without the endpoint picker (it is down or not asked)"
+    return _stream_fault(probe, body) if probe.cell.stream else _unary_fault(probe, body)
+
+
+def _detail(body: bytes) -> str:
+    """The start of a gateway's or server's error text. Never of a 200: that would be model output."""
+    text = " ".join(body[:120].decode("utf-8", "replace").split())
+    return f" {text}" if text else " with an empty body"
+
+
+def _unary_fault(probe: Probe, body: bytes) -> str | None:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return "200 with a body that is not JSON"
+    return _shape_fault(probe, answer)
+
+
+def _stream_fault(probe: Probe, body: bytes) -> str | None:
+    events = [line[5:].strip() for line in body.splitlines() if line.startswith(b"data:")]
+    if not events or events[-1] != b"[DONE]":
+        return "stream cut before [DONE]"
+    try:
+        chunks = [json.loads(event) for event in events[:-1]]
+    except ValueError:
+        return "stream with an event that is not JSON"
+    named = [chunk for chunk in chunks if isinstance(chunk, dict) and chunk.get("choices")]
+    if not named:
+        return "stream without choices"
+    finish = next((choice.get("finish_reason") for chunk in reversed(named) for choice in chunk["choices"] if choice.get("finish_reason")), None)
+    return _model_fault(probe, named[0].get("model"), finish)
+
+
+def _shape_fault(probe: Probe, answer: Any) -> str | None:
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not choices:
+        return "200 without choices"
+    return _model_fault(probe, answer.get("model"), choices[0].get("finish_reason"))
+
+
+def _model_fault(probe: Probe, model: Any, finish: Any) -> str | None:
+    if model not in probe.answers:
+        return f"answer names model {model}, asked for {probe.cell.model}"
+    if finish not in FINISHED:
+        return f"finish_reason is {finish}"
+    return None

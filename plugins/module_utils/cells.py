@@ -1,0 +1,196 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What to probe. Pure: a route, its Gateways and the Plan's pool become cells; a cell and a variant become a request.
+
+A cell is Gateway address x hostname x match of a rule x model x endpoint x stream: every way by which a user's request of
+its own kind can reach a moved pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+from urllib.parse import urlencode
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import (
+    PROBE_HEADER,
+    Manifest,
+    PoolKey,
+    Variant,
+    mark,
+    probe_value,
+    references,
+    route_key,
+    rules,
+)
+
+COMPLETIONS = "/v1/completions"
+CHAT = "/v1/chat/completions"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a Gateway's listener answers. ``port`` 1..65535; ``tls`` for HTTPS listeners."""
+
+    gateway: str
+    host: str
+    port: int
+    tls: bool
+    hostname: str | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way a user's request reaches a moved pool."""
+
+    address: Address
+    hostname: str
+    route: str
+    rule: int
+    index: int
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    model: str
+    endpoint: str
+    stream: bool
+
+    def __str__(self) -> str:
+        stream = " stream" if self.stream else ""
+        return f"{self.address.gateway} {self.hostname or self.address.host}{self.path} model {self.model}{stream} ({self.route} rule {self.rule})"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One request to send: a cell through a marked rule, or, with ``variant`` None, through the user's own rule.
+
+    :param mark: the response mark that the answer must carry, None for the user's own rule.
+    :param answers: model names of which one must stand in the answer.
+    :param epp: whether the answer must show that an endpoint picker handled it.
+    """
+
+    cell: Cell
+    variant: Variant | None
+    headers: tuple[tuple[str, str], ...]
+    mark: str | None
+    answers: frozenset[str]
+    epp: bool = True
+
+    def body(self, text: str) -> Manifest:
+        """A small real request at temperature 0."""
+        common = {"model": self.cell.model, "max_tokens": 4, "temperature": 0, "stream": self.cell.stream}
+        return common | ({"messages": [{"role": "user", "content": text}]} if self.cell.endpoint == CHAT else {"prompt": text})
+
+
+def addresses(gateway: Manifest, section: str | None = None) -> list[Address]:
+    """Every address x HTTP(S) listener of a Gateway that its status says is there."""
+    name = f"{gateway['metadata'].get('namespace', 'default')}/{gateway['metadata']['name']}"
+    listeners = [
+        listener
+        for listener in gateway["spec"].get("listeners") or []
+        if listener.get("protocol") in ("HTTP", "HTTPS") and section in (None, listener.get("name"))
+    ]
+    return [
+        Address(name, found["value"], listener["port"], listener["protocol"] == "HTTPS", listener.get("hostname"))
+        for found, listener in product((gateway.get("status") or {}).get("addresses") or [], listeners)
+    ]
+
+
+def parent_gateways(route: Manifest) -> Iterator[tuple[str, str, str | None]]:
+    """(namespace, name, sectionName) of every Gateway a route names as its parent."""
+    own = route["metadata"].get("namespace", "default")
+    for parent in route["spec"].get("parentRefs") or []:
+        if parent.get("kind", "Gateway") == "Gateway":
+            yield parent.get("namespace", own), parent["name"], parent.get("sectionName")
+
+
+def cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: Mapping[PoolKey, Manifest]) -> list[Cell]:
+    """Every cell of a route's moved references.
+
+    :param gateways: (namespace, name) to manifest. :param pools: alpha pool to its entry in the Plan (models, endpoints).
+    """
+    key = route_key(route)
+    places = [place for namespace, name, section in parent_gateways(route) if (namespace, name) in gateways
+              for place in addresses(gateways[namespace, name], section)]
+    found = []
+    for reference in references(route):
+        pool = pools.get(reference.target)
+        if reference.kind != "backend" or pool is None:
+            continue
+        rule = rules(route)[reference.rule]
+        hostnames = _concrete(route["spec"].get("hostnames") or [""])
+        for place, hostname, match, endpoint in product(places, hostnames, rule.get("matches") or [{}], pool["endpoints"]):
+            path = _path(match, rule, endpoint)
+            headers = _headers(match)
+            if path is None or headers is None or match.get("method", "POST") != "POST":
+                continue
+            found += [
+                Cell(place, hostname or _concrete([place.hostname or ""])[0], str(key), reference.rule, reference.index, path, headers, model["name"], endpoint, stream)
+                for model, stream in product(pool["models"], (False, True))
+            ]
+    return list(dict.fromkeys(found))
+
+
+def unprobed(route: Manifest, found: list[Cell], pools: Mapping[PoolKey, Manifest]) -> list[int]:
+    """Rules with a moved reference that no cell reaches: nothing can be proven for them."""
+    return sorted({
+        reference.rule
+        for reference in references(route)
+        if reference.kind == "backend" and reference.target in pools
+        and not any((cell.rule, cell.index) == (reference.rule, reference.index) for cell in found)
+    })
+
+
+def probe(cell: Cell, variant: Variant | None, nonce: str, models: Mapping[str, Manifest]) -> Probe:
+    """One request for a cell through a marked rule, or through the user's own rule with ``variant`` None.
+
+    :param models: model name to its entry in the Plan. EPP v0.3.0 answers with the target's name, v1 with the name that
+        was asked for (seen), so answers from alpha, or from either stack, may show both.
+    """
+    entry = models.get(cell.model, {})
+    answers = {cell.model, entry.get("answer") or cell.model} | set(entry.get("alpha_answers") or [])
+    own = () if variant is None else ((PROBE_HEADER, probe_value(nonce, variant, cell.rule, cell.index)),)
+    return Probe(cell, variant, cell.headers + own, None if variant is None else mark(variant, cell.rule, cell.index), frozenset(answers))
+
+
+def _concrete(hostnames: list[str]) -> list[str]:
+    """A wildcard stands for any name below it: probe one."""
+    return [f"probe{hostname[1:]}" if hostname.startswith("*.") else hostname for hostname in hostnames]
+
+
+def _headers(match: Manifest) -> tuple[tuple[str, str], ...] | None:
+    """The headers a match asks for; None where a regular expression leaves open what to send."""
+    wanted = match.get("headers") or []
+    if any(header.get("type", "Exact") != "Exact" for header in wanted):
+        return None
+    return tuple((header["name"], header["value"]) for header in wanted)
+
+
+def _path(match: Manifest, rule: Manifest, endpoint: str) -> str | None:
+    """The request path that a match takes and that arrives at the model server as ``endpoint``; None where there is none."""
+    path = match.get("path") or {"type": "PathPrefix", "value": "/"}
+    value, kind = path.get("value", "/"), path.get("type", "PathPrefix")
+    query = [(parameter["name"], parameter["value"]) for parameter in match.get("queryParams") or []]
+    if any(parameter.get("type", "Exact") != "Exact" for parameter in match.get("queryParams") or []) or kind not in ("Exact", "PathPrefix"):
+        return None
+    rewrite = next((entry.get("urlRewrite", {}).get("path") for entry in rule.get("filters") or [] if entry.get("type") == "URLRewrite"), None)
+    found = _rewritten(value, kind, rewrite, endpoint) if rewrite else _plain(value, kind, endpoint)
+    return found if found is None or not query else f"{found}?{urlencode(query)}"
+
+
+def _plain(value: str, kind: str, endpoint: str) -> str | None:
+    if kind == "Exact":
+        return endpoint if value == endpoint else None
+    prefix = value.rstrip("/")
+    return endpoint if endpoint == prefix or endpoint.startswith(prefix + "/") else None
+
+
+def _rewritten(value: str, kind: str, rewrite: Manifest, endpoint: str) -> str | None:
+    if rewrite.get("type") == "ReplaceFullPath":
+        return value if rewrite.get("replaceFullPath") == endpoint else None
+    replacement = (rewrite.get("replacePrefixMatch") or "/").rstrip("/")
+    if kind != "PathPrefix" or not (endpoint == replacement or endpoint.startswith(replacement + "/")):
+        return None
+    return value.rstrip("/") + endpoint.removeprefix(replacement)

@@ -1,0 +1,213 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lease, journal and backup, kept in the cluster that is migrated.
+
+The journal names the migration and survives approvals of days; the Lease names the run, so that at most one writes. What
+is true is what is live: the journal says what was meant and done, never more than the cluster holds.
+
+For internal use of this collection only.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import secrets
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils._api import (
+    Cluster,
+    Conflict,
+    Manifest,
+    collection_path,
+    object_path,
+)
+
+NAME = "inference-gateway-migration"
+LABELS = {"app.kubernetes.io/managed-by": NAME}
+CHUNK = 700_000
+"""Bytes of a backup in one ConfigMap, whose limit is 1 MiB with base64 and all else in it."""
+TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+class LeaseHeld(Exception):
+    """Another run holds the Lease."""
+
+
+class LeaseLost(Exception):
+    """This run does not hold the Lease any more, so it must not write."""
+
+
+class BackupBroken(Exception):
+    """A backup could not be read back as it was written."""
+
+
+def pack(objects: list[Manifest]) -> tuple[list[str], str]:
+    """Objects as compressed, base64-encoded chunks and the sha256 of what they unpack to. Same objects, same bytes."""
+    raw = json.dumps(objects, sort_keys=True, separators=(",", ":")).encode()
+    packed = gzip.compress(raw, mtime=0)
+    return [base64.b64encode(packed[start:start + CHUNK]).decode() for start in range(0, len(packed), CHUNK)], hashlib.sha256(raw).hexdigest()
+
+
+def unpack(chunks: list[str], digest: str) -> list[Manifest]:
+    """The objects of a backup. :raises BackupBroken: when they are not what was packed."""
+    try:
+        raw = gzip.decompress(b"".join(base64.b64decode(chunk) for chunk in chunks))
+    except (OSError, EOFError, ValueError) as error:
+        raise BackupBroken(f"the backup can't be unpacked: {error}") from error
+    if hashlib.sha256(raw).hexdigest() != digest:
+        raise BackupBroken("the backup's sha256 differs from the one in the journal")
+    return json.loads(raw)
+
+
+def storable(manifest: Manifest) -> Manifest:
+    """An object without what the server writes, fit to be created again or compared."""
+    meta = {field: value for field, value in manifest["metadata"].items() if field not in ("managedFields", "resourceVersion", "generation", "selfLink")}
+    return {field: value for field, value in manifest.items() if field != "status"} | {"metadata": meta}
+
+
+class Journal:
+    """The journal of one cluster.
+
+    :param namespace: where Lease, journal and backup live (``migration_state_namespace``).
+    """
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self._lease = object_path("coordination.k8s.io/v1", "Lease", namespace, NAME)
+        self._record = object_path("v1", "ConfigMap", namespace, NAME)
+
+    # -- the Lease --------------------------------------------------------------------------------------------------
+
+    def acquire(self, run: str, seconds: int) -> None:
+        """Take the Lease for a run, from nobody or from a holder whose time is up.
+
+        :raises LeaseHeld: names the holder and when its time is up.
+        """
+        now = datetime.now(timezone.utc)
+        lease = self.cluster.get(self._lease)
+        try:
+            if lease is None:
+                spec = _held(run, seconds, now) | {"acquireTime": now.strftime(TIME), "leaseTransitions": 0}
+                meta = {"name": NAME, "namespace": self.namespace, "labels": LABELS}
+                body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
+                self.cluster.create(collection_path("coordination.k8s.io/v1", "leases", self.namespace), body)
+                return
+            spec = lease.get("spec") or {}
+            if spec.get("holderIdentity") not in (None, "", run) and now < _expiry(spec):
+                raise LeaseHeld(
+                    f"Another run ({spec['holderIdentity']}) is at work on this cluster; its lock runs out at {_expiry(spec):%Y-%m-%d %H:%M:%S} UTC. "
+                    f"Wait for it, or delete Lease {self.namespace}/{NAME} if that run is known to be dead."
+                )
+            taken = spec | _held(run, seconds, now) | {"acquireTime": now.strftime(TIME), "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
+            self.cluster.replace(self._lease, lease | {"spec": taken})
+        except Conflict as error:
+            raise LeaseHeld(f"Another run took Lease {self.namespace}/{NAME} at the same moment: start again when it has ended.") from error
+
+    def hold(self, run: str) -> None:
+        """Renew the Lease before a write.
+
+        :raises LeaseLost: when somebody else holds it, or nobody.
+        """
+        for _attempt in range(3):
+            lease = self.cluster.get(self._lease)
+            spec = (lease or {}).get("spec") or {}
+            if lease is None or spec.get("holderIdentity") != run:
+                raise LeaseLost(f"Lease {self.namespace}/{NAME} is held by {spec.get('holderIdentity') or 'nobody'}, not by this run ({run}): nothing more was written.")
+            try:
+                self.cluster.replace(self._lease, lease | {"spec": spec | {"renewTime": datetime.now(timezone.utc).strftime(TIME)}})
+                return
+            except Conflict:
+                continue
+        raise LeaseLost(f"Lease {self.namespace}/{NAME} is being written by somebody else.")
+
+    def release(self, run: str) -> None:
+        """Give the Lease up, where this run holds it."""
+        lease = self.cluster.get(self._lease)
+        if lease is not None and (lease.get("spec") or {}).get("holderIdentity") == run:
+            self.cluster.replace(self._lease, lease | {"spec": {field: value for field, value in lease["spec"].items() if field != "holderIdentity"}})
+
+    # -- the journal ------------------------------------------------------------------------------------------------
+
+    def read(self) -> dict[str, Any] | None:
+        """The record of the migration, or None where there was none: migration, nonce, status, plan, entries, verdict, reason, backup."""
+        found = self.cluster.get(self._record)
+        return json.loads(found["data"]["record"]) if found else None
+
+    def open(self, plan: dict[str, Any], objects: list[Manifest]) -> dict[str, Any]:
+        """Begin a migration: the backup first, then the record that refers to it.
+
+        :param objects: every object the migration will change or delete, as live.
+        """
+        migration = secrets.token_hex(4)
+        record = {
+            "migration": migration,
+            "nonce": f"igm{migration}",
+            "status": "open",
+            "plan": plan,
+            "phases": [],
+            "entries": [],
+            "verdict": None,
+            "reason": None,
+            "backup": self._store(migration, objects),
+        }
+        self._write(record)
+        return record
+
+    def update(self, record: dict[str, Any], event: str | None = None, **fields: Any) -> dict[str, Any]:
+        """The record with fields replaced and an event added, written back."""
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        entries = record["entries"] + ([{"time": now, "event": event}] if event else [])
+        after = record | fields | {"entries": entries}
+        self._write(after)
+        return after
+
+    def _write(self, record: dict[str, Any]) -> None:
+        meta = {"name": NAME, "namespace": self.namespace, "labels": LABELS}
+        data = {"record": json.dumps(record, sort_keys=True), "status": record["status"], "verdict": record["verdict"] or ""}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+        found = self.cluster.get(self._record)
+        if found is None:
+            self.cluster.create(collection_path("v1", "configmaps", self.namespace), body)
+        else:
+            self.cluster.replace(self._record, found | {"data": data})
+
+    # -- the backup -------------------------------------------------------------------------------------------------
+
+    def _store(self, migration: str, objects: list[Manifest]) -> dict[str, Any]:
+        """Write the backup and read it back. :raises BackupBroken: when it does not come back whole."""
+        chunks, digest = pack([storable(manifest) for manifest in objects])
+        names = [f"{NAME}-backup-{migration}-{number}" for number in range(len(chunks))]
+        for name, chunk in zip(names, chunks):
+            meta = {"name": name, "namespace": self.namespace, "labels": LABELS}
+            body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "binaryData": {"objects": chunk}}
+            try:
+                self.cluster.create(collection_path("v1", "configmaps", self.namespace), body)
+            except Conflict:
+                continue
+        backup = {"names": names, "sha256": digest}
+        self.backup(backup)
+        return backup
+
+    def backup(self, stored: dict[str, Any]) -> list[Manifest]:
+        """The objects as they were before the migration. :raises BackupBroken: when they are not whole."""
+        found = [self.cluster.get(object_path("v1", "ConfigMap", self.namespace, name)) for name in stored["names"]]
+        missing = [name for name, manifest in zip(stored["names"], found) if manifest is None]
+        if missing:
+            raise BackupBroken(f"ConfigMaps {', '.join(missing)} of the backup are gone from namespace {self.namespace}")
+        return unpack([manifest["binaryData"]["objects"] for manifest in found if manifest], stored["sha256"])
+
+
+def _held(run: str, seconds: int, now: datetime) -> dict[str, Any]:
+    return {"holderIdentity": run, "leaseDurationSeconds": seconds, "renewTime": now.strftime(TIME)}
+
+
+def _expiry(spec: dict[str, Any]) -> datetime:
+    """When a Lease runs out by its own words."""
+    renewed = datetime.strptime(spec.get("renewTime") or "1970-01-01T00:00:00.000000Z", TIME).replace(tzinfo=timezone.utc)
+    return renewed + timedelta(seconds=spec.get("leaseDurationSeconds") or 0)
