@@ -119,13 +119,13 @@ def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
 
 
 def judge(probe: Probe, status: int, headers: dict[str, str], body: bytes) -> str | None:
-    """None for a success, else why the answer is none. The order matters: an answer without the mark came by another rule,
-    whatever its status says.
+    """None for a success, else why the answer is none. The order matters: an answer with another mark than the probe's came by
+    another rule, whatever its status says; a probe without a mark must come by a rule of the user's.
 
     :param headers: names in lower case.
     """
-    if probe.mark is not None and headers.get(MARK_HEADER) != probe.mark:
-        return f"not answered by the marked route (status {status})"
+    if headers.get(MARK_HEADER) != probe.mark:
+        return f"{'still answered by' if probe.mark is None else 'not answered by'} the marked route (status {status})"
     if status != 200:
         return f"status {status}{_detail(body)}"
     if probe.epp and EPP_HEADER not in headers:

@@ -143,16 +143,18 @@ def unprobed(route: Manifest, found: list[Cell], pools: Mapping[PoolKey, Manifes
     })
 
 
-def probe(cell: Cell, variant: Variant | None, nonce: str, models: Mapping[str, Manifest]) -> Probe:
+def probe(cell: Cell, variant: Variant | None, nonce: str, models: Mapping[str, Manifest], gone: bool = False) -> Probe:
     """One request for a cell through a marked rule, or through the user's own rule with ``variant`` None.
 
+    :param gone: the marked rule was removed: its request must now be answered by the user's own rule.
     :param models: model name to its entry in the Plan. EPP v0.3.0 answers with the target's name, v1 with the name that
         was asked for (seen), so answers from alpha, or from either stack, may show both.
     """
     entry = models.get(cell.model, {})
     answers = {cell.model, entry.get("answer") or cell.model} | set(entry.get("alpha_answers") or [])
     own = () if variant is None else ((PROBE_HEADER, probe_value(nonce, variant, cell.rule, cell.index)),)
-    return Probe(cell, variant, cell.headers + own, None if variant is None else mark(variant, cell.rule, cell.index), frozenset(answers))
+    expected = None if variant is None or gone else mark(variant, cell.rule, cell.index)
+    return Probe(cell, variant, cell.headers + own, expected, frozenset(answers))
 
 
 def _concrete(hostnames: list[str]) -> list[str]:

@@ -220,6 +220,14 @@ def share_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -
     return shares.pop() if len(shares) == 1 else None
 
 
+def form_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> tuple[Form, int]:
+    """The form and share by which :func:`reshape` makes a live route's moved rules again. :raises Drifted: when none does."""
+    for form, share in (("original", 0), ("finished", 100), ("split", share_of(live, original, moves))):
+        if share is not None and reshape(live, original, moves, form, share) == live:
+            return form, share
+    raise Drifted(f"the moved rules of {route_key(original)} stand at different shares")
+
+
 def only_references_differ(before: Manifest, after: Manifest, moved: list[int]) -> bool:
     """Whether two versions of a route have the same labels, annotations and spec but for the backendRefs of ``moved`` rules."""
 

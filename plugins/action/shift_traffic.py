@@ -1,0 +1,235 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drives a shift: one bounded module execution per weight change, gate stretch or soak minute, and a line for each.
+
+A module can't print while it runs, and one that runs for an hour goes on after its playbook was killed. So the loop is
+here, and every piece of work is a module execution that ends by itself and must hold the Lease to write.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.utils.display import Display
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils._api import auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
+from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionModule as KubernetesAction
+
+COLLECTION = "inference_gateway.migration"
+STRETCH = 30
+"""Seconds of one module execution at most: how often a long wait shows a line, and how long an orphan lives."""
+DRIVEN = ("migrated", "withdrawn")
+
+
+class Stop(Exception):
+    """The end of a shift that is not PROVEN."""
+
+    def __init__(self, verdict: str, reason: str) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+        self.reason = reason
+
+
+class ActionModule(KubernetesAction):
+    """As kubernetes.core's action plugin (kubeconfig lookup), and the loop for the driven states."""
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        if self._task.args.get("state", "migrated") not in DRIVEN:
+            return super().run(tmp, task_vars)
+        _validated, options = self.validate_argument_spec(argument_spec())
+        return Drive(self, options, task_vars or {}).run()
+
+    def piece(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """One module execution with this task's connection."""
+        connection = {option: self._task.args[option] for option in auth_argument_spec() if self._task.args.get(option) is not None}
+        if connection.get("kubeconfig"):
+            try:
+                self.get_kubeconfig(connection["kubeconfig"], self._connection.transport != "local", connection)
+            except AnsibleError as error:
+                return {"failed": True, "msg": f"{error}"}
+        return self._execute_module(f"{COLLECTION}.{module}", module_args=connection | arguments, task_vars=task_vars)
+
+
+class Drive:
+    """One shift on one cluster."""
+
+    def __init__(self, action: ActionModule, options: dict[str, Any], task_vars: dict[str, Any]) -> None:
+        self.action = action
+        self.options = options
+        self.task_vars = task_vars
+        self.host = task_vars.get("inventory_hostname", "localhost")
+        self.common = {name: options[name] for name in ("plan", "run", "state_namespace") if options[name] is not None}
+        self.probing = {name: options[name] for name in ("probe_rate", "probe_timeout")}
+        self.evidence: list[dict[str, Any]] = []
+        self.passed = 0
+        self.written = False
+
+    def say(self, text: str) -> None:
+        """A line for the person who watches."""
+        Display().display(f"{self.host}: {text}")
+
+    # -- the two ways -----------------------------------------------------------------------------------------------
+
+    def run(self) -> dict[str, Any]:
+        """Go through, and on any stop take the traffic back, here: a rescue block would not run after a cancel."""
+        if not self.options["steps"] or self.options["steps"][-1] != 100 or sorted(set(self.options["steps"])) != self.options["steps"]:
+            return {"failed": True, "msg": f"steps must rise and end with 100, not {self.options['steps']}."}
+        if self.action._play_context.check_mode:
+            return self.shift(state="shifted", share=self.options["steps"][0]) | {"verdict": None, "reason": "check mode: nothing was shifted."}
+        try:
+            reason = self.migrate() if self.options["state"] == "migrated" else self.withdraw()
+        except Stop as stop:
+            stop = self.retreat(stop)
+            self.say(f"{stop.verdict}: {stop.reason}")
+            return {"failed": True, "changed": self.written, "verdict": stop.verdict, "reason": stop.reason, "msg": stop.reason, "evidence": self.evidence}
+        self.say(reason)
+        return {"changed": self.written, "verdict": "PROVEN", "reason": reason, "evidence": self.evidence}
+
+    def migrate(self) -> str:
+        """Marked routes, warm-up, then a gate before each step and after the last."""
+        steps = self.options["steps"]
+        made = self.shift(state="marked")["routes"]
+        self.say(f"{len(made)} marked routes made; waiting until the gateway serves both stacks by them")
+        self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"])
+        self.gate(0)
+        for number, share in enumerate(steps, 1):
+            self.shift(state="shifted", share=share)
+            self.say(f"step {number} of {len(steps)}: v1 gets {share} %")
+            self.settle(f"{share} %", ["alpha", "v1", "user"], self.options["settle_seconds"])
+            self.soak(share)
+            self.gate(share)
+            self.passed = share
+        return f"v1 proven at 100 % by {sum(gate['pairs'] for gate in self.evidence)} pairs in {len(self.evidence)} gates"
+
+    def withdraw(self) -> str:
+        """v1alpha2 out of the users' rules, and only then, when no request can be on its way there, out of the gateway."""
+        self.passed = 100
+        self.shift(state="finished")
+        self.say("v1alpha2 references are out of the routes; the marked route holds its backends until requests have ended")
+        self.settle("routes finished", ["alpha", "v1", "user"], self.options["settle_seconds"])
+        self.drain("v1alpha2")
+        self.remove(["alpha"])
+        return "no gateway instance sends anything to v1alpha2 any more"
+
+    # -- pieces -----------------------------------------------------------------------------------------------------
+
+    def piece(self, module: str, **arguments: Any) -> dict[str, Any]:
+        """One module execution; while the API server does not answer it is tried again, with a line that says so.
+
+        :raises Stop: with what the module says.
+        """
+        deadline = time.monotonic() + self.options["api_patience"]
+        silent = False
+        while True:
+            result = self.action.piece(module, self.common | arguments, self.task_vars)
+            if result.get("unreachable_api") and time.monotonic() < deadline:
+                silent = True
+                self.say(f"the API server does not answer; trying again for up to {deadline - time.monotonic():.0f} s more. {result['msg']}")
+                continue
+            if silent and not result.get("failed"):
+                self.say("the API server answers again")
+            if result.get("failed"):
+                unsure = result.get("held") or result.get("unreachable_api")
+                raise Stop("HELD" if unsure else "FAILED", result.get("msg", "no message"))
+            return result
+
+    def shift(self, **arguments: Any) -> dict[str, Any]:
+        """One write."""
+        result = self.piece("shift_traffic", **arguments)
+        self.written |= bool(result.get("changed"))
+        return result
+
+    def verify(self, seconds: float, **arguments: Any) -> dict[str, Any]:
+        """One stretch of looking."""
+        return self.piece("verify_gateway", seconds=max(1, int(min(seconds, STRETCH))), fail=False, **self.probing, **arguments)
+
+    def settle(self, what: str, variants: list[str], seconds: int, check: str = "settled") -> None:
+        """Until every gateway instance has taken the last change, by traffic and by status.
+
+        :raises Stop: FAILED where alpha works and the rest does not, HELD where alpha does not work either.
+        """
+        begun = time.monotonic()
+        while True:
+            found = self.verify(seconds - (time.monotonic() - begun), check=check, variants=variants)
+            waited = time.monotonic() - begun
+            if found["ok"]:
+                self.say(f"{what}: settled after {waited:.0f} s")
+                return
+            detail = "; ".join(found["faults"]) or "not settled"
+            if waited >= seconds:
+                alpha_works = found.get("passing", {}).get("alpha", True)
+                raise Stop("FAILED" if alpha_works else "HELD", f"{what}: not settled within {seconds} s: {detail}")
+            self.say(f"{what}: waiting, {waited:.0f} s: {detail}")
+
+    def gate(self, share: int) -> None:
+        """The sequential test at a share. :raises Stop: FAILED when v1 is rejected, HELD when time is up without a decision."""
+        bounds = self.options["gate"] | {"gates": len(self.options["steps"]) + 1}
+        begun, judgement = time.monotonic(), None
+        while True:
+            found = self.verify(STRETCH, check="gate", gate=bounds, judgement=judgement)
+            judgement = found["judgement"]
+            pairs = judgement["pairs"]
+            counted = f"{pairs['successes'] + pairs['failures']} pairs, {pairs['failures']} failed on v1 alone, {pairs['void']} on both"
+            self.say(f"gate at {share} %: {counted}: {found['decision']}")
+            if found["decision"] != "undecided":
+                break
+            if time.monotonic() - begun >= self.options["gate_seconds"]:
+                raise Stop("HELD", f"gate at {share} %: no decision within {self.options['gate_seconds']} s ({counted}): {'; '.join(found['faults'])}")
+        self.evidence.append({"share": share, "pairs": pairs["successes"] + pairs["failures"], "sent": judgement["sent"]}
+                             | {"failures": pairs["failures"], "user_failures": judgement["user"]["failures"], "faults": found["faults"]})
+        if found["decision"] == "reject":
+            raise Stop("FAILED", f"gate at {share} %: v1 fails where v1alpha2 does not ({counted}): {'; '.join(found['faults'])}")
+
+    def soak(self, share: int) -> None:
+        """The asked-for time at a share, probing on."""
+        deadline = time.monotonic() + self.options["soak_seconds"]
+        while (left := deadline - time.monotonic()) > 0:
+            self.settle(f"soak at {share} %, {left:.0f} s left", ["alpha", "v1", "user"], self.options["settle_seconds"])
+
+    def drain(self, side: str) -> None:
+        """Until requests in flight to one side have ended.
+
+        It counts from the moment when every gateway instance has taken the change that took new requests away: the removal of
+        the rehearsal routes was written after that change, so where it is seen, that change has been taken too.
+        """
+        self.remove(["both"])
+        longest = self.options["drain_seconds"]
+        if longest is None:
+            longest = max((pool.get("timeout_seconds") or 30 for pool in self.options["plan"]["pools"]), default=30)
+        self.say(f"waiting {longest} s for requests in flight to {side} to end")
+        deadline = time.monotonic() + longest
+        while (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, STRETCH))
+            if left > STRETCH:
+                self.say(f"draining {side}: {left - STRETCH:.0f} s left")
+
+    def remove(self, variants: list[str]) -> None:
+        """Take marked routes away and see them gone from traffic."""
+        self.shift(state="unmarked", variants=variants)
+        self.settle(f"marked routes removed ({', '.join(variants)})", variants, self.options["settle_seconds"], check="gone")
+
+    # -- the way back -----------------------------------------------------------------------------------------------
+
+    def retreat(self, stop: Stop) -> Stop:
+        """Traffic back to where it was last proven, make before break; the stop, with what could not be done added."""
+        back = self.passed if stop.verdict == "HELD" else 0
+        try:
+            alpha = self.verify(20, check="settled", variants=["alpha"], rounds=3)
+            if not alpha["passing"].get("alpha"):
+                return Stop("HELD", f"{stop.reason}. v1alpha2 does not answer either ({'; '.join(alpha['faults'][:1])}), so weights stay as they are.")
+            if back:
+                self.shift(state="shifted", share=back)
+            else:
+                self.shift(state="restored")
+            self.say(f"traffic is back at {back} % on v1: {stop.reason}")
+            self.settle("way back", ["alpha", "user"], self.options["settle_seconds"])
+            if not back:
+                self.drain("v1")
+            self.shift(state="unmarked", variants=["alpha", "v1", "both"])
+        except Stop as further:
+            return Stop("HELD", f"{stop.reason}. On the way back: {further.reason}")
+        return stop

@@ -1,0 +1,367 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one cluster holds that matters here: lists in, a frozen Estate with its lookups out. Pure.
+
+Nothing here trusts a manifest's shape: the alpha CRD accepts objects without spec, and what is found in the wild is worse.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import (
+    ALPHA_GROUP,
+    POOL_KIND,
+    PoolKey,
+    Reference,
+    references,
+)
+
+Manifest = dict[str, Any]
+
+DEFAULT_EPP_PORT = 9002
+"""The port that alpha documents for an extensionRef without portNumber."""
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+OURS = "inference_gateway.migration"
+"""Value of MANAGED_BY on every object that is created besides the chart."""
+
+
+class Listing(NamedTuple):
+    """One kind to list.
+
+    :param api_versions: the first one that is served is listed.
+    :param scope: ``alpha``: decides whether v1alpha2 is in use; ``pools``: only the pools' namespaces matter; ``cluster``: any namespace may name a pool.
+    """
+
+    name: str
+    api_versions: tuple[str, ...]
+    plural: str
+    scope: Literal["alpha", "pools", "cluster"]
+
+
+ALPHA_VERSION = f"{ALPHA_GROUP}/v1alpha2"
+_GATEWAY = ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1")
+_RBAC = ("rbac.authorization.k8s.io/v1",)
+_GKE = ("networking.gke.io/v1",)
+_MONITORING = ("monitoring.googleapis.com/v1",)
+
+LISTINGS = (
+    Listing("pools", (ALPHA_VERSION,), "inferencepools", "alpha"),
+    Listing("models", (ALPHA_VERSION,), "inferencemodels", "alpha"),
+    Listing("v1_pools", ("inference.networking.k8s.io/v1",), "inferencepools", "pools"),
+    Listing("objectives", (ALPHA_VERSION,), "inferenceobjectives", "pools"),
+    Listing("rewrites", (ALPHA_VERSION,), "inferencemodelrewrites", "pools"),
+    Listing("services", ("v1",), "services", "pools"),
+    Listing("deployments", ("apps/v1",), "deployments", "pools"),
+    Listing("role_bindings", _RBAC, "rolebindings", "pools"),
+    Listing("health_policies", _GKE, "healthcheckpolicies", "pools"),
+    Listing("backend_policies", _GKE, "gcpbackendpolicies", "pools"),
+    Listing("traffic_policies", _GKE, "gcptrafficdistributionpolicies", "pools"),
+    Listing("pod_monitorings", _MONITORING, "podmonitorings", "pools"),
+    Listing("cluster_pod_monitorings", _MONITORING, "clusterpodmonitorings", "cluster"),
+    Listing("cluster_role_bindings", _RBAC, "clusterrolebindings", "cluster"),
+    Listing("http_routes", _GATEWAY, "httproutes", "cluster"),
+    Listing("grpc_routes", ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha2"), "grpcroutes", "cluster"),
+    Listing("gateways", _GATEWAY, "gateways", "cluster"),
+    Listing("gateway_classes", _GATEWAY, "gatewayclasses", "cluster"),
+    Listing("grants", ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"), "referencegrants", "cluster"),
+)
+
+
+class Refused(NamedTuple):
+    """A list that the credential may not read. ``alpha`` where it hides whether v1alpha2 is in use."""
+
+    what: str
+    message: str
+    alpha: bool
+
+
+class HelmRelease(NamedTuple):
+    """A release as Helm recorded it: the chart, its version and the values a person gave."""
+
+    name: str
+    chart: str
+    version: str
+    values: Manifest
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who brings a pool back when it is changed or deleted.
+
+    :param kind: ``helm``, ``controller`` (an object or a GitOps tool that would fight back) or ``objects`` (nobody: plain objects).
+    :param name: of the Helm release, or of the controller.
+    """
+
+    kind: Literal["helm", "objects", "controller"]
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Epp:
+    """The endpoint picker that an alpha pool names. ``deployment`` and ``service`` are None where they don't exist."""
+
+    name: str
+    port: int
+    service: Manifest | None
+    deployment: Manifest | None
+
+    @property
+    def container(self) -> Manifest:
+        """The EPP's container, empty where there is no Deployment."""
+        containers = dig(self.deployment or {}, "spec", "template", "spec", "containers", default=[])
+        return next((entry for entry in containers if entry.get("name") == "epp"), containers[0] if containers else {})
+
+    @property
+    def service_account(self) -> str:
+        """The ServiceAccount it runs as."""
+        return dig(self.deployment or {}, "spec", "template", "spec", "serviceAccountName", default="default")
+
+
+# -- reading manifests --------------------------------------------------------------------------------------------------
+
+
+def dig(manifest: Any, *path: str, default: Any = None) -> Any:
+    """A nested field, or ``default`` where any part of the path is missing, null or not a mapping."""
+    for part in path:
+        if not isinstance(manifest, Mapping):
+            return default
+        manifest = manifest.get(part)
+    return default if manifest is None else manifest
+
+
+def name_of(manifest: Manifest) -> str:
+    """metadata.name."""
+    return dig(manifest, "metadata", "name", default="")
+
+
+def namespace_of(manifest: Manifest) -> str:
+    """metadata.namespace, empty for cluster-wide objects."""
+    return dig(manifest, "metadata", "namespace", default="")
+
+
+def describe(manifest: Manifest) -> str:
+    """``Kind namespace/name``, as findings name objects."""
+    where = f"{namespace_of(manifest)}/" if namespace_of(manifest) else ""
+    return f"{manifest.get('kind', 'object')} {where}{name_of(manifest)}"
+
+
+def age_order(manifest: Manifest) -> tuple[str, str]:
+    """Sort key: oldest first, by name where the age is the same."""
+    return dig(manifest, "metadata", "creationTimestamp", default=""), name_of(manifest)
+
+
+def alpha_key(pool: Manifest) -> PoolKey:
+    """The key by which references name an alpha pool."""
+    return PoolKey(ALPHA_GROUP, POOL_KIND, namespace_of(pool), name_of(pool))
+
+
+def policy_targets(policy: Manifest) -> list[PoolKey]:
+    """What a policy is attached to: targetRef and targetRefs, in the policy's own namespace unless it says another."""
+    spec = dig(policy, "spec", default={})
+    named = [*dig(spec, "targetRefs", default=[]), *([spec["targetRef"]] if dig(spec, "targetRef") else [])]
+    return [
+        PoolKey(entry.get("group") or "", entry.get("kind") or "", entry.get("namespace") or namespace_of(policy), entry.get("name") or "") for entry in named
+    ]
+
+
+def model_pool(model: Manifest) -> PoolKey:
+    """The pool of an InferenceModel or InferenceObjective, by its poolRef. Absent parts are alpha's defaults."""
+    ref = dig(model, "spec", "poolRef", default={})
+    return PoolKey(ref.get("group", ALPHA_GROUP), ref.get("kind") or POOL_KIND, namespace_of(model), ref.get("name") or "")
+
+
+# -- owners -------------------------------------------------------------------------------------------------------------
+
+_GITOPS = {
+    "argocd.argoproj.io/tracking-id": "Argo CD",
+    "argocd.argoproj.io/instance": "Argo CD",
+    "kustomize.toolkit.fluxcd.io/name": "Flux",
+    "helm.toolkit.fluxcd.io/name": "Flux",
+    "configmanagement.gke.io/managed": "Config Sync",
+    "configsync.gke.io/resource-id": "Config Sync",
+}
+
+
+def gitops(manifest: Manifest) -> str | None:
+    """The GitOps tool whose label or annotation an object carries."""
+    said = dig(manifest, "metadata", "annotations", default={}) | dig(manifest, "metadata", "labels", default={})
+    return next((tool for mark, tool in _GITOPS.items() if said.get(mark) not in (None, "disabled")), None)
+
+
+def controller(manifest: Manifest) -> str | None:
+    """``Kind name`` of the object that controls this one, e.g. KServe's LLMInferenceService."""
+    owners = dig(manifest, "metadata", "ownerReferences", default=[])
+    return next((f"{owner.get('kind')} {owner.get('name')}" for owner in owners if owner.get("controller")), None)
+
+
+def helm_owner(manifest: Manifest) -> str | None:
+    """The Helm release in the object's own namespace that owns it, by Helm's own annotations."""
+    said = dig(manifest, "metadata", "annotations", default={})
+    release = said.get("meta.helm.sh/release-name")
+    return release if release and said.get("meta.helm.sh/release-namespace", namespace_of(manifest)) == (namespace_of(manifest) or None) else None
+
+
+def owner(pool: Manifest) -> Owner:
+    """Who owns a pool. A controller wins over Helm: whatever Helm deletes it would bring back."""
+    fights_back = controller(pool) or gitops(pool)
+    if fights_back:
+        return Owner("controller", fights_back)
+    release = helm_owner(pool)
+    return Owner("helm", release) if release else Owner("objects")
+
+
+def ours(manifest: Manifest) -> bool:
+    """Whether this collection created an object besides the chart."""
+    return dig(manifest, "metadata", "labels", MANAGED_BY) == OURS
+
+
+def helm_release(secret: Manifest) -> HelmRelease | None:
+    """A release from Helm's own Secret, None where the record can't be read."""
+    try:
+        record = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
+        chart = record["chart"]["metadata"]
+        return HelmRelease(record["name"], chart["name"], chart["version"], record.get("config") or {})
+    except (KeyError, TypeError, ValueError, OSError, EOFError, binascii.Error):
+        return None
+
+
+# -- the estate ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Estate:
+    """One cluster.
+
+    :param objects: manifests by the name of their listing; a kind that is not served is absent.
+    :param crds: live CustomResourceDefinitions by name.
+    :param refused: lists that were forbidden.
+    :param releases: readable Helm releases by (namespace, release).
+    """
+
+    server: str
+    cluster_id: str
+    version: str
+    objects: Mapping[str, tuple[Manifest, ...]]
+    crds: Mapping[str, Manifest] = field(default_factory=dict)
+    refused: tuple[Refused, ...] = ()
+    releases: Mapping[tuple[str, str], HelmRelease] = field(default_factory=dict)
+
+    def of(self, listing: str) -> tuple[Manifest, ...]:
+        """Every object of one listing."""
+        return self.objects.get(listing, ())
+
+    @property
+    def in_use(self) -> bool:
+        """Whether v1alpha2 is in use, or can't be known not to be."""
+        return bool(self.of("pools") or self.of("models")) or any(entry.alpha for entry in self.refused)
+
+    @cached_property
+    def pools(self) -> dict[PoolKey, Manifest]:
+        """Alpha pools by key, in order of namespace and name."""
+        return {alpha_key(pool): pool for pool in sorted(self.of("pools"), key=lambda pool: (namespace_of(pool), name_of(pool)))}
+
+    @cached_property
+    def routes(self) -> tuple[Manifest, ...]:
+        """HTTPRoutes and GRPCRoutes."""
+        return (*self.of("http_routes"), *self.of("grpc_routes"))
+
+    @cached_property
+    def route_of(self) -> dict[tuple[str, str, str], Manifest]:
+        """Routes by (kind, namespace, name)."""
+        return {(route["kind"], namespace_of(route), name_of(route)): route for route in self.routes}
+
+    @cached_property
+    def references(self) -> dict[PoolKey, list[Reference]]:
+        """Every backendRef and mirror, by what it names."""
+        found: dict[PoolKey, list[Reference]] = defaultdict(list)
+        for route in self.routes:
+            for reference in references(route):
+                found[reference.target].append(reference)
+        return found
+
+    @cached_property
+    def models(self) -> dict[PoolKey, list[Manifest]]:
+        """InferenceModels by pool, oldest first."""
+        found: dict[PoolKey, list[Manifest]] = defaultdict(list)
+        for model in sorted(self.of("models"), key=age_order):
+            found[model_pool(model)].append(model)
+        return found
+
+    @cached_property
+    def policies(self) -> dict[PoolKey, list[Manifest]]:
+        """GKE policies by what they are attached to, oldest first: of two of one kind the oldest one holds."""
+        found: dict[PoolKey, list[Manifest]] = defaultdict(list)
+        every = (*self.of("health_policies"), *self.of("backend_policies"), *self.of("traffic_policies"))
+        for policy in sorted(every, key=age_order):
+            for attached in policy_targets(policy):
+                found[attached].append(policy)
+        return found
+
+    @cached_property
+    def monitorings(self) -> tuple[Manifest, ...]:
+        """PodMonitorings and ClusterPodMonitorings."""
+        return (*self.of("pod_monitorings"), *self.of("cluster_pod_monitorings"))
+
+    @cached_property
+    def named(self) -> dict[tuple[str, str, str], Manifest]:
+        """Namespaced objects of the pools' namespaces by (listing, namespace, name)."""
+        return {
+            (listing.name, namespace_of(manifest), name_of(manifest)): manifest
+            for listing in LISTINGS if listing.scope == "pools"
+            for manifest in self.of(listing.name)
+        }
+
+    @cached_property
+    def _deployments(self) -> dict[str, list[Manifest]]:
+        found: dict[str, list[Manifest]] = defaultdict(list)
+        for deployment in self.of("deployments"):
+            found[namespace_of(deployment)].append(deployment)
+        return found
+
+    def epp(self, pool: Manifest) -> Epp:
+        """The endpoint picker of an alpha pool, found as traffic finds it: by the Service's selector."""
+        name = dig(pool, "spec", "extensionRef", "name", default="")
+        service = self.named.get(("services", namespace_of(pool), name))
+        selector = dig(service or {}, "spec", "selector", default={})
+        deployment = next((entry for entry in self._deployments[namespace_of(pool)] if selector and selects(selector, _pod_labels(entry))), None)
+        return Epp(name, dig(pool, "spec", "extensionRef", "portNumber", default=None) or _service_port(service), service, deployment)
+
+    def running_as(self, namespace: str, account: str) -> list[Manifest]:
+        """Deployments of a namespace that run as one ServiceAccount."""
+        return [
+            entry for entry in self._deployments[namespace]
+            if dig(entry, "spec", "template", "spec", "serviceAccountName", default="default") == account
+        ]
+
+
+def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Whether a label selector (matchLabels) selects these labels."""
+    return selector.items() <= labels.items()
+
+
+def _pod_labels(deployment: Manifest) -> dict[str, str]:
+    return dig(deployment, "spec", "template", "metadata", "labels", default={})
+
+
+def _service_port(service: Manifest | None) -> int:
+    """The ext_proc port of an EPP's Service: the one that says so or is the documented default, else its only port."""
+    ports = dig(service or {}, "spec", "ports", default=[])
+    numbers = [entry.get("port") for entry in ports if entry.get("name") == "grpc-ext-proc" or entry.get("port") == DEFAULT_EPP_PORT]
+    only = [entry.get("port") for entry in ports] if len(ports) == 1 else []
+    return next(iter([*numbers, *only]), DEFAULT_EPP_PORT)
+
+
+def in_scope(manifests: Iterable[Manifest], namespaces: frozenset[str]) -> tuple[Manifest, ...]:
+    """Only what lies in the pools' namespaces: a cluster holds thousands of Deployments that matter to nobody here."""
+    return tuple(manifest for manifest in manifests if namespace_of(manifest) in namespaces)

@@ -1,0 +1,139 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Facts by inference-extension release and by GKE release, one table. Pure.
+
+Every row was read in the charts and sources of the release that it begins with.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Version = tuple[int, int, int]
+
+DEFAULT_TARGET = "v1.5.0"
+FIRST_REFUSED: Version = (1, 6, 0)
+GKE_SHIPS_V1 = "1.34.0-gke.1626000"
+"""From this GKE release on the InferencePool v1 CRD is GKE's own."""
+
+ALPHA_POOLS_CRD = "inferencepools.inference.networking.x-k8s.io"
+ALPHA_MODELS_CRD = "inferencemodels.inference.networking.x-k8s.io"
+ALPHA_CRDS = (ALPHA_POOLS_CRD, ALPHA_MODELS_CRD)
+V1_POOLS_CRD = "inferencepools.inference.networking.k8s.io"
+OBJECTIVES_CRD = "inferenceobjectives.inference.networking.x-k8s.io"
+REWRITES_CRD = "inferencemodelrewrites.inference.networking.x-k8s.io"
+CRD_FILES = {
+    V1_POOLS_CRD: "inference.networking.k8s.io_inferencepools.yaml",
+    OBJECTIVES_CRD: "inference.networking.x-k8s.io_inferenceobjectives.yaml",
+    REWRITES_CRD: "inference.networking.x-k8s.io_inferencemodelrewrites.yaml",
+}
+"""CRD name to its file below config/crd/bases: single files, because the manifests.yaml of v1.0 to v1.4 rewrites the alpha CRD."""
+
+BUNDLE_ANNOTATION = "inference.networking.k8s.io/bundle-version"
+
+
+class UnsupportedTarget(ValueError):
+    """The target release can't be migrated to; the message says why."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What holds from one release on.
+
+    :param flags: how the chart takes EPP flags.
+    :param failure_mode: what the chart does with inferenceExtension.failureMode: nothing, or takes it with FailOpen as default.
+    :param rewrites: whether the EPP knows InferenceModelRewrite.
+    :param answers_alias: whether a rewritten request is answered under the name that was asked for.
+    :param resources: what the chart asks for the EPP unless told otherwise; empty where it has no such value.
+    :param metrics_rbac: whether the chart always lets the EPP check the tokens of those who read its metrics.
+    :param chart_monitoring: whether provider gke brings monitoring objects without being asked.
+    :param health_check: what the chart's HealthCheckPolicy says besides the check itself.
+    :param refuses: endpoints that the EPP answers 400, whatever the model server can do.
+    :param alpha_in_manifests: whether the release's manifests.yaml carries the alpha InferencePool CRD.
+    """
+
+    since: Version
+    flags: Literal["list", "map"] = "map"
+    failure_mode: Literal["ignored", "taken"] = "taken"
+    rewrites: bool = True
+    answers_alias: bool = False
+    resources: dict[str, dict[str, str]] = field(default_factory=dict)
+    metrics_rbac: bool = False
+    chart_monitoring: bool = False
+    health_check: dict[str, int] = field(default_factory=lambda: {"timeoutSec": 2, "checkIntervalSec": 2})
+    refuses: tuple[str, ...] = ("/v1/embeddings",)
+    alpha_in_manifests: bool = True
+
+
+_EPP_RESOURCES = {"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory": "16Gi"}}
+_NO_RESPONSES = ("/v1/embeddings", "/v1/responses")
+
+ROWS = (
+    Facts((1, 0, 0), "list", "ignored", rewrites=False, metrics_rbac=True, chart_monitoring=True, health_check={}, refuses=_NO_RESPONSES),
+    Facts((1, 0, 1), "list", "ignored", rewrites=False, metrics_rbac=True, refuses=_NO_RESPONSES),
+    Facts((1, 2, 0), "map", "ignored", rewrites=False, refuses=_NO_RESPONSES),
+    Facts((1, 3, 0), "map", "ignored", refuses=_NO_RESPONSES),
+    Facts((1, 4, 0), resources=_EPP_RESOURCES),
+    Facts((1, 5, 0), resources=_EPP_RESOURCES, answers_alias=True, refuses=(), alpha_in_manifests=False),
+)
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release of the inference extension that can be migrated to. ``version`` is its tag, e.g. ``v1.5.0``."""
+
+    version: str
+    facts: Facts
+
+    @property
+    def crds(self) -> tuple[str, ...]:
+        """The CRDs that this release's chart and EPP need. The EPP looks for rewrites once, at its start, so that CRD always comes along."""
+        return tuple(CRD_FILES) if self.facts.rewrites else (V1_POOLS_CRD, OBJECTIVES_CRD)
+
+
+def parse(version: str) -> Version | None:
+    """``v1.5.0`` or ``1.5.0`` as numbers, None for anything else."""
+    found = re.fullmatch(r"v?(\d+)\.(\d+)\.(\d+)", version)
+    return None if found is None else (int(found[1]), int(found[2]), int(found[3]))
+
+
+def target(version: str) -> Release:
+    """The facts of a target release.
+
+    :raises UnsupportedTarget: with the reason and the remedy.
+    """
+    numbers = parse(version)
+    if numbers is None:
+        raise UnsupportedTarget(f"target_version {version!r} is not a release of the inference extension: give one from v1.0.0 to v1.5.0, e.g. {DEFAULT_TARGET}.")
+    if numbers >= FIRST_REFUSED:
+        raise UnsupportedTarget(
+            f"target_version {version} is refused: from v1.6.0 on chart, objectives and rewrites have moved to llm-d (group llm-d.ai), "
+            f"which is another migration. Choose {DEFAULT_TARGET}, the last release that has them."
+        )
+    if numbers < ROWS[0].since:
+        raise UnsupportedTarget(f"target_version {version} is refused: the v1 API exists from v1.0.0 on. Choose {DEFAULT_TARGET}.")
+    facts = next(row for row in reversed(ROWS) if row.since <= numbers)
+    return Release("v" + ".".join(map(str, numbers)), facts)
+
+
+def chart_policies(facts: Facts, port: int) -> dict[str, dict[str, Any]]:
+    """spec.default of the policies that the chart writes with provider gke, by kind."""
+    return {
+        "HealthCheckPolicy": facts.health_check | {"config": {"type": "HTTP", "httpHealthCheck": {"requestPath": "/health", "port": port}}},
+        "GCPBackendPolicy": {"timeoutSec": 300, "logging": {"enabled": True}},
+    }
+
+
+def gke_release(version: str) -> tuple[int, ...] | None:
+    """A GKE server version as comparable numbers, None where the server is not GKE: ``v1.34.0-gke.1626000`` to (1, 34, 0, 1626000)."""
+    found = re.fullmatch(r"v?(\d+)\.(\d+)\.(\d+)-gke\.(\d+)", version)
+    return None if found is None else tuple(int(part) for part in found.groups())
+
+
+def gke_ships_v1(version: str) -> bool:
+    """Whether a server of this version is a GKE that brings the InferencePool v1 CRD itself."""
+    threshold, found = gke_release(GKE_SHIPS_V1), gke_release(version)
+    return found is not None and threshold is not None and found >= threshold

@@ -1,0 +1,151 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one bounded piece of work needs: the Plan, the routes as they were, and what of them is live now.
+
+For internal use of this collection only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import cells, conditions, routes
+from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Cluster, Manifest, collection_path, object_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import ALPHA_GROUP, POOL_KIND, V1_GROUP, PoolKey, RouteKey, Variant
+
+
+def moves(plan: Mapping[str, Any]) -> dict[PoolKey, str]:
+    """Every alpha pool of a Plan and the name of its v1 pool."""
+    return {PoolKey(ALPHA_GROUP, POOL_KIND, pool["namespace"], pool["name"]): pool["v1_name"] for pool in plan["pools"]}
+
+
+def route_keys(plan: Mapping[str, Any]) -> list[RouteKey]:
+    """Every route that a Plan changes, once."""
+    found = (RouteKey(ref["api_version"], ref["kind"], ref["namespace"], ref["name"]) for pool in plan["pools"] for ref in pool["references"])
+    return list(dict.fromkeys(found))
+
+
+def route_path(key: RouteKey) -> str:
+    """API path of a route."""
+    return object_path(key.api_version, key.kind, key.namespace, key.name)
+
+
+def affected(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
+    """(api_version, kind, namespace, name) of every live object that a migration changes or deletes: what the backup holds."""
+    found = [tuple(key) for key in route_keys(plan)]
+    for pool in plan["pools"]:
+        found.append((f"{ALPHA_GROUP}/v1alpha2", POOL_KIND, pool["namespace"], pool["name"]))
+        found += [(item["api_version"], item["kind"], item.get("namespace"), item["name"]) for item in pool["retire"]]
+        found += [("apps/v1", "Deployment", pool["namespace"], pool["alpha_epp"]["deployment"])] if pool["alpha_epp"].get("deployment") else []
+    return list(dict.fromkeys(found))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One migration on one cluster, as of now.
+
+    :param originals: the routes as they were before the migration. :param live: the same routes as they are.
+    """
+
+    cluster: Cluster
+    plan: Mapping[str, Any]
+    nonce: str
+    originals: dict[RouteKey, Manifest]
+    live: dict[RouteKey, Manifest]
+    gateways: dict[tuple[str, str], Manifest]
+
+    @classmethod
+    def read(cls, cluster: Cluster, plan: Mapping[str, Any], nonce: str, backup: list[Manifest] | None) -> Scene:
+        """Read what is live.
+
+        :param backup: the objects as they were; None where nothing was saved, then what is live counts as such.
+        :raises ApiError: when a route of the Plan is gone.
+        """
+        keys = route_keys(plan)
+        live = {key: manifest for key in keys if (manifest := cluster.get(route_path(key)))}
+        missing = [str(key) for key in keys if key not in live]
+        if missing:
+            raise ApiError(f"{', '.join(missing)}: gone since the plan was made. Make a new plan.")
+        saved = {routes.route_key(manifest): manifest for manifest in backup or [] if manifest["kind"] in ("HTTPRoute", "GRPCRoute")}
+        originals = {key: saved.get(key, live[key]) for key in keys}
+        named = {(namespace, name) for route in originals.values() for namespace, name, section in cells.parent_gateways(route)}
+        gateways = {
+            place: manifest for place in named
+            if (manifest := cluster.get(object_path("gateway.networking.k8s.io/v1", "Gateway", *place)))
+        }
+        return cls(cluster, plan, nonce, originals, live, gateways)
+
+    @property
+    def moves(self) -> dict[PoolKey, str]:
+        """Alpha pool to the name of its v1 pool."""
+        return moves(self.plan)
+
+    @property
+    def models(self) -> dict[str, Manifest]:
+        """Model name to its entry in the Plan."""
+        return {model["name"]: model for pool in self.plan["pools"] for model in pool["models"]}
+
+    def pools(self) -> dict[PoolKey, Manifest]:
+        """Both pools of every entry in the Plan, so that a route's references are known before, during and after."""
+        found = {}
+        for pool in self.plan["pools"]:
+            found[PoolKey(ALPHA_GROUP, POOL_KIND, pool["namespace"], pool["name"])] = pool
+            found[PoolKey(V1_GROUP, POOL_KIND, pool["namespace"], pool["v1_name"])] = pool
+        return found
+
+    def cells(self) -> list[cells.Cell]:
+        """Every cell of every route.
+
+        :raises ApiError: when a moved rule has none, with the remedy.
+        """
+        pools, found = self.pools(), []
+        for key, route in self.originals.items():
+            mine = cells.cells(route, self.gateways, pools)
+            bare = cells.unprobed(route, mine, pools)
+            if bare:
+                raise ApiError(
+                    f"{key}: no request can be made that reaches rule {bare[0]} (a Gateway address, a model and an endpoint under an exact or prefix path "
+                    "are needed): nothing can be proven for it, so it is not shifted. Check that its Gateway has an address and that the pool serves a model."
+                )
+            found += mine
+        return found
+
+    def probes(self, variants: list[Variant | None], gone: bool = False) -> list[cells.Probe]:
+        """One probe for every cell and variant."""
+        return [cells.probe(cell, variant, self.nonce, self.models, gone) for variant in variants for cell in self.cells()]
+
+    def marked(self, variants: list[Variant]) -> list[Manifest]:
+        """The marked routes of some variants, as they should be."""
+        return [manifest for route in self.originals.values() for variant in variants
+                for manifest in routes.marked_routes(route, self.moves, variant, self.nonce)]
+
+    def status_faults(self) -> list[str]:
+        """What stands against Gateways, the user's routes and both pools, by status at the current generation."""
+        found = [fault for gateway in self.gateways.values() for fault in conditions.gateway_faults(gateway)]
+        found += [fault for route in self.live.values() for fault in conditions.route_faults(route)]
+        for key in self.pools():
+            version = "v1" if key.group == V1_GROUP else "v1alpha2"
+            pool = self.cluster.get(object_path(f"{key.group}/{version}", POOL_KIND, key.namespace, key.name))
+            found += conditions.pool_faults(pool) if pool else []
+        return found
+
+    def epp_faults(self) -> list[str]:
+        """Why v1 endpoint pickers are not available, with what their pods say."""
+        found = []
+        for pool in self.plan["pools"]:
+            name, namespace = pool["epp"]["deployment"], pool["namespace"]
+            deployment = self.cluster.get(object_path("apps/v1", "Deployment", namespace, name))
+            if deployment is None:
+                found.append(f"Deployment {namespace}/{name}: not there")
+                continue
+            faults = conditions.deployment_faults(deployment)
+            found += [*self._pod_faults(deployment), *faults] if faults else []
+        return found
+
+    def _pod_faults(self, deployment: Manifest) -> list[str]:
+        labels = ",".join(f"{name}={value}" for name, value in (deployment["spec"]["selector"].get("matchLabels") or {}).items())
+        pods = self.cluster.list(collection_path("v1", "pods", deployment["metadata"]["namespace"]), labelSelector=labels)
+        return [fault for pod in pods for fault in conditions.pod_faults(pod)]

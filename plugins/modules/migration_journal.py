@@ -1,0 +1,201 @@
+#!/usr/bin/python
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: migration_journal
+short_description: Lock, journal and backup of a migration, kept in the cluster
+version_added: 0.1.0
+author: inference_gateway.migration contributors (@inference-gateway-migration)
+description:
+  - Takes the Lease under which a single run may write, opens or continues the journal of a migration, and stores
+    the backup from which everything that will be changed or deleted can be made again.
+  - The journal names the migration and outlives runs; the Lease names the run.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - inference_gateway.migration.attributes
+  - inference_gateway.migration.cluster
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  state:
+    description:
+      - V(read) returns the journal and writes nothing.
+      - V(opened) takes the Lease, then begins a migration with O(plan) or continues the open one.
+      - V(noted) records that a phase is done.
+      - V(closed) records the verdict and gives the Lease up.
+      - V(released) gives the Lease up and leaves the journal as it is.
+    type: str
+    choices: [read, opened, noted, closed, released]
+    default: read
+  state_namespace:
+    description: Namespace of Lease, journal and backup. Made where it is missing.
+    type: str
+    default: inference-gateway-migration
+  run:
+    description: Who writes. Made anew by O(state=opened) where it is not given; the other states need the one that was returned.
+    type: str
+  plan:
+    description: The plan to begin with, as M(inference_gateway.migration.detect_v1alpha2) returns it. Not needed where a migration is open.
+    type: dict
+  phase:
+    description: The phase that is done.
+    type: str
+    choices: [plan, install, shift, retire]
+  verdict:
+    description: How it ended.
+    type: str
+    choices: [PROVEN, HELD, FAILED]
+  reason:
+    description: One sentence that says why.
+    type: str
+  lease_seconds:
+    description: Seconds after which an unrenewed Lease may be taken by another run. Longer than the longest task between two of our own.
+    type: int
+    default: 900
+seealso:
+  - module: inference_gateway.migration.detect_v1alpha2
+  - module: inference_gateway.migration.shift_traffic
+"""
+
+EXAMPLES = r"""
+- name: Begin a migration, or go on with the open one
+  inference_gateway.migration.migration_journal:
+    state: opened
+    plan: "{{ detected.plan }}"
+  register: journal
+
+- name: Record the verdict and give the lock up
+  inference_gateway.migration.migration_journal:
+    state: closed
+    run: "{{ journal.run }}"
+    verdict: PROVEN
+    reason: Every gate passed.
+"""
+
+RETURN = r"""
+run:
+  description: The holder's name, which every writing task of this run passes on.
+  returned: when O(state=opened)
+  type: str
+continued:
+  description: Whether an open migration goes on, with its own plan.
+  returned: when O(state=opened)
+  type: bool
+journal:
+  description: Migration, nonce, status, phases done, verdict, reason and entries; V(null) where no migration was begun.
+  returned: always
+  type: dict
+plan:
+  description: The plan of the open migration.
+  returned: when a migration is open
+  type: dict
+"""
+
+import secrets
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import journal, scene
+from ansible_collections.inference_gateway.migration.plugins.module_utils._api import (
+    ApiError,
+    Cluster,
+    auth_argument_spec,
+    collection_path,
+    object_path,
+)
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+
+def argument_spec() -> dict:
+    return auth_argument_spec() | {
+        "state": {"type": "str", "choices": ["read", "opened", "noted", "closed", "released"], "default": "read"},
+        "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
+        "run": {"type": "str"},
+        "plan": {"type": "dict"},
+        "phase": {"type": "str", "choices": ["plan", "install", "shift", "retire"]},
+        "verdict": {"type": "str", "choices": ["PROVEN", "HELD", "FAILED"]},
+        "reason": {"type": "str"},
+        "lease_seconds": {"type": "int", "default": 900},
+    }
+
+
+def summary(record: dict | None) -> dict:
+    """What leaves the module: the journal without the plan, and the plan of an open migration beside it."""
+    if record is None:
+        return {"journal": None}
+    brief = {field: value for field, value in record.items() if field != "plan"}
+    return {"journal": brief} | ({"plan": record["plan"]} if record["status"] == "open" else {})
+
+
+def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: bool) -> dict:
+    """Take the Lease and begin, or go on with, a migration."""
+    record = store.read()
+    continued = record is not None and record["status"] == "open"
+    if not continued and not params["plan"]:
+        raise ApiError("There is no open migration on this cluster and no plan was given: run the phase plan first (migration_phases).")
+    if check_mode:
+        return summary(record if continued else None) | {"changed": True, "run": "check-mode", "continued": continued}
+    run = params["run"] or f"run-{secrets.token_hex(6)}"
+    if cluster.get(object_path("v1", "Namespace", None, store.namespace)) is None:
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": store.namespace, "labels": journal.LABELS}}
+        cluster.create(collection_path("v1", "namespaces"), body)
+    store.acquire(run, params["lease_seconds"])
+    if not continued:
+        wanted = [cluster.get(object_path(*key)) for key in scene.affected(params["plan"])]
+        record = store.open(params["plan"], [manifest for manifest in wanted if manifest is not None])
+    return summary(record) | {"changed": True, "run": run, "continued": continued}
+
+
+def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
+    """Note a phase, close with a verdict, or only give the Lease up."""
+    record = store.read()
+    if check_mode or record is None:
+        return summary(record) | {"changed": False}
+    state, run = params["state"], params["run"]
+    if state == "released":
+        store.release(run)
+        return summary(record) | {"changed": True}
+    store.hold(run)
+    if state == "noted":
+        phases = [*record["phases"], *([params["phase"]] if params["phase"] not in record["phases"] else [])]
+        record = store.update(record, f"phase {params['phase']} done", phases=phases)
+    else:
+        status = "finished" if params["verdict"] == "PROVEN" and "retire" in record["phases"] else "open"
+        record = store.update(record, f"{params['verdict']}: {params['reason']}", status=status, verdict=params["verdict"], reason=params["reason"])
+        store.release(run)
+    return summary(record) | {"changed": True}
+
+
+def main() -> None:
+    module = AnsibleK8SModule(
+        argument_spec=argument_spec(),
+        supports_check_mode=True,
+        required_if=[
+            ("state", "noted", ("run", "phase")),
+            ("state", "closed", ("run", "verdict", "reason")),
+            ("state", "released", ("run",)),
+        ],
+    )
+    try:
+        cluster = Cluster(module)
+        store = journal.Journal(cluster, module.params["state_namespace"])
+        if module.params["state"] == "read":
+            result = summary(store.read()) | {"changed": False}
+        elif module.params["state"] == "opened":
+            result = opened(cluster, store, module.params, module.check_mode)
+        else:
+            result = ended(store, module.params, module.check_mode)
+    except (ApiError, journal.LeaseHeld, journal.LeaseLost, journal.BackupBroken) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

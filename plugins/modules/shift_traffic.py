@@ -1,0 +1,320 @@
+#!/usr/bin/python
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: shift_traffic
+short_description: Move the traffic of InferencePools from v1alpha2 to v1, step by step and proven
+version_added: 0.1.0
+author: inference_gateway.migration contributors (@inference-gateway-migration)
+description:
+  - Moves every reference to a v1alpha2 InferencePool over to its v1 pool by weights, and nothing else in a route.
+  - V(migrated) and V(withdrawn) are driven by this collection's action plugin, which runs one bounded piece of work at a time
+    and prints a line for each step. The other states do one piece of work and can be used by hand.
+  - Needs the Lease and journal of M(inference_gateway.migration.migration_journal).
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - inference_gateway.migration.attributes
+  - inference_gateway.migration.cluster
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  state:
+    description:
+      - V(migrated) makes marked routes, settles, passes the gate, and goes through O(steps), each with settling and gate. On
+        failure the traffic goes back to v1alpha2.
+      - V(withdrawn) takes the v1alpha2 references out of the users' routes, waits until every gateway instance has taken it and
+        the longest request has ended, and removes the marked routes that hold the v1alpha2 pools.
+      - V(marked) makes the marked routes, V(unmarked) removes those of O(variants).
+      - V(shifted) gives v1 O(share) percent of what each reference had.
+      - V(restored) writes the users' rules back as they were before the migration.
+      - V(finished) leaves the v1 references alone in the users' rules, with the weights they had.
+      - V(replaced) writes the v1 references into rules whose v1alpha2 pools may be gone, for the path with a downtime.
+    type: str
+    choices: [migrated, withdrawn, marked, unmarked, shifted, restored, finished, replaced]
+    default: migrated
+  plan:
+    description: The plan of the open migration, as M(inference_gateway.migration.migration_journal) returns it.
+    type: dict
+    required: true
+  run:
+    description: The Lease's holder, as M(inference_gateway.migration.migration_journal) returns it.
+    type: str
+  state_namespace:
+    description: Namespace of Lease and journal.
+    type: str
+    default: inference-gateway-migration
+  share:
+    description: Percent for v1, with O(state=shifted).
+    type: int
+  variants:
+    description: Which marked routes to remove, with O(state=unmarked).
+    type: list
+    elements: str
+    choices: [alpha, v1, both]
+    default: [alpha, v1, both]
+  steps:
+    description: Shares of v1 in percent that O(state=migrated) goes through. The last one is 100.
+    type: list
+    elements: int
+    default: [10, 50, 100]
+  gate:
+    description:
+      - Bounds of the sequential test before each step and after the last, see RV(evidence).
+      - Keys V(p0) (share of failing pairs that is fine, default 0.001), V(p1) (share that must be caught, default 0.02),
+        V(false_promotion) (default 0.001) and V(false_rollback) (default 0.01), both over the whole migration.
+    type: dict
+    default: {}
+  warm_seconds:
+    description: Longest time for the gateway to take the marked routes and for v1 to become healthy behind it.
+    type: int
+    default: 900
+  settle_seconds:
+    description: Longest time for every gateway instance to take one change.
+    type: int
+    default: 300
+  gate_seconds:
+    description: Longest time for one gate. A gate without a decision by then ends HELD.
+    type: int
+    default: 900
+  soak_seconds:
+    description: Shortest time at each step, probing on.
+    type: int
+    default: 0
+  drain_seconds:
+    description: How long requests in flight get to end. Default is the longest timeout of the pools' backend policies, 30 seconds where there is none.
+    type: int
+  probe_rate:
+    description: Probes a second at most.
+    type: int
+    default: 60
+  probe_timeout:
+    description: Seconds for the whole answer to one probe.
+    type: int
+    default: 10
+  api_patience:
+    description: Seconds for which an unreachable API server is waited for, with a line that says so.
+    type: int
+    default: 300
+seealso:
+  - module: inference_gateway.migration.verify_gateway
+  - module: inference_gateway.migration.migration_journal
+"""
+
+EXAMPLES = r"""
+- name: Shift all traffic to v1 in three steps
+  inference_gateway.migration.shift_traffic:
+    plan: "{{ journal.plan }}"
+    run: "{{ journal.run }}"
+    steps: [10, 50, 100]
+
+- name: Give v1 a quarter, by hand
+  inference_gateway.migration.shift_traffic:
+    state: shifted
+    share: 25
+    plan: "{{ journal.plan }}"
+    run: "{{ journal.run }}"
+"""
+
+RETURN = r"""
+verdict:
+  description: PROVEN, HELD or FAILED.
+  returned: with the driven states
+  type: str
+reason:
+  description: One sentence that says why.
+  returned: with the driven states
+  type: str
+evidence:
+  description: For each gate its share, the pairs and probes counted and the failures seen.
+  returned: with O(state=migrated)
+  type: list
+  elements: dict
+routes:
+  description: The routes that were written.
+  returned: with the states that do one piece of work
+  type: list
+  elements: str
+"""
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import journal, routes
+from ansible_collections.inference_gateway.migration.plugins.module_utils._api import (
+    ApiError,
+    Cluster,
+    Conflict,
+    Manifest,
+    Unreachable,
+    auth_argument_spec,
+    collection_path,
+    plural,
+)
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import LABEL, RouteKey
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene, route_path
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+ATTEMPTS = 5
+"""Writes of one route tried before a stubborn other writer is reported."""
+FORMS: dict[str, routes.Form] = {"shifted": "split", "restored": "original", "finished": "finished", "replaced": "finished"}
+
+
+def argument_spec() -> dict:
+    variants = ["alpha", "v1", "both"]
+    return auth_argument_spec() | {
+        "state": {
+            "type": "str",
+            "choices": ["migrated", "withdrawn", "marked", "unmarked", "shifted", "restored", "finished", "replaced"],
+            "default": "migrated",
+        },
+        "plan": {"type": "dict", "required": True},
+        "run": {"type": "str"},
+        "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
+        "share": {"type": "int"},
+        "variants": {"type": "list", "elements": "str", "choices": variants, "default": variants},
+        "steps": {"type": "list", "elements": "int", "default": [10, 50, 100]},
+        "gate": {"type": "dict", "default": {}},
+        "warm_seconds": {"type": "int", "default": 900},
+        "settle_seconds": {"type": "int", "default": 300},
+        "gate_seconds": {"type": "int", "default": 900},
+        "soak_seconds": {"type": "int", "default": 0},
+        "drain_seconds": {"type": "int"},
+        "probe_rate": {"type": "int", "default": 60},
+        "probe_timeout": {"type": "int", "default": 10},
+        "api_patience": {"type": "int", "default": 300},
+    }
+
+
+def change(here: Scene, key: RouteKey, form: routes.Form, share: int, dry_run: bool) -> tuple[Manifest, Manifest]:
+    """Read-modify-write of one route under its resourceVersion, computed anew from what is live on every conflict.
+
+    :returns: the route before and after.
+    :raises routes.Drifted: when somebody else changed a moved rule. :raises ApiError: when more than references changed.
+    """
+    original = here.originals[key]
+    for _attempt in range(ATTEMPTS):
+        live = here.cluster.get(route_path(key))
+        if live is None:
+            raise ApiError(f"{key}: gone since the plan was made.")
+        wanted = routes.reshape(live, original, here.moves, form, share)
+        if wanted == live:
+            return live, live
+        try:
+            written = here.cluster.replace(route_path(key), wanted, dry_run)
+        except Conflict:
+            continue
+        if not routes.only_references_differ(live, written, routes.moved_rules(original, here.moves)):
+            raise ApiError(f"{key}: the API server stored more than the references that were written (a webhook?): compare it with the backup.")
+        return live, written
+    raise Conflict(f"{key}: written by somebody else {ATTEMPTS} times in a row: stop that writer, then start again.", 409)
+
+
+def reshape_all(here: Scene, form: routes.Form, share: int, dry_run: bool) -> list[tuple[RouteKey, Manifest, Manifest]]:
+    """Every route of the migration as one step: where one can't be written, those before it are taken back."""
+    done: list[tuple[RouteKey, Manifest, Manifest]] = []
+    for key in here.originals:
+        try:
+            done.append((key, *change(here, key, form, share, dry_run)))
+        except (ApiError, routes.Drifted):
+            for earlier, before, _after in reversed(done):
+                change(here, earlier, *routes.form_of(before, here.originals[earlier], here.moves), dry_run)
+            raise
+    return done
+
+
+def mark(here: Scene, dry_run: bool) -> list[str]:
+    """Make the marked routes that are not there."""
+    made = []
+    for manifest in here.marked(["alpha", "v1", "both"]):
+        key = routes.route_key(manifest)
+        if here.cluster.get(route_path(key)) is None:
+            here.cluster.create(collection_path(key.api_version, plural(key.kind), key.namespace), manifest, dry_run)
+            made.append(str(key))
+    return made
+
+
+def unmark(here: Scene, variants: list[str], dry_run: bool) -> list[str]:
+    """Remove the marked routes of some variants: ours by label, whatever migration made them."""
+    gone = []
+    for namespace in sorted({key.namespace for key in here.originals}):
+        path = collection_path("gateway.networking.k8s.io/v1", "httproutes", namespace)
+        for manifest in list(here.cluster.list(path, labelSelector=f"{LABEL} in ({','.join(variants)})")):
+            key = routes.route_key(manifest)
+            here.cluster.delete(route_path(key), dry_run)
+            gone.append(str(key))
+    return gone
+
+
+def refuse_unless_shifted(here: Scene) -> None:
+    """:raises ApiError: while any route does not send all of its moved traffic to v1."""
+    shares = {key: routes.share_of(here.live[key], original, here.moves) for key, original in here.originals.items()}
+    short = [f"{key} at {share} %" for key, share in shares.items() if share != 100]
+    if short:
+        raise ApiError(f"{', '.join(short)}: not all traffic is on v1, so nothing of v1alpha2 is taken away. Run the phase shift first.")
+
+
+def weights(manifest: Manifest) -> str:
+    """One line a reference: what a person wants to see of a change."""
+    lines = [
+        f"{routes.route_key(manifest)} rule {ref.rule}: {ref.target.group or 'core'}/{ref.target.name} {ref.weight}"
+        for ref in routes.references(manifest) if ref.kind == "backend"
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
+    """One bounded piece of work."""
+    store = journal.Journal(cluster, params["state_namespace"])
+    record = store.read()
+    if record is None:
+        if check_mode:
+            return {"changed": True, "routes": []}
+        raise ApiError("No migration was begun on this cluster: run migration_journal with state opened first.")
+    if not check_mode:
+        store.hold(params["run"])
+    here = Scene.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]))
+    state = params["state"]
+    if state in ("marked", "unmarked"):
+        names = mark(here, check_mode) if state == "marked" else unmark(here, params["variants"], check_mode)
+        return {"changed": bool(names), "routes": names}
+    if state == "finished" and not check_mode:
+        refuse_unless_shifted(here)
+    done = reshape_all(here, FORMS[state], params["share"] or 0, check_mode)
+    changed = [(key, before, after) for key, before, after in done if before["spec"] != after["spec"]]
+    if changed and not check_mode:
+        detail = f" {params['share']}" if state == "shifted" else ""
+        store.update(record, f"routes {state}{detail}: {', '.join(str(key) for key, _b, _a in changed)}")
+    return {
+        "changed": bool(changed),
+        "routes": [str(key) for key, _before, _after in changed],
+        "diff": [{"before": weights(before), "after": weights(after)} for _key, before, after in changed],
+    }
+
+
+def main() -> None:
+    module = AnsibleK8SModule(
+        argument_spec=argument_spec(),
+        supports_check_mode=True,
+        required_if=[("state", "shifted", ("share",))],
+    )
+    if module.params["state"] in ("migrated", "withdrawn"):
+        module.fail_json(msg=f"state {module.params['state']} is driven by this collection's action plugin: call the module by its full name from a task.")
+    try:
+        result = work(Cluster(module, patience=5), module.params, module.check_mode)
+    except Unreachable as error:
+        module.fail_json(msg=str(error), unreachable_api=True)
+    except routes.Drifted as error:
+        module.fail_json(msg=f"{error}. Nothing was written over it: settle who owns the weights, then start again.", held=True)
+    except (ApiError, ValueError, journal.LeaseLost, journal.BackupBroken) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
