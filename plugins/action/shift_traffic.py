@@ -221,13 +221,10 @@ class Drive:
             alpha = self.verify(20, check="settled", variants=["alpha"], rounds=3)
             if not alpha["passing"].get("alpha"):
                 return Stop("HELD", f"{stop.reason}. v1alpha2 does not answer either ({'; '.join(alpha['faults'][:1])}), so weights stay as they are.")
-            if back:
-                self.shift(state="shifted", share=back)
-            else:
-                self.shift(state="restored")
+            moved = self.shift(**({"state": "shifted", "share": back} if back else {"state": "restored"}))["changed"]
             self.say(f"traffic is back at {back} % on v1: {stop.reason}")
             self.settle("way back", ["alpha", "user"], self.options["settle_seconds"])
-            if not back:
+            if moved and not back:
                 self.drain("v1")
             self.shift(state="unmarked", variants=["alpha", "v1", "both"])
         except Stop as further:

@@ -38,7 +38,7 @@ def affected(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
     found = [tuple(key) for key in route_keys(plan)]
     for pool in plan["pools"]:
         found.append((f"{ALPHA_GROUP}/v1alpha2", POOL_KIND, pool["namespace"], pool["name"]))
-        found += [(item["api_version"], item["kind"], item.get("namespace"), item["name"]) for item in pool["retire"]]
+        found += [(item["apiVersion"], item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in pool["retire"]]
         found += [("apps/v1", "Deployment", pool["namespace"], pool["alpha_epp"]["deployment"])] if pool["alpha_epp"].get("deployment") else []
     return list(dict.fromkeys(found))  # type: ignore[arg-type]
 

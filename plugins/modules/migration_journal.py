@@ -90,6 +90,10 @@ continued:
   description: Whether an open migration goes on, with its own plan.
   returned: when O(state=opened)
   type: bool
+cluster:
+  description: Id and server of the cluster that the connection leads to.
+  returned: when O(state=read)
+  type: dict
 journal:
   description: Migration, nonce, status, phases done, verdict, reason and entries; V(null) where no migration was begun.
   returned: always
@@ -187,7 +191,7 @@ def main() -> None:
         cluster = Cluster(module)
         store = journal.Journal(cluster, module.params["state_namespace"])
         if module.params["state"] == "read":
-            result = summary(store.read()) | {"changed": False}
+            result = summary(store.read()) | {"changed": False, "cluster": {"id": cluster.identity(), "server": cluster.server}}
         elif module.params["state"] == "opened":
             result = opened(cluster, store, module.params, module.check_mode)
         else:
