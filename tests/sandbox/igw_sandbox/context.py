@@ -94,6 +94,8 @@ class Context:
     tools: dict[str, Path] = field(default_factory=dict)
     client: Any = None
     """lightkube.AsyncClient (admin, straight to the API server); set by the control plane."""
+    admin_token: str = field(default="", repr=False)
+    """Bearer token of the administrator; lives in the kubeconfigs only."""
     state: dict[str, Any] = field(default_factory=dict)
     handlers: dict[str, Handler] = field(default_factory=dict)
     """Commands from outside: name -> coroutine function taking keyword arguments, returning JSON."""

@@ -1,0 +1,104 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the machine must offer, checked before anything is built or started: one sentence with the remedy each."""
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from igw_sandbox import golang, tools
+from igw_sandbox.context import SandboxError
+
+ARCHITECTURES = ("x86_64", "aarch64")
+BUILD_BYTES: dict[str, int] = {"kubernetes": 6_000_000_000}
+"""Disk for sources and Go's build cache of one cold build; other tools need less."""
+OTHER_BUILD_BYTES = 2_000_000_000
+RUN_BYTES = 1_000_000_000
+"""Disk for one running sandbox: etcd, logs, access logs."""
+RUN_MEMORY = 1_200_000_000
+"""Bytes one sandbox with the demo's estate needs (about 0.8 GB seen)."""
+BUILD_MEMORY = 3_000_000_000
+"""Bytes that linking kube-apiserver needs."""
+MODULES = {"venv": "python3-venv", "ensurepip": "python3-venv"}
+
+
+def check_system(system: str | None = None, machine: str | None = None) -> None:
+    """Linux on x86_64 or aarch64: Envoy's wheels, abstract sockets and 127.0.0.0/8 on one interface are needed."""
+    system, machine = system or platform.system(), machine or platform.machine()
+    if system != "Linux":
+        raise SandboxError(f"The sandbox runs on Linux only, this is {system}: use a Linux machine, virtual machine or container.")
+    if machine.replace("arm64", "aarch64").replace("AMD64", "x86_64") not in ARCHITECTURES:
+        raise SandboxError(f"The sandbox runs on {' and '.join(ARCHITECTURES)} only (there is no Envoy wheel for {machine}): use another machine.")
+
+
+def check_python(version: tuple[int, ...] = sys.version_info[:2], find: Callable[[str], object] = importlib.util.find_spec) -> None:
+    """Python 3.11 or later with the modules that distributions like to split off."""
+    if version < (3, 11):
+        raise SandboxError(f"The sandbox needs Python 3.11 or later, {sys.executable} is {'.'.join(map(str, version))}: set IGW_PYTHON to a newer one.")
+    for module, package in MODULES.items():
+        if find(module) is None:
+            raise SandboxError(f"{sys.executable} has no module {module}: install your distribution's package {package} (or python{version[0]}.{version[1]}-venv).")
+
+
+def check_machine() -> None:
+    """All that does not depend on what is going to be built."""
+    check_system()
+    check_python()
+
+
+def existing(path: Path) -> Path:
+    """The nearest folder above ``path`` that exists, to ask for its free space."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def check_disk(needed: int, path: Path, purpose: str, usage: Callable[[Path], object] = shutil.disk_usage) -> None:
+    """``needed`` bytes free where ``path`` is (or will be)."""
+    free = usage(existing(path)).free
+    if free < needed:
+        raise SandboxError(f"{purpose} needs {_gigabytes(needed)} on the disk of {path}, only {_gigabytes(free)} are free: free some space or set XDG_CACHE_HOME "
+                           "(and for builds GOCACHE and GOMODCACHE) to a larger disk.")
+
+
+def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Bytes the kernel says are available without swapping."""
+    for line in meminfo.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise SandboxError(f"{meminfo} does not say how much memory is available; the sandbox needs a Linux kernel of 3.14 or later.")
+
+
+def check_memory(needed: int, purpose: str, available: int | None = None) -> None:
+    available = available_memory() if available is None else available
+    if available < needed:
+        raise SandboxError(f"{purpose} needs {_gigabytes(needed)} of memory, only {_gigabytes(available)} are available: end other programs or sandboxes first.")
+
+
+def check_port(address: str, port: int, purpose: str) -> None:
+    """The port must be free: nothing may listen on it at this address or at 0.0.0.0."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise SandboxError(f"{purpose} can't listen on {address}:{port} ({error.strerror}): end the program that uses the port (see 'ss -ltnp') or choose another port.") from None
+
+
+def check_resources(names: Sequence[str]) -> None:
+    """Disk and memory for building what is missing of the tools ``names``, and for running one sandbox."""
+    builds = tools.missing(names)
+    if builds:
+        needed = sum(BUILD_BYTES.get(build.folder, OTHER_BUILD_BYTES) for build in builds)
+        check_disk(needed, tools.cache_root(), f"Building {', '.join(build.folder for build in builds)}")
+        check_disk(needed, Path(golang.cache_folder()), f"Building {', '.join(build.folder for build in builds)}")
+    check_disk(RUN_BYTES, tools.cache_root(), "A sandbox")
+    check_memory(BUILD_MEMORY if any(build.folder == "kubernetes" for build in builds) else RUN_MEMORY, "Building kube-apiserver" if builds else "A sandbox")
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"
