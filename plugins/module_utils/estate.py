@@ -79,11 +79,16 @@ LISTINGS = (
 
 
 class Refused(NamedTuple):
-    """A list that the credential may not read. ``alpha`` where it hides whether v1alpha2 is in use."""
+    """What the credential may not read.
+
+    :param alpha: it hides whether v1alpha2 is in use.
+    :param overridable: whether a plan without it is worth anything.
+    """
 
     what: str
     message: str
     alpha: bool
+    overridable: bool
 
 
 class HelmRelease(NamedTuple):
@@ -181,6 +186,15 @@ def model_pool(model: Manifest) -> PoolKey:
     return PoolKey(ref.get("group", ALPHA_GROUP), ref.get("kind") or POOL_KIND, namespace_of(model), ref.get("name") or "")
 
 
+def parents(route: Manifest) -> list[dict[str, str | None]]:
+    """The Gateways of a route as ``{namespace, name, section}``; section None means all listeners."""
+    return [
+        {"namespace": entry.get("namespace") or namespace_of(route), "name": entry.get("name") or "", "section": entry.get("sectionName")}
+        for entry in dig(route, "spec", "parentRefs", default=[])
+        if entry.get("kind", "Gateway") == "Gateway"
+    ]
+
+
 # -- owners -------------------------------------------------------------------------------------------------------------
 
 _GITOPS = {
@@ -205,11 +219,11 @@ def controller(manifest: Manifest) -> str | None:
     return next((f"{owner.get('kind')} {owner.get('name')}" for owner in owners if owner.get("controller")), None)
 
 
-def helm_owner(manifest: Manifest) -> str | None:
-    """The Helm release in the object's own namespace that owns it, by Helm's own annotations."""
+def helm_owner(manifest: Manifest) -> tuple[str, str] | None:
+    """(namespace, name) of the Helm release that owns an object, by Helm's own annotations."""
     said = dig(manifest, "metadata", "annotations", default={})
     release = said.get("meta.helm.sh/release-name")
-    return release if release and said.get("meta.helm.sh/release-namespace", namespace_of(manifest)) == (namespace_of(manifest) or None) else None
+    return (said.get("meta.helm.sh/release-namespace") or namespace_of(manifest), release) if release else None
 
 
 def owner(pool: Manifest) -> Owner:
@@ -218,12 +232,21 @@ def owner(pool: Manifest) -> Owner:
     if fights_back:
         return Owner("controller", fights_back)
     release = helm_owner(pool)
-    return Owner("helm", release) if release else Owner("objects")
+    return Owner("helm", release[1]) if release else Owner("objects")
 
 
 def ours(manifest: Manifest) -> bool:
     """Whether this collection created an object besides the chart."""
     return dig(manifest, "metadata", "labels", MANAGED_BY) == OURS
+
+
+def managed_crd(crd: Manifest, platform_ships_it: bool) -> bool:
+    """Whether the platform, not a person, keeps a CRD: it is marked so, or this GKE release is known to bring it.
+
+    :param platform_ships_it: what is known by the server's version.
+    """
+    said = dig(crd, "metadata", "annotations", default={}) | dig(crd, "metadata", "labels", default={})
+    return platform_ships_it or any(mark.startswith(("addonmanager.kubernetes.io/", "components.gke.io/")) for mark in said)
 
 
 def helm_release(secret: Manifest) -> HelmRelease | None:

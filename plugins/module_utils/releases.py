@@ -49,6 +49,7 @@ class Facts:
     :param answers_alias: whether a rewritten request is answered under the name that was asked for.
     :param resources: what the chart asks for the EPP unless told otherwise; empty where it has no such value.
     :param metrics_rbac: whether the chart always lets the EPP check the tokens of those who read its metrics.
+    :param namespaced_cluster_roles: whether the chart's ClusterRoles carry the namespace in their names.
     :param chart_monitoring: whether provider gke brings monitoring objects without being asked.
     :param health_check: what the chart's HealthCheckPolicy says besides the check itself.
     :param refuses: endpoints that the EPP answers 400, whatever the model server can do.
@@ -62,6 +63,7 @@ class Facts:
     answers_alias: bool = False
     resources: dict[str, dict[str, str]] = field(default_factory=dict)
     metrics_rbac: bool = False
+    namespaced_cluster_roles: bool = True
     chart_monitoring: bool = False
     health_check: dict[str, int] = field(default_factory=lambda: {"timeoutSec": 2, "checkIntervalSec": 2})
     refuses: tuple[str, ...] = ("/v1/embeddings",)
@@ -72,7 +74,10 @@ _EPP_RESOURCES = {"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory"
 _NO_RESPONSES = ("/v1/embeddings", "/v1/responses")
 
 ROWS = (
-    Facts((1, 0, 0), "list", "ignored", rewrites=False, metrics_rbac=True, chart_monitoring=True, health_check={}, refuses=_NO_RESPONSES),
+    Facts(
+        (1, 0, 0), "list", "ignored", rewrites=False, metrics_rbac=True, namespaced_cluster_roles=False, chart_monitoring=True,
+        health_check={}, refuses=_NO_RESPONSES,
+    ),
     Facts((1, 0, 1), "list", "ignored", rewrites=False, metrics_rbac=True, refuses=_NO_RESPONSES),
     Facts((1, 2, 0), "map", "ignored", rewrites=False, refuses=_NO_RESPONSES),
     Facts((1, 3, 0), "map", "ignored", refuses=_NO_RESPONSES),

@@ -1,0 +1,269 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One alpha pool and what is known of its twin: names, models, references, policies, owner. Pure.
+
+convert.py makes the v1 objects of a Draft, findings judge it, plan.py writes it down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import (
+    Epp,
+    Estate,
+    HelmRelease,
+    Manifest,
+    Owner,
+    alpha_key,
+    dig,
+    name_of,
+    namespace_of,
+    owner,
+    selects,
+)
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import ALPHA_GROUP, POOL_KIND, PoolKey, Reference
+
+UNSET = "Unset"
+PRIORITIES = {
+    "preserve_shedding": {"Critical": 2, "Standard": -1, UNSET: -1, "Sheddable": -2},
+    "upstream": {"Critical": 2, "Standard": 1, UNSET: 1, "Sheddable": -1},
+}
+"""criticality to priority. The v1 EPP sheds below 0 only; the alpha EPP sheds everything but Critical."""
+
+CHART = "inferencepool"
+OBJECTIVE_HEADER = "x-gateway-inference-objective"
+ENDPOINTS = ("/v1/completions", "/v1/chat/completions")
+EPP_NAME_LENGTH = 40
+"""Characters of a release name that the chart keeps in the names of the EPP's objects."""
+DEFAULT_TIMEOUT = 30
+"""Seconds a request may last where no GCPBackendPolicy says otherwise."""
+
+METRIC_FLAGS = {
+    "totalQueuedRequestsMetric": "total-queued-requests-metric",
+    "kvCacheUsagePercentageMetric": "kv-cache-usage-percentage-metric",
+    "loraInfoMetric": "lora-info-metric",
+}
+"""Flags of the alpha EPP that describe the model server, and their names in every v1 EPP."""
+_NAMED_BY_CHART = {"poolName", "poolNamespace", "v", "zap-encoder", "grpcPort", "grpcHealthPort", "metricsPort"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person may choose.
+
+    :param priorities: criticality (and ``Unset``) to priority.
+    :param pool_names: alpha pool, as ``name`` or ``namespace/name``, to the name of its v1 pool.
+    :param endpoints: what clients call; ``endpoints_said`` tells a person's list from the default.
+    :param accept: finding codes that a person overrules.
+    :param namespaces: the namespaces that a person chose, none for all.
+    """
+
+    release: releases.Release
+    priorities: Mapping[str, int] = field(default_factory=lambda: PRIORITIES["preserve_shedding"])
+    pool_names: Mapping[str, str] = field(default_factory=dict)
+    endpoints: tuple[str, ...] = ENDPOINTS
+    endpoints_said: bool = False
+    accept: frozenset[str] = frozenset()
+    namespaces: tuple[str, ...] = ()
+
+
+# -- names --------------------------------------------------------------------------------------------------------------
+
+
+def v1_name(namespace: str, name: str, chosen: Mapping[str, str]) -> str:
+    """The v1 pool's name: as chosen, else ``-preview`` becomes ``-ga``, else ``-ga`` is appended."""
+    said = chosen.get(f"{namespace}/{name}") or chosen.get(name)
+    return said or name.removesuffix("-preview") + "-ga"
+
+
+def epp_name(release: str) -> str:
+    """The name that every chart gives the EPP's Deployment, Service, ServiceAccount and ConfigMap."""
+    return release.lower().strip()[:EPP_NAME_LENGTH] + "-epp"
+
+
+# -- reading alpha's objects ---------------------------------------------------------------------------------------------
+
+
+def model_name(model: Manifest) -> str:
+    """The name by which clients call a model."""
+    return dig(model, "spec", "modelName", default="")
+
+
+def targets(model: Manifest) -> list[Manifest]:
+    """targetModels, where they are anything but the model under its own name."""
+    found = dig(model, "spec", "targetModels", default=[])
+    return [] if [entry.get("name") for entry in found] == [model_name(model)] else found
+
+
+def flags(container: Manifest) -> dict[str, str]:
+    """Flags of an alpha EPP's container by name, without dashes; a flag without a value is ``true``."""
+    found: dict[str, str] = {}
+    words = [str(word) for word in [*dig(container, "command", default=[])[1:], *dig(container, "args", default=[])]]
+    for number, word in enumerate(words):
+        if not word.startswith("-") or word.lstrip("-") == "":
+            continue
+        name, equals, value = word.lstrip("-").partition("=")
+        following = words[number + 1] if number + 1 < len(words) else "-"
+        found[name] = value if equals else "true" if following.startswith("-") else following
+    return found
+
+
+def grants_alpha(grant: Manifest) -> bool:
+    """Whether a ReferenceGrant names alpha pools."""
+    return any(entry.get("group") == ALPHA_GROUP and entry.get("kind") == POOL_KIND for entry in dig(grant, "spec", "to", default=[]))
+
+
+# -- the draft ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One alpha pool and what will stand beside it."""
+
+    estate: Estate
+    options: Options
+    pool: Manifest
+
+    @property
+    def key(self) -> PoolKey:
+        """How references name the alpha pool."""
+        return alpha_key(self.pool)
+
+    @property
+    def namespace(self) -> str:
+        """Of both pools."""
+        return namespace_of(self.pool)
+
+    @property
+    def name(self) -> str:
+        """Of the alpha pool."""
+        return name_of(self.pool)
+
+    @cached_property
+    def v1_name(self) -> str:
+        """Of the v1 pool, and of its Helm release."""
+        return v1_name(self.namespace, self.name, self.options.pool_names)
+
+    @property
+    def epp(self) -> str:
+        """Name of the v1 EPP's Deployment and Service."""
+        return epp_name(self.v1_name)
+
+    @cached_property
+    def alpha_epp(self) -> Epp:
+        """The endpoint picker in use today."""
+        return self.estate.epp(self.pool)
+
+    @cached_property
+    def alpha_flags(self) -> dict[str, str]:
+        """Its flags."""
+        return flags(self.alpha_epp.container)
+
+    @property
+    def lost_flags(self) -> list[str]:
+        """Its flags that nothing of the target release stands for."""
+        return sorted(set(self.alpha_flags) - _NAMED_BY_CHART - set(METRIC_FLAGS))
+
+    @cached_property
+    def owner(self) -> Owner:
+        """Who owns the alpha pool."""
+        return owner(self.pool)
+
+    @property
+    def release(self) -> HelmRelease | None:
+        """The Helm release that owns the alpha pool, where its record could be read."""
+        return self.estate.releases.get((self.namespace, self.owner.name or ""))
+
+    @property
+    def epp_account_is_its_own(self) -> bool:
+        """Whether the alpha EPP's ServiceAccount is certainly used by nothing else: never so for ``default``, which bare pods use."""
+        account = self.alpha_epp.service_account
+        return account != "default" and [entry is self.alpha_epp.deployment for entry in self.estate.running_as(self.namespace, account)] == [True]
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """Labels of the model servers: the flat ones, since the alpha schema prunes anything nested."""
+        return {name: value for name, value in dig(self.pool, "spec", "selector", default={}).items() if isinstance(value, str)}
+
+    @property
+    def port(self) -> int:
+        """Of the model servers."""
+        return dig(self.pool, "spec", "targetPortNumber", default=8000)
+
+    @property
+    def failure_mode(self) -> str:
+        """FailClose or FailOpen, alpha's default where nothing is said."""
+        return dig(self.pool, "spec", "extensionRef", "failureMode", default="FailClose")
+
+    @cached_property
+    def models(self) -> list[Manifest]:
+        """The InferenceModels that hold: of several with one modelName the oldest."""
+        oldest: dict[str, Manifest] = {}
+        for model in self.every_model:
+            if model_name(model):
+                oldest.setdefault(model_name(model), model)
+        return list(oldest.values())
+
+    @property
+    def every_model(self) -> list[Manifest]:
+        """All InferenceModels of the pool, oldest first."""
+        return self.estate.models.get(self.key, [])
+
+    @property
+    def references(self) -> list[Reference]:
+        """backendRefs that send traffic to the alpha pool."""
+        return [reference for reference in self.estate.references.get(self.key, []) if reference.kind == "backend"]
+
+    @property
+    def mirrors(self) -> list[Reference]:
+        """Mirrors to the alpha pool."""
+        return [reference for reference in self.estate.references.get(self.key, []) if reference.kind == "mirror"]
+
+    @cached_property
+    def policies(self) -> dict[str, Manifest]:
+        """The alpha pool's policies by kind: of two of one kind the oldest holds."""
+        found: dict[str, Manifest] = {}
+        for policy in self.estate.policies.get(self.key, []):
+            found.setdefault(policy["kind"], policy)
+        return found
+
+    @property
+    def chart_writes_policies(self) -> bool:
+        """Whether the target chart's own policies say exactly what alpha's say."""
+        said = {kind: dig(policy, "spec", "default", default={}) for kind, policy in self.policies.items()}
+        return said == releases.chart_policies(self.options.release.facts, self.port)
+
+    @property
+    def timeout(self) -> int:
+        """Seconds after which no request to the alpha pool is still open."""
+        return dig(self.policies.get("GCPBackendPolicy", {}), "spec", "default", "timeoutSec", default=DEFAULT_TIMEOUT)
+
+    @property
+    def monitorings(self) -> list[Manifest]:
+        """Monitoring objects that read the alpha EPP."""
+        labels = dig(self.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={})
+        return [
+            entry for entry in self.estate.monitorings
+            if namespace_of(entry) in ("", self.namespace)
+            and (wanted := dig(entry, "spec", "selector", "matchLabels", default={})) and selects(wanted, labels)
+        ]
+
+    @property
+    def grants(self) -> list[Manifest]:
+        """ReferenceGrants of this namespace that name alpha pools."""
+        return [grant for grant in self.estate.of("grants") if namespace_of(grant) == self.namespace and grants_alpha(grant)]
+
+    def priority(self, model: Manifest) -> int:
+        """The priority of a model's objective."""
+        criticality = dig(model, "spec", "criticality", default=UNSET)
+        return self.options.priorities.get(criticality, self.options.priorities[UNSET])
+
+
+def drafts(estate: Estate, options: Options) -> list[Draft]:
+    """One draft for every alpha pool, by namespace and name."""
+    return [Draft(estate, options, pool) for pool in estate.pools.values()]

@@ -1,0 +1,221 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Estate and options to the Plan: all that will change, as data, with a hash over the intended changes alone. Pure.
+
+The Plan is plain JSON: later phases, and runs days later, work from it and never see the Estate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import convert, findings, releases
+from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import Finding, View
+from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import CHART, OBJECTIVE_HEADER, Draft, Options, drafts, model_name, targets
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import (
+    DEFAULT_EPP_PORT,
+    Estate,
+    Manifest,
+    dig,
+    helm_owner,
+    managed_crd,
+    name_of,
+    namespace_of,
+    parents,
+)
+
+SCHEMA = 1
+HASHED = ("target", "crds", "pools")
+
+_BASE_SECONDS = 120
+_POOL_SECONDS = 20
+"""What install and the gates of three steps take at the defaults, besides the drain; a shown estimate, nothing waits for it."""
+
+
+def make(estate: Estate, options: Options) -> dict[str, Any]:
+    """The plan of one cluster. Where v1alpha2 is not in use it holds no pools and nothing is blocked."""
+    view = View(estate, options, tuple(drafts(estate, options)))
+    found = findings.find(view) if estate.in_use else []
+    body = {"target": options.release.version, "crds": crds(view), "pools": [pool(draft, view) for draft in view.drafts]}
+    return {
+        "schema": SCHEMA,
+        "hash": digest(body),
+        **body,
+        "cluster": {"id": estate.cluster_id, "server": estate.server, "version": estate.version},
+        "in_use": estate.in_use,
+        "blocked": findings.blocked(found, options.accept),
+        "findings": [_as_dict(entry) for entry in found],
+        "estimate": {"seconds": _estimate(view)},
+    }
+
+
+def digest(plan: dict[str, Any]) -> str:
+    """sha256 over the intended changes alone: no estimate, finding, cluster or resourceVersion."""
+    canonical = json.dumps({field: plan[field] for field in HASHED}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _as_dict(entry: Finding) -> dict[str, str]:
+    return {"code": entry.code, "severity": entry.severity, "object": entry.object, "message": entry.message, "remedy": entry.remedy}
+
+
+def _estimate(view: View) -> int:
+    """Seconds: base, a share for each pool and the longest drain."""
+    return _BASE_SECONDS + _POOL_SECONDS * len(view.drafts) + max((draft.timeout for draft in view.drafts), default=0) if view.drafts else 0
+
+
+# -- CRDs ---------------------------------------------------------------------------------------------------------------
+
+
+def crds(view: View) -> dict[str, Any]:
+    """By what is live first: what is missing is installed, what is there is kept as it is, alpha's own go at the end."""
+    live = view.estate.crds
+    missing = [name for name in view.options.release.crds if name not in live] if view.drafts else []
+    return {
+        "install": [{"name": name, "file": releases.CRD_FILES[name]} for name in missing],
+        "keep": [_kept(view, name) for name in view.options.release.crds if name in live],
+        "retire": [name for name in releases.ALPHA_CRDS if name in live and not managed_crd(live[name], False)],
+    }
+
+
+def _kept(view: View, name: str) -> dict[str, Any]:
+    crd = view.estate.crds[name]
+    shipped = name == releases.V1_POOLS_CRD and releases.gke_ships_v1(view.estate.version)
+    return {"name": name, "bundle": dig(crd, "metadata", "annotations", releases.BUNDLE_ANNOTATION), "managed": managed_crd(crd, shipped)}
+
+
+# -- pools --------------------------------------------------------------------------------------------------------------
+
+
+def pool(draft: Draft, view: View) -> dict[str, Any]:
+    """All that will be created, changed and deleted for one pool."""
+    epp = draft.alpha_epp
+    return {
+        "namespace": draft.namespace,
+        "name": draft.name,
+        "v1_name": draft.v1_name,
+        "release": draft.v1_name,
+        "epp": {"deployment": draft.epp, "service": draft.epp, "port": DEFAULT_EPP_PORT},
+        "alpha_epp": {"deployment": name_of(epp.deployment) if epp.deployment else None, "service": epp.name or None, "port": epp.port},
+        "owner": owner(draft),
+        "chart": {"values": convert.chart_values(draft)},
+        "objects": list(convert.objects(draft, view.moved)),
+        "failure_mode": draft.failure_mode,
+        "models": [model(draft, entry) for entry in draft.models],
+        "endpoints": list(draft.options.endpoints),
+        "references": references(draft),
+        "gateways": gateways(draft),
+        "timeout_seconds": draft.timeout,
+        "retire": [_address(entry) for entry in retired(draft)],
+        "client_headers": client_headers(draft),
+    }
+
+
+def owner(draft: Draft) -> dict[str, Any]:
+    """Who owns the alpha pool, and what a restore needs of its release."""
+    release = draft.release
+    return {
+        "kind": draft.owner.kind,
+        "release": draft.owner.name if draft.owner.kind == "helm" else None,
+        "controller": draft.owner.name if draft.owner.kind == "controller" else None,
+        "namespace": draft.namespace,
+        "chart": release.chart if release else CHART if draft.owner.kind == "helm" else None,
+        "version": release.version if release else dig(draft.pool, "metadata", "labels", "app.kubernetes.io/version"),
+        "values": release.values if release else None,
+    }
+
+
+def model(draft: Draft, manifest: Manifest) -> dict[str, Any]:
+    """One model as clients call it, and what answers on each side may call it."""
+    name, aimed = model_name(manifest), [entry.get("name") for entry in targets(manifest)]
+    answer = name if draft.options.release.facts.answers_alias or not aimed else aimed[0] if len(aimed) == 1 else None
+    return {
+        "name": name,
+        "answer": answer,
+        "alpha_answers": aimed or [name],
+        "objective": name_of(manifest),
+        "criticality": dig(manifest, "spec", "criticality"),
+        "priority": draft.priority(manifest),
+    }
+
+
+def references(draft: Draft) -> list[dict[str, Any]]:
+    """The backendRefs that will move."""
+    return [
+        {
+            "api_version": entry.route.api_version, "kind": entry.route.kind, "namespace": entry.route.namespace, "name": entry.route.name,
+            "rule": entry.rule, "index": entry.index, "weight": entry.weight,
+        }
+        for entry in sorted(draft.references, key=lambda entry: (entry.route, entry.rule, entry.index))
+    ]
+
+
+def gateways(draft: Draft) -> list[dict[str, str | None]]:
+    """The Gateways (and sections) through which users reach the pool, each once."""
+    found: dict[tuple[str, str, str], dict[str, str | None]] = {}
+    for entry in draft.references:
+        for parent in parents(draft.estate.route_of[entry.route.kind, entry.route.namespace, entry.route.name]):
+            found[parent["namespace"] or "", parent["name"] or "", parent["section"] or ""] = parent
+    return [parent for _key, parent in sorted(found.items())]
+
+
+def client_headers(draft: Draft) -> list[dict[str, str]]:
+    """Who must send which header to get its objective."""
+    return [{"objective": name_of(entry), "model": model_name(entry), "header": OBJECTIVE_HEADER} for entry in draft.models if draft.priority(entry) != 0]
+
+
+# -- retire -------------------------------------------------------------------------------------------------------------
+
+
+def retired(draft: Draft) -> Iterator[Manifest]:
+    """What is deleted by hand, in order: models, pool, EPP, its rights, policies last. Helm uninstalls what its release owns."""
+    release = (draft.namespace, draft.owner.name) if draft.owner.kind == "helm" else None
+    for manifest in _all_of_alpha(draft):
+        if release is None or helm_owner(manifest) != release:
+            yield manifest
+
+
+def _all_of_alpha(draft: Draft) -> Iterator[Manifest]:
+    yield from draft.every_model
+    yield draft.pool
+    yield from (entry for entry in (draft.alpha_epp.deployment, draft.alpha_epp.service) if entry)
+    # Helm knows the rights that it made; by hand only what is certainly the EPP's own goes.
+    if draft.owner.kind == "objects" and draft.epp_account_is_its_own:
+        yield from _rights(draft)
+    yield from draft.monitorings
+    yield from draft.estate.policies.get(draft.key, [])
+
+
+def _rights(draft: Draft) -> Iterator[Manifest]:
+    """Bindings that serve the EPP's ServiceAccount alone, roles that nothing else binds, and the account."""
+    account = ("ServiceAccount", draft.namespace, draft.alpha_epp.service_account)
+    bindings = (*draft.estate.of("role_bindings"), *draft.estate.of("cluster_role_bindings"))
+    own = [entry for entry in bindings if _subjects(entry) == {account}]
+    yield from own
+    roles = {_role(entry) for entry in own} - {_role(entry) for entry in bindings if entry not in own}
+    for kind, namespace, name in sorted(roles):
+        if not name.startswith("system:") and name not in ("view", "edit", "admin", "cluster-admin"):
+            yield _bare("rbac.authorization.k8s.io/v1", kind, namespace, name)
+    yield _bare("v1", *account)
+
+
+def _subjects(binding: Manifest) -> set[tuple[str, str, str]]:
+    return {(entry.get("kind", ""), entry.get("namespace") or namespace_of(binding), entry.get("name", "")) for entry in dig(binding, "subjects", default=[])}
+
+
+def _role(binding: Manifest) -> tuple[str, str, str]:
+    kind = dig(binding, "roleRef", "kind", default="")
+    return kind, namespace_of(binding) if kind == "Role" else "", dig(binding, "roleRef", "name", default="")
+
+
+def _bare(api_version: str, kind: str, namespace: str, name: str) -> Manifest:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": namespace}}
+
+
+def _address(manifest: Manifest) -> dict[str, str]:
+    where = {"namespace": namespace_of(manifest)} if namespace_of(manifest) else {}
+    return {"api_version": manifest["apiVersion"], "kind": manifest["kind"], **where, "name": name_of(manifest)}

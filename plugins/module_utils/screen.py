@@ -1,0 +1,62 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Plan on one screen a pool, for a person. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+
+def summary(plan: dict[str, Any]) -> list[str]:
+    """Short lines: the cluster, each pool, then what it will trip over, the worst first."""
+    if not plan["in_use"]:
+        return [not_in_use(plan)]
+    cluster = plan["cluster"]
+    lines = [f"Cluster {cluster['server']} ({cluster['version']}, id {cluster['id']}): target {plan['target']}, plan {plan['hash'][:12]}, {_state(plan)}"]
+    lines += _crds(plan["crds"])
+    for pool in plan["pools"]:
+        lines += _pool(pool, plan["target"])
+    lines += [f"{entry['severity']}: {entry['code']}: {entry['object']}: {entry['message']} Remedy: {entry['remedy']}" for entry in plan["findings"]]
+    return lines
+
+
+def not_in_use(plan: dict[str, Any]) -> str:
+    """The sentence for a cluster without alpha objects."""
+    return f"v1alpha2 is not in use on {plan['cluster']['server']} (cluster id {plan['cluster']['id']}): nothing to migrate."
+
+
+def _state(plan: dict[str, Any]) -> str:
+    return f"BLOCKED by {', '.join(plan['blocked'])}" if plan["blocked"] else f"about {plan['estimate']['seconds']} s"
+
+
+def _crds(crds: dict[str, Any]) -> list[str]:
+    lines = []
+    if crds["install"]:
+        lines.append(f"  CRDs to install: {', '.join(entry['name'] for entry in crds['install'])}")
+    if crds["keep"]:
+        lines.append(f"  CRDs that stay: {', '.join(entry['name'] + ' ' + (entry['bundle'] or '(no version)') for entry in crds['keep'])}")
+    if crds["retire"]:
+        lines.append(f"  CRDs to delete when nothing is left: {', '.join(crds['retire'])}")
+    return lines
+
+
+def _pool(pool: dict[str, Any], target: str) -> list[str]:
+    objects = Counter(entry["kind"] for entry in pool["objects"])
+    lines = [
+        f"Pool {pool['namespace']}/{pool['name']} -> {pool['v1_name']}: chart {target}, EPP {pool['epp']['service']}:{pool['epp']['port']}, {pool['failure_mode']}",
+        f"  create besides the chart: {', '.join(f'{count} {kind}' for kind, count in objects.items()) or 'nothing'}",
+    ]
+    lines += [
+        f"  move: {entry['kind']} {entry['namespace']}/{entry['name']} rule {entry['rule']} reference {entry['index']}, weight {entry['weight']}"
+        for entry in pool["references"]
+    ]
+    lines += [
+        f"  model {entry['name']}: {entry['criticality'] or 'criticality unset'} -> priority {entry['priority']} by header value {entry['objective']}"
+        for entry in pool["models"]
+    ]
+    retire = [f"{entry['kind']} {entry['name']}" for entry in pool["retire"]]
+    if pool["owner"]["kind"] == "helm":
+        retire.append(f"Helm release {pool['owner']['release']}")
+    return [*lines, f"  delete after a drain of {pool['timeout_seconds']} s: {', '.join(retire)}"]

@@ -1,0 +1,279 @@
+#!/usr/bin/python
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: detect_v1alpha2
+short_description: Find what a cluster uses of the Inference Gateway v1alpha2 API, and plan its migration to v1
+version_added: 0.1.0
+author: inference_gateway.migration contributors (@inference-gateway-migration)
+description:
+  - Lists InferencePools and InferenceModels of V(inference.networking.x-k8s.io/v1alpha2) and everything connected with them, each kind once.
+  - Returns the plan of the migration, with a hash over the changes it intends, and what the estate will trip over, by severity.
+  - Only reads. An absent CRD and a CRD without objects both mean that v1alpha2 is not in use; a list that is forbidden is a finding, never a silent no.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - inference_gateway.migration.attributes
+  - inference_gateway.migration.attributes.read_only
+  - inference_gateway.migration.cluster
+options:
+  namespaces:
+    description: Only pools of these namespaces are looked at. Routes, Gateways and grants are always read in every namespace. Empty means all.
+    type: list
+    elements: str
+    default: []
+  target_version:
+    description:
+      - Release of the inference extension to migrate to, from V(v1.0.0) to V(v1.5.0).
+      - V(v1.6.0) and later are refused, because chart, objectives and rewrites have moved to llm-d.
+    type: str
+    default: v1.5.0
+  pool_names:
+    description:
+      - Names of v1 pools by alpha pool, as C(name) or C(namespace/name).
+      - Without one, C(-preview) at the end becomes C(-ga), else C(-ga) is appended.
+    type: dict
+    default: {}
+  criticality:
+    description:
+      - How C(criticality) becomes C(priority).
+      - V(preserve_shedding) keeps sheddable what is sheddable today. V(upstream) uses the figures of the inference extension's examples.
+      - A dictionary of V(Critical), V(Standard), V(Sheddable) and V(Unset) to integers overrides the figures of V(preserve_shedding).
+    type: raw
+    default: preserve_shedding
+  accept:
+    description: Codes of blockers that you overrule. Some can't be overruled.
+    type: list
+    elements: str
+    default: []
+  endpoints:
+    description:
+      - Paths that clients call on the pools. They are probed, and checked against what the target's endpoint picker takes.
+      - Without them, V(/v1/completions) and V(/v1/chat/completions) are probed.
+    type: list
+    elements: str
+  expected_plan:
+    description: Hash of the plan that was approved. The task fails when the plan is another one.
+    type: str
+requirements:
+  - python >= 3.11
+  - kubernetes >= 24.2.0
+seealso:
+  - module: inference_gateway.migration.migration_journal
+  - module: inference_gateway.migration.shift_traffic
+"""
+
+EXAMPLES = r"""
+- name: See what v1alpha2 is used for, and the plan
+  inference_gateway.migration.detect_v1alpha2:
+    kubeconfig: ~/.kube/config
+  register: detected
+
+- name: Plan for v1.0.0 with a pool's name of your own
+  inference_gateway.migration.detect_v1alpha2:
+    target_version: v1.0.0
+    pool_names:
+      models/llama-preview: llama
+    criticality:
+      Critical: 10
+      Standard: 0
+  register: detected
+
+- name: Go on only with the plan that was approved
+  inference_gateway.migration.detect_v1alpha2:
+    expected_plan: "{{ approved_plan_hash }}"
+    accept: [gitops-owned-route]
+"""
+
+RETURN = r"""
+in_use:
+  description: Whether v1alpha2 is in use, or can't be known not to be.
+  returned: always
+  type: bool
+  sample: true
+msg:
+  description: One sentence.
+  returned: always
+  type: str
+  sample: "v1alpha2 is in use: 1 pool in 1 namespace."
+cluster:
+  description: The cluster that was read.
+  returned: always
+  type: dict
+  contains:
+    id:
+      description: The uid of the C(kube-system) namespace, for C(migration_cluster_id) in the inventory.
+      type: str
+    server:
+      description: URL of the API server.
+      type: str
+    version:
+      description: Version of the API server.
+      type: str
+summary:
+  description: The plan for a person, a list of short lines.
+  returned: always
+  type: list
+  elements: str
+findings:
+  description: What the estate will trip over, the worst first. docs/findings.md explains every code.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    code:
+      description: Stable name of the finding.
+      type: str
+    severity:
+      description: V(blocker), V(warning) or V(info).
+      type: str
+    object:
+      description: Kind, namespace and name of what must be looked at.
+      type: str
+    message:
+      description: One sentence about this object.
+      type: str
+    remedy:
+      description: What to do about it.
+      type: str
+plan:
+  description: All that will be created, changed and deleted, as data for the other modules of this collection. Holds no Secrets.
+  returned: always
+  type: dict
+  contains:
+    schema:
+      description: Version of this structure.
+      type: int
+    hash:
+      description: sha256 over target, CRDs and pools alone.
+      type: str
+    target:
+      description: The target release.
+      type: str
+    in_use:
+      description: As above.
+      type: bool
+    cluster:
+      description: As above.
+      type: dict
+    blocked:
+      description: Codes of blockers that nobody overruled. Nothing is written while there is one.
+      type: list
+      elements: str
+    crds:
+      description: CRDs to install, those that stay as they are, and those to delete at the end.
+      type: dict
+    pools:
+      description: For each alpha pool its v1 twin, what moves, who must send which header, and what is deleted.
+      type: list
+      elements: dict
+    findings:
+      description: As above.
+      type: list
+      elements: dict
+    estimate:
+      description: Roughly how long the migration takes, in seconds.
+      type: dict
+"""
+
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import findings, plan, releases, screen
+from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Cluster, auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import ENDPOINTS, PRIORITIES, Options
+from ansible_collections.inference_gateway.migration.plugins.module_utils.reader import read_estate
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+
+def argument_spec() -> dict[str, Any]:
+    return auth_argument_spec() | {
+        "namespaces": {"type": "list", "elements": "str", "default": []},
+        "target_version": {"type": "str", "default": releases.DEFAULT_TARGET},
+        "pool_names": {"type": "dict", "default": {}},
+        "criticality": {"type": "raw", "default": "preserve_shedding"},
+        "accept": {"type": "list", "elements": "str", "default": []},
+        "endpoints": {"type": "list", "elements": "str"},
+        "expected_plan": {"type": "str"},
+    }
+
+
+# -- options ------------------------------------------------------------------------------------------------------------
+
+
+def priorities(said: Any) -> dict[str, int]:
+    """The table of criticality to priority. :raises ValueError: with the remedy."""
+    if isinstance(said, str) and said in PRIORITIES:
+        return PRIORITIES[said]
+    table = PRIORITIES["preserve_shedding"]
+    if not isinstance(said, dict):
+        raise ValueError(f"criticality is {said!r}: give preserve_shedding, upstream, or a dictionary of {', '.join(table)} to integers.")
+    for name, value in said.items():
+        if name not in table:
+            raise ValueError(f"criticality names {name!r}: the levels are {', '.join(table)}.")
+        if not str(value).lstrip("-").isdigit():
+            raise ValueError(f"criticality gives {name} the priority {value!r}: give an integer.")
+    return table | {name: int(value) for name, value in said.items()}
+
+
+def options(params: dict[str, Any]) -> Options:
+    """What a person chose. :raises ValueError: with the remedy."""
+    unknown = findings.unknown_code(params["accept"])
+    if unknown:
+        raise ValueError(unknown)
+    return Options(
+        release=releases.target(params["target_version"]),
+        priorities=priorities(params["criticality"]),
+        pool_names=params["pool_names"],
+        endpoints=tuple(params["endpoints"] or ENDPOINTS),
+        endpoints_said=bool(params["endpoints"]),
+        accept=frozenset(params["accept"]),
+        namespaces=tuple(params["namespaces"]),
+    )
+
+
+# -- result -------------------------------------------------------------------------------------------------------------
+
+
+def message(made: dict[str, Any]) -> str:
+    """One sentence."""
+    if not made["in_use"]:
+        return screen.not_in_use(made)
+    count, namespaces = len(made["pools"]), len({pool["namespace"] for pool in made["pools"]})
+    blocked = f" Blocked by {', '.join(made['blocked'])}." if made["blocked"] else ""
+    return f"v1alpha2 is in use: {count} pool{'s' * (count != 1)} in {namespaces} namespace{'s' * (namespaces != 1)}.{blocked}"
+
+
+def result(made: dict[str, Any]) -> dict[str, Any]:
+    """What the module returns."""
+    return {
+        "changed": False,
+        "in_use": made["in_use"],
+        "msg": message(made),
+        "cluster": made["cluster"],
+        "summary": screen.summary(made),
+        "findings": made["findings"],
+        "plan": made,
+    }
+
+
+def main() -> None:
+    module = AnsibleK8SModule(argument_spec=argument_spec(), supports_check_mode=True)
+    try:
+        chosen = options(module.params)
+        made = plan.make(read_estate(Cluster(module), module.params["namespaces"]), chosen)
+    except (ValueError, ApiError) as error:
+        module.fail_json(msg=str(error))
+        return
+    expected = module.params["expected_plan"]
+    if expected and expected != made["hash"]:
+        refusal = f"The plan is {made['hash']}, but {expected} was approved: compare the summary with what was approved, and approve the new plan if it is meant."
+        module.fail_json(**result(made) | {"msg": refusal})
+        return
+    module.exit_json(**result(made))
+
+
+if __name__ == "__main__":
+    main()
