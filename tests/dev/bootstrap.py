@@ -90,7 +90,8 @@ def check_space(folder: Path, needed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise BootstrapError(f"{folder} has {free // 1_000_000} MB free and {needed // 1_000_000} MB are needed: free some space, or set XDG_CACHE_HOME to another disk.")
+        sizes = f"{free // 1_000_000} MB free and {needed // 1_000_000} MB are needed"
+        raise BootstrapError(f"{folder} has {sizes}: free some space, or set XDG_CACHE_HOME to another disk.")
 
 
 def explain(output: str, what: str, log: Path) -> str:
@@ -154,7 +155,7 @@ def install_layer(folder: Path, layer: str, version: tuple[int, ...]) -> None:
         if python.exists():
             shutil.rmtree(folder)  # what an interrupted installation left
         say(f"making a virtual environment in {folder}")
-        made = subprocess.run([sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        made = subprocess.run([sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         if made.returncode:
             raise BootstrapError(f"{sys.executable} -m venv failed: {(made.stderr or made.stdout).strip().splitlines()[-1]}")
     arguments = [ansible_requirement(version)]

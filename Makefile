@@ -1,0 +1,32 @@
+# make help says what there is. Needs git, make and Python 3.11 or newer; the rest is installed into a virtual environment in the cache folder.
+SHELL := /bin/sh
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+TARGET ?= v1.5.0
+ARGS ?=
+
+# $(call with,LAYER) puts the environment's Python into $$python, made or completed first
+with = set -e; \
+	[ -n "$(PYTHON)" ] || { echo "No Python 3.11 or newer on PATH: install one, or name it with make PYTHON=/path/to/python3." >&2; exit 2; }; \
+	python=$$("$(PYTHON)" tests/dev/bootstrap.py $(1)); export IGW_PYTHON="$$python"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench-traffic clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
+
+demo: ## everything from nothing, then a zero-downtime migration under load (TARGET=v1.5.0, ARGS=...)
+	@$(call with,run); "$$python" tests/sandbox/demo.py $(ARGS) --target $(TARGET)
+
+test: ## every gate and test (ARGS="--only NAME" for one)
+	@$(call with,test); "$$python" tests/dev/run_tests.py $(ARGS)
+
+lint: ## the quick gates
+	@$(call with,test); "$$python" tests/dev/run_tests.py --lint $(ARGS)
+
+bench-traffic: ## lost requests: the guide's commands, a careful script, and ours
+	@$(call with,run); "$$python" benchmarks/bench_traffic.py $(ARGS)
+
+clean: ## what make put into this tree; the cache folder stays
+	rm -rf build tests/output .mypy_cache .ruff_cache .pytest_cache .ansible

@@ -1,0 +1,125 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of gates: what ``make lint`` and ``make test`` run, cheap ones first."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from bootstrap import cache_folder
+from stage import NAME, NAMESPACE, ROOT
+
+NOT_TYPED = ("_api", "_http", "journal", "scene", "reader")
+"""Files of module_utils that reach a server through libraries without types; all others are pure and checked."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One check. ``command`` uses {root}, {python}, {bin}, {stage} (copy of the work tree) and {run} (scratch folder).
+
+    folder: where it runs, in the same words. limit: seconds. pytest: counts come from a JUnit file.
+    """
+
+    name: str
+    what: str
+    command: list[str]
+    folder: str = "{root}"
+    limit: float = 600.0
+    pytest: bool = False
+    echo: bool = False
+    serial: bool = False
+    python: Path = Path(sys.executable)
+
+
+def pytest_gate(name: str, what: str, arguments: list[str], python: Path, limit: float, echo: bool) -> Gate:
+    """A pytest run."""
+    command = ["{python}", "-m", "pytest", "--color=no", "--junitxml={run}/" + name + ".xml", "-o", "junit_family=xunit2", *arguments]
+    return Gate(name, what, command, limit=limit, pytest=True, echo=echo, python=python)
+
+
+def sanity_gate(name: str, python: Path, version: str) -> Gate:
+    """Every ansible-test sanity test on a copy of the tree."""
+    command = ["{bin}/ansible-test", "sanity", "--local", "--python", version, "--color", "no"]
+    return Gate(name, f"ansible-test sanity, Python {version}", command, "{stage}", limit=900, python=python, serial=True)
+
+
+def quick_gates(python: Path) -> list[Gate]:
+    """What ``make lint`` runs."""
+    module_utils = ROOT / "plugins" / "module_utils"
+    pure = [path.relative_to(ROOT) for path in sorted(module_utils.glob("*.py")) if path.stem not in NOT_TYPED]
+    types = ["{python}", "-m", "mypy", "--namespace-packages", "--explicit-package-bases", "--config-file", "{root}/pyproject.toml"]
+    types += [f"ansible_collections/{NAMESPACE}/{NAME}/{path}" for path in pure]
+    return [
+        Gate("ruff", "Python style", ["{python}", "-m", "ruff", "check", "--output-format", "concise", "."], python=python),
+        Gate("types", "mypy on the pure files", types, "{root}/build/collections", python=python),
+        Gate("changelog", "antsibull-changelog lint", ["{bin}/antsibull-changelog", "lint"], "{stage}", python=python),
+        pytest_gate("layers", "layout and layers", ["-q", "tests/unit/test_layers.py"], python, 300, False),
+        Gate("docs", "antsibull-docs lint", ["{bin}/antsibull-docs", "lint-collection-docs", "--plugin-docs", "."], "{stage}", python=python),
+        Gate("ansible-lint", "ansible-lint, production profile", ["{bin}/ansible-lint", "--offline", "--nocolor"], "{stage}", python=python),
+    ]
+
+
+def package_gate(python: Path) -> Gate:
+    """The tarball: built, imported as Galaxy does, installed into an empty path, modules documented and playbooks parsed from there."""
+    command = ["{python}", "{root}/tests/dev/check_package.py", "{stage}", "{run}/package"]
+    return Gate("package", "tarball, galaxy-importer, installation into an empty path", command, python=python)
+
+
+def all_gates(python: Path, second: Path | None) -> list[Gate]:
+    """What ``make test`` runs. ``second`` is the Python of the second environment, None if this machine has none."""
+    version = python_version(python)
+    gates = [
+        *quick_gates(python),
+        pytest_gate("unit", f"unit tests, Python {version}", ["-q", "tests/unit", "--ignore=tests/unit/test_layers.py"], python, 600, True),
+        package_gate(python),
+        sanity_gate("sanity", python, version),
+        pytest_gate("sandbox", "sandbox tests", ["-v", "tests/sandbox"], python, 2400, True),
+        pytest_gate("integration", "integration tests", ["-v", "tests/integration"], python, 3600, True),
+    ]
+    if second is not None:
+        version = python_version(second)
+        gates += [
+            pytest_gate("second-unit", f"unit tests, Python {version}", ["-q", "tests/unit"], second, 600, True),
+            sanity_gate("second-sanity", second, version),
+            pytest_gate("second-integration", f"one migration, Python {version}", ["-v", "-m", "second_python", "tests/integration"], second, 1200, True),
+        ]
+    return gates
+
+
+def python_version(python: Path) -> str:
+    """Version as ansible-test names it: 3.12."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def second_interpreter() -> Path | None:
+    """An interpreter of the other supported line, 3.11 against 3.12 and newer, that runs and can make virtual environments.
+
+    Those of pyenv are looked for too: only the chosen one is on PATH there, and the shims of the others fail.
+    """
+    wanted = ["3.12", "3.13", "3.14"] if sys.version_info < (3, 12) else ["3.11"]
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    for version in wanted:
+        candidates = [folder / f"python{version}" for folder in folders]
+        candidates += sorted((folder / "bin" / f"python{version}" for folder in pyenv.glob(f"{version}.*")), reverse=True)
+        for candidate in candidates:
+            if candidate.is_file() and subprocess.run([str(candidate), "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode == 0:
+                return candidate
+    return None
+
+
+def gate_home() -> Path:
+    """HOME of the tools: they cache environments in it and must find no stale copy of the collection under the person's own."""
+    home = cache_folder() / "gates-home"
+    home.mkdir(parents=True, exist_ok=True)
+    own = Path.home() / ".config"
+    link = home / ".config"
+    if own.is_dir() and not link.is_symlink():
+        link.symlink_to(own)  # pip's settings
+    return home

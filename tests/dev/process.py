@@ -1,0 +1,113 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run a gate's commands: output to its log and, abridged, to the console; a limit on time; nothing left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+HEARTBEAT_SECONDS = 30.0
+GRACE_SECONDS = 20.0
+"""What a stopped command gets to clean up; a sandbox ends its processes in it."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a gate adds to the last line."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+
+def say(text: str) -> None:
+    """A line on the console."""
+    print(text, flush=True)
+
+
+def stop_group(process: subprocess.Popen[str]) -> None:
+    """End a command that leads its own process group, and the group with it."""
+    for sign, patience in ((signal.SIGINT, GRACE_SECONDS), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        try:
+            os.killpg(process.pid, sign)
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            break
+
+
+def run(command: list[str], folder: Path, environment: dict[str, str], log: IO[str], limit: float, echo: bool) -> int:
+    """Run one command and return its exit code, 124 when it went over ``limit`` seconds.
+
+    ``echo`` shows every line as it comes (test runs); without it a line appears now and then, and the log has the rest.
+    """
+    began = time.monotonic()
+    log.write(f"$ {' '.join(command)}\n")
+    try:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        log.write(f"{command[0]} is not installed: run make again, it installs tests/requirements.txt.\n")
+        return 127
+    over = threading.Event()
+
+    def end() -> None:
+        over.set()
+        stop_group(process)
+
+    timer = threading.Timer(limit, end)
+    timer.start()
+    last = began
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            log.write(line)
+            log.flush()
+            if echo:
+                say(f"  {line.rstrip()}")
+            elif time.monotonic() - last > HEARTBEAT_SECONDS:
+                last = time.monotonic()
+                say(f"  {last - began:4.0f} s: {line.strip()[:120]}")
+        process.wait()
+    except KeyboardInterrupt:
+        stop_group(process)
+        raise
+    finally:
+        timer.cancel()
+    if over.is_set():
+        log.write(f"Stopped after {limit:.0f} s, the limit of this gate.\n")
+        return 124
+    return process.returncode
+
+
+def read_junit(path: Path, returncode: int) -> Counts:
+    """Counts of a pytest run; one that failed without a failed test (none collected, an internal error) counts as one failure."""
+    counts = Counts()
+    if path.exists():
+        for suite in ElementTree.parse(path).getroot().iter("testsuite"):
+            total, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
+            failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+            counts += Counts(max(0, total - skipped - failed), failed, skipped)
+    if counts.failed == 0 and (returncode != 0 or counts.passed == 0):
+        counts += Counts(failed=1)
+    return counts
+
+
+def tail(path: Path, lines: int) -> str:
+    """Last lines of a log, indented."""
+    return "\n".join(f"  | {line}" for line in path.read_text(errors="replace").splitlines()[-lines:])

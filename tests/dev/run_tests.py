@@ -1,0 +1,144 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the gates one after the other, go on after a failure, and end with ``N passed, N failed, N skipped``.
+
+Each gate counts as one, a pytest run as its tests. Logs lie in build/logs. A tool that is missing is a failure; so is a
+run in which nothing passed. Outside CI a machine with one Python skips the second, once and aloud.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from bootstrap import cache_folder
+from gates import Gate, all_gates, gate_home, quick_gates, second_interpreter
+from process import Counts, read_junit, run, say, tail
+from stage import ROOT, copy_tree, link_tree
+
+GET_PIP_VERSIONS = ("24.2", "25.2")
+"""pip versions that ansible-core 2.19 and 2.21 pin; their cached get-pip scripts are named by them."""
+LOG_TAIL = 60
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """ansible-test makes its environments without a lock: one such gate at a time on this machine."""
+    with (home / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def seed_get_pip(home: Path) -> None:
+    """Put our stand-in where ansible-test keeps its get-pip scripts, so that it downloads none."""
+    cache = home / ".ansible" / "test" / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    for version in GET_PIP_VERSIONS:
+        target = cache / f"get_pip_{version.replace('.', '_')}.py"
+        fresh = target.with_suffix(f".{os.getpid()}")
+        shutil.copyfile(ROOT / "tests" / "dev" / "get_pip.py", fresh)
+        fresh.replace(target)
+
+
+def gate_environment(gate: Gate, home: Path, stage: Path) -> dict[str, str]:
+    """The person's environment without what would lead a gate to another cluster or collection."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("K8S_AUTH_", "ANSIBLE_", "PYTHONPATH", "KUBECONFIG"))}
+    folder = gate.python.parent
+    path = f"{folder}{os.pathsep}{environment.get('PATH', os.defpath)}"
+    environment |= {"PATH": path, "IGW_PYTHON": str(gate.python), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
+    if not gate.pytest:
+        # Tests keep the person's HOME, with the caches of binaries; the tools get their own.
+        collections = stage if gate.folder == "{stage}" else ROOT / "build" / "collections"
+        environment |= {"HOME": str(home), "ANSIBLE_HOME": str(home / ".ansible"), "ANSIBLE_COLLECTIONS_PATH": str(collections), "MYPYPATH": "."}
+        # mypy's cache in the tree would be shared by two runs
+        environment["MYPY_CACHE_DIR"] = str(home / ".mypy_cache")
+    return environment
+
+
+def run_gate(gate: Gate, scratch: Path, home: Path) -> Counts:
+    """Run one gate and say how it went."""
+    say(f"\n== {gate.name}: {gate.what}")
+    began = time.monotonic()
+    logs = ROOT / "build" / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    log_path = logs / f"{gate.name}.log"
+    base = scratch / f"stage-{gate.name}"
+    words = {"root": str(ROOT), "run": str(scratch), "python": str(gate.python), "bin": str(gate.python.parent), "stage": ""}
+    if any("{stage}" in text for text in [gate.folder, *gate.command]):
+        words["stage"] = str(copy_tree(base, gate.python))
+    environment = gate_environment(gate, home, base)
+    with log_path.open("w") as log, alone(home) if gate.serial else nullcontext():
+        command = [word.format(**words) for word in gate.command]
+        returncode = run(command, Path(gate.folder.format(**words)), environment, log, gate.limit, gate.echo)
+    counts = read_junit(scratch / f"{gate.name}.xml", returncode) if gate.pytest else Counts(int(returncode == 0), int(returncode != 0))
+    if counts.failed and not gate.echo:
+        say(tail(log_path, LOG_TAIL))
+    verdict = f"FAILED ({log_path.relative_to(ROOT)})" if counts.failed else "ok"
+    say(f"== {gate.name}: {verdict}, {counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped, {time.monotonic() - began:.0f} s")
+    shutil.rmtree(base, ignore_errors=True)
+    return counts
+
+
+def second_python() -> Path | None:
+    """Python of the second environment, made if need be; None where this machine has no second Python."""
+    interpreter = second_interpreter()
+    if interpreter is None:
+        return None
+    command = [str(interpreter), str(ROOT / "tests" / "dev" / "bootstrap.py"), "test"]
+    made = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    if made.returncode:
+        raise SystemExit(f"The second Python's environment could not be made with {interpreter}: see above.")
+    return Path(made.stdout.strip())
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lint", action="store_true", help="the quick gates alone")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this gate alone; may be given several times")
+    arguments = parser.parse_args()
+    python = Path(sys.executable)
+    link_tree(ROOT / "build" / "collections")
+    home = gate_home()
+    seed_get_pip(home)
+
+    total, times = Counts(), []
+    wants_second = not arguments.lint and (not arguments.only or any(name.startswith("second") for name in arguments.only))
+    second = second_python() if wants_second else None
+    gates = quick_gates(python) if arguments.lint else all_gates(python, second)
+    unknown = set(arguments.only) - {gate.name for gate in gates}
+    if unknown:
+        parser.error(f"no gate is named {', '.join(sorted(unknown))}; there are {', '.join(gate.name for gate in gates)}")
+    with tempfile.TemporaryDirectory(prefix="run-", dir=ROOT / "build") as scratch:
+        for gate in gates:
+            if not arguments.only or gate.name in arguments.only:
+                began = time.monotonic()
+                total += run_gate(gate, Path(scratch), home)
+                times.append((gate.name, time.monotonic() - began))
+    if wants_second and second is None:
+        other = "3.12 or newer" if sys.version_info < (3, 12) else "3.11"
+        if os.environ.get("CI"):
+            say(f"\n== second Python: FAILED, this machine has no Python {other}: install it beside {sys.version_info[0]}.{sys.version_info[1]}.")
+            total += Counts(failed=1)
+        else:
+            say(f"\n== second Python: skipped, this machine has no Python {other}.")
+            total += Counts(skipped=1)
+    say("\n" + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times) + f"; logs in build/logs, cache in {cache_folder()}")
+    say(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

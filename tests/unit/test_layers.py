@@ -1,0 +1,153 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The layout holds: who may talk to what, what the product may know, and what belongs together stays together."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stage import NAME, NAMESPACE, ROOT, work_tree_files
+
+PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
+MODULE_UTILS = sorted((ROOT / "plugins" / "module_utils").glob("*.py"))
+ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
+PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
+OWN = f"ansible_collections.{NAMESPACE}.{NAME}.plugins"
+
+THROUGH_THE_API = {"_api", "journal", "scene", "reader"}
+"""Files of module_utils that reach the API server, through _api.py; _http.py sends requests; every other one is pure."""
+CLIENTS = ("kubernetes", "openshift", "urllib3", "ansible_collections.kubernetes.core")
+HARMLESS = ("ansible_collections.kubernetes.core.plugins.module_utils.k8s.core", "ansible_collections.kubernetes.core.plugins.action.k8s_info")
+"""The module class and the kubeconfig look-up; neither sends anything by itself."""
+HTTP = ("http", "socket", "ssl", "urllib.request", "requests", "aiohttp", "httpx", "asyncio", "subprocess")
+LONGEST_FILE = 400
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names that a file imports, anywhere in it; ``from a import b`` gives ``a.b``."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; say the full name"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, packages: tuple[str, ...]) -> bool:
+    """Whether a dotted name is one of the packages or in one."""
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+def label(path: Path) -> str:
+    """Path as test ids and messages show it."""
+    return str(path.relative_to(ROOT))
+
+
+def product_files() -> list[Path]:
+    """Every text file of the product."""
+    return sorted(path for folder in ("plugins", "roles", "playbooks") for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc")
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert len(PLUGINS) > 10 and len(ROLES) > 3 and len(PLAYBOOKS) >= 3
+
+
+@pytest.mark.parametrize("path", [path for path in PLUGINS if path.name != "_api.py"], ids=label)
+def test_only_one_file_talks_to_the_api_server(path: Path) -> None:
+    found = [name for name in imports(path) if within(name, CLIENTS) and not within(name, HARMLESS)]
+    assert not found, f"{label(path)} imports {found}: only _api.py may, call it instead"
+
+
+@pytest.mark.parametrize("path", [path for path in PLUGINS if path.name != "_http.py"], ids=label)
+def test_only_one_file_sends_requests_through_a_gateway(path: Path) -> None:
+    found = [name for name in imports(path) if within(name, HTTP)]
+    assert not found, f"{label(path)} imports {found}: only _http.py may, call it instead"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULE_UTILS if path.stem not in THROUGH_THE_API], ids=label)
+def test_pure_files_import_the_standard_library_and_each_other(path: Path) -> None:
+    impure = tuple(f"{OWN}.module_utils.{name}" for name in sorted(THROUGH_THE_API | {"_http"}))
+    allowed = tuple(sys.stdlib_module_names) + (f"{OWN}.module_utils",)
+    found = [name for name in imports(path) if not within(name, allowed) or within(name, impure)]
+    assert not found, f"{label(path)} is pure and imports {found}"
+
+
+@pytest.mark.parametrize("path", product_files(), ids=label)
+def test_the_product_knows_nothing_of_the_sandbox(path: Path) -> None:
+    found = re.findall(r"(?i)sandbox|simulator|igw_|127\.0\.0\.", path.read_text())
+    assert not found, f"{label(path)} names {found}"
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=label)
+def test_files_stay_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LONGEST_FILE, f"{label(path)} is over {LONGEST_FILE} lines: is it one idea?"
+
+
+@pytest.mark.parametrize("role", ROLES, ids=label)
+def test_a_role_says_what_it_takes(role: Path) -> None:
+    assert (role / "README.md").is_file(), f"{label(role)} has no README.md"
+    specification = role / "meta" / "argument_specs.yml"
+    assert specification.is_file(), f"{label(role)} has no meta/argument_specs.yml"
+    entry_points = yaml.safe_load(specification.read_text())["argument_specs"]
+    options = {name for entry in entry_points.values() for name in entry.get("options") or {}}
+    required = {name for entry in entry_points.values() for name, option in (entry.get("options") or {}).items() if option.get("required")}
+    defaults_file = role / "defaults" / "main.yml"
+    defaults = set(yaml.safe_load(defaults_file.read_text()) or {}) if defaults_file.exists() else set()
+    assert defaults == options - required, f"{label(role)}: defaults/main.yml and argument_specs differ in {sorted(defaults ^ (options - required))}"
+    foreign = sorted(name for name in options if not name.startswith(f"{role.name}_"))
+    assert not foreign, f"{label(role)}: {foreign} do not carry the role's name"
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=label)
+def test_playbooks_leave_hosts_and_connection_to_the_inventory(path: Path) -> None:
+    for play in yaml.safe_load(path.read_text()):
+        if "ansible.builtin.import_playbook" in play:
+            continue
+        assert "migration_hosts | default('clusters')" in play["hosts"], f"{label(path)}: play {play.get('name')!r} has hosts of its own"
+        assert play.get("gather_facts") is False, f"{label(path)}: play {play.get('name')!r} gathers facts"
+    assert not re.search(r"\bconnection:|ansible_connection", path.read_text()), f"{label(path)} sets a connection"
+
+
+def test_one_action_group_covers_our_modules() -> None:
+    runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
+    members = [name for name in runtime["action_groups"]["migration"] if isinstance(name, str)]
+    modules = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("[!_]*.py"))
+    assert members == modules
+
+
+def test_the_changelog_knows_the_version() -> None:
+    version = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
+    assert version in yaml.safe_load((ROOT / "changelogs" / "changelog.yaml").read_text())["releases"]
+    assert f"v{version}\n" in (ROOT / "CHANGELOG.rst").read_text()
+
+
+def test_the_execution_environment_gets_the_same_clients() -> None:
+    assert (ROOT / "meta" / "ee-requirements.txt").read_text() == (ROOT / "requirements.txt").read_text()
+
+
+def test_no_machine_path_is_in_the_tree() -> None:
+    # In pieces, so that this file does not find itself.
+    places = re.compile("|".join(re.escape("/" + "/".join(parts) + "/") for parts in (("root",), ("work", "main"), ("work", "shared"), ("tmp", "venv"))))
+    found = []
+    for name in work_tree_files():
+        path = ROOT / name
+        if path.is_file() and not path.is_symlink():
+            text = path.read_bytes().decode(errors="replace")
+            found += [f"{name}:{number}" for number, line in enumerate(text.splitlines(), 1) if places.search(line)]
+    assert not found, f"machine paths in {found}"
+
+
+@pytest.mark.parametrize("path", [ROOT / name for name in work_tree_files() if name.endswith(".py")], ids=label)
+def test_every_python_file_has_the_licence_header_and_postponed_annotations(path: Path) -> None:
+    text = path.read_text()
+    if text:
+        assert "SPDX-License-Identifier: GPL-3.0-or-later" in "\n".join(text.splitlines()[:5]), f"{label(path)} lacks the licence header"
+        assert "from __future__ import annotations" in text, f"{label(path)} lacks from __future__ import annotations"
