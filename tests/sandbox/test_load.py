@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from load_fakes import FakeWorld
 
 from igw_sandbox import load
 from igw_sandbox.context import SandboxError, start_time
 from igw_sandbox.tools import ensure
+from load_fakes import FakeWorld
 
 OPTIONS = load.Options(rate=60.0, streams=4.0, tokens=2, stream_seconds=(1.0, 2.0))
 

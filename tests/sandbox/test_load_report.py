@@ -162,6 +162,7 @@ def test_convergence_waits_for_the_last_instance() -> None:
     assert [write.converged for write in converged_writes(states, took, 2)] == [22.5, 22.5]
     assert [write.converged for write in converged_writes(states, took, 3)] == [None, None]
     assert [write.converged for write in converged_writes(states, took[:2], 1)] == [11.0, 21.0]
+    assert [write.converged for write in converged_writes(states, [took[0], {**took[1], "problem": "refused"}], 1)] == [11.0, None]
 
 
 def test_half_a_line_is_left_for_later(tmp_path: Any) -> None:

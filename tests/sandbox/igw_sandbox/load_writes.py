@@ -24,8 +24,8 @@ def converged_writes(seen: Sequence[Mapping[str, Any]], converged: Sequence[Mapp
     """The writes among the states of the loaded routes, each with the time at which the last gateway instance took it.
 
     seen: {"route", "generation", "time", "first"} in order; a first state is where the route began, not a write.
-    converged: {"time", "instance", "routes": {NAMESPACE/NAME: generation}}; an instance that took a later generation took
-    this one too.
+    converged: {"time", "instance", "routes": {NAMESPACE/NAME: generation}}, and "problem" where Envoy refused the change; an
+    instance that took a later generation took this one too.
     """
     writes = []
     for entry in seen:
@@ -33,7 +33,7 @@ def converged_writes(seen: Sequence[Mapping[str, Any]], converged: Sequence[Mapp
             continue
         taken: dict[Any, float] = {}
         for line in converged:
-            if int((line.get("routes") or {}).get(entry["route"], -1)) >= entry["generation"]:
+            if not line.get("problem") and int((line.get("routes") or {}).get(entry["route"], -1)) >= entry["generation"]:
                 taken.setdefault(line["instance"], float(line["time"]))
         last = max(taken.values()) if len(taken) >= instances > 0 else None
         writes.append(Write(route=entry["route"], generation=entry["generation"], written=entry["time"], converged=last))
