@@ -216,6 +216,7 @@ def _bare(api_version: str, kind: str, namespace: str, name: str) -> Manifest:
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": namespace}}
 
 
-def _address(manifest: Manifest) -> dict[str, str]:
+def _address(manifest: Manifest) -> Manifest:
+    """As much of an object as names it: what kubernetes.core.k8s needs to delete it."""
     where = {"namespace": namespace_of(manifest)} if namespace_of(manifest) else {}
-    return {"api_version": manifest["apiVersion"], "kind": manifest["kind"], **where, "name": name_of(manifest)}
+    return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": {"name": name_of(manifest)} | where}
