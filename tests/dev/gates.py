@@ -22,7 +22,8 @@ NOT_TYPED = ("_api", "_http", "journal", "scene", "reader")
 class Gate:
     """One check. ``command`` uses {root}, {python}, {bin}, {stage} (copy of the work tree) and {run} (scratch folder).
 
-    folder: where it runs, in the same words. limit: seconds. pytest: counts come from a JUnit file.
+    folder: where it runs, in the same words. limit: seconds. pytest: counts come from a JUnit file. proof: words that the output must hold, since a tool
+    that found no files ends well too. serial: one at a time on this machine.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Gate:
     limit: float = 600.0
     pytest: bool = False
     echo: bool = False
+    proof: tuple[str, ...] = ()
     serial: bool = False
     python: Path = Path(sys.executable)
 
@@ -45,7 +47,8 @@ def pytest_gate(name: str, what: str, arguments: list[str], python: Path, limit:
 def sanity_gate(name: str, python: Path, version: str) -> Gate:
     """Every ansible-test sanity test on a copy of the tree."""
     command = ["{bin}/ansible-test", "sanity", "--local", "--python", version, "--color", "no"]
-    return Gate(name, f"ansible-test sanity, Python {version}", command, "{stage}", limit=900, python=python, serial=True)
+    proof = ('Running sanity test "validate-modules"', 'Running sanity test "pylint"', 'Running sanity test "import"')
+    return Gate(name, f"ansible-test sanity, Python {version}", command, "{stage}", limit=900, proof=proof, python=python, serial=True)
 
 
 def quick_gates(python: Path) -> list[Gate]:
@@ -54,13 +57,14 @@ def quick_gates(python: Path) -> list[Gate]:
     pure = [path.relative_to(ROOT) for path in sorted(module_utils.glob("*.py")) if path.stem not in NOT_TYPED]
     types = ["{python}", "-m", "mypy", "--namespace-packages", "--explicit-package-bases", "--config-file", "{root}/pyproject.toml"]
     types += [f"ansible_collections/{NAMESPACE}/{NAME}/{path}" for path in pure]
+    lint = ["{bin}/ansible-lint", "--offline", "--nocolor"]
     return [
-        Gate("ruff", "Python style", ["{python}", "-m", "ruff", "check", "--output-format", "concise", "."], python=python),
-        Gate("types", "mypy on the pure files", types, "{root}/build/collections", python=python),
+        Gate("ruff", "Python style", ["{python}", "-m", "ruff", "check", "--output-format", "concise", "."], proof=("All checks passed",), python=python),
+        Gate("types", "mypy on the pure files", types, "{root}/build/collections", proof=("Success: no issues",), python=python),
         Gate("changelog", "antsibull-changelog lint", ["{bin}/antsibull-changelog", "lint"], "{stage}", python=python),
         pytest_gate("layers", "layout and layers", ["-q", "tests/unit/test_layers.py"], python, 300, False),
         Gate("docs", "antsibull-docs lint", ["{bin}/antsibull-docs", "lint-collection-docs", "--plugin-docs", "."], "{stage}", python=python),
-        Gate("ansible-lint", "ansible-lint, production profile", ["{bin}/ansible-lint", "--offline", "--nocolor"], "{stage}", python=python),
+        Gate("ansible-lint", "ansible-lint, production profile", lint, "{stage}", proof=("Passed: 0 failure(s)",), python=python),
     ]
 
 
