@@ -56,7 +56,7 @@ def _pool(pool: dict[str, Any], target: str) -> list[str]:
         f"  model {entry['name']}: {entry['criticality'] or 'criticality unset'} -> priority {entry['priority']} by header value {entry['objective']}"
         for entry in pool["models"]
     ]
-    retire = [f"{entry['kind']} {entry['name']}" for entry in pool["retire"]]
+    retire = [f"{entry['kind']} {entry['metadata']['name']}" for entry in pool["retire"]]
     if pool["owner"]["kind"] == "helm":
         retire.append(f"Helm release {pool['owner']['release']}")
     return [*lines, f"  delete after a drain of {pool['timeout_seconds']} s: {', '.join(retire)}"]
