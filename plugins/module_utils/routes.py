@@ -169,13 +169,24 @@ def finished_references(original: list[Manifest], namespace: str, moves: Mapping
     ]
 
 
-def recognise(live: list[Manifest], original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str]) -> int | None:
-    """The share at which a live rule stands: 0 for the user's own rule, 100 also for the finished one; None if it is neither."""
+def recognise(live: list[Manifest], original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str]) -> set[int]:
+    """The shares at which a live rule may stand: 0 for the user's own rule, 100 for the finished one; none where it is neither.
+
+    Usually one; every share where all that moves weighs 0, for such a rule looks the same at each.
+    """
     if live == original:
-        return 0
+        return {0}
     if live == finished_references(original, namespace, moves):
-        return 100
-    return next((share for share in range(101) if live == split_references(original, namespace, moves, share)), None)
+        return {100}
+    return {share for share in range(101) if live == _splittable(original, namespace, moves, share)}
+
+
+def _splittable(original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str], share: int) -> list[Manifest] | None:
+    """The rule at a share, None at one for which there are no whole numbers."""
+    try:
+        return split_references(original, namespace, moves, share)
+    except ValueError:
+        return None
 
 
 Form = Literal["original", "split", "finished"]
@@ -194,7 +205,7 @@ def reshape(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str], fo
     for number in moved_rules(original, moves):
         before = rules(original)[number]["backendRefs"]
         found = rules(live)[number].get("backendRefs") or [] if number < len(rules(live)) else []
-        if recognise(found, before, key.namespace, moves) is None:
+        if not recognise(found, before, key.namespace, moves):
             raise Drifted(f"rule {number} of {key} was changed by somebody else: its backendRefs are {_describe(found)}")
         rules(after)[number]["backendRefs"] = {
             "original": lambda refs: deepcopy(refs),
@@ -212,12 +223,12 @@ def moved_rules(original: Manifest, moves: Mapping[PoolKey, str]) -> list[int]:
 def share_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> int | None:
     """The share at which every moved rule of a live route stands, or None where they differ or are not ours."""
     key = route_key(original)
-    shares = {
+    shares = [
         recognise(rules(live)[number].get("backendRefs") or [], rules(original)[number]["backendRefs"], key.namespace, moves)
-        if number < len(rules(live)) else None
+        if number < len(rules(live)) else set()
         for number in moved_rules(original, moves)
-    }
-    return shares.pop() if len(shares) == 1 else None
+    ]
+    return max(set.intersection(*shares), default=None) if shares else None
 
 
 def form_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> tuple[Form, int]:
@@ -291,6 +302,8 @@ def _marked_rule(rule: Manifest, reference: Reference, moves: Mapping[PoolKey, s
     copy["matches"] = [match | {"headers": [*(match.get("headers") or []), header]} for match in copy.get("matches") or [{}]]
     copy["filters"] = _with_mark(copy.get("filters") or [], mark(variant, reference.rule, reference.index))
     backend = rule["backendRefs"][reference.index]
+    if backend.get("filters"):
+        backend = backend | {"filters": _without_mirrors(backend["filters"])}
     alpha, v1 = deepcopy(backend) | {"weight": 1}, move_reference(backend, moves[reference.target], 1)
     copy["backendRefs"] = {"alpha": [alpha], "v1": [v1], "both": [alpha, v1]}[variant]
     return copy
@@ -298,13 +311,17 @@ def _marked_rule(rule: Manifest, reference: Reference, moves: Mapping[PoolKey, s
 
 def _with_mark(filters: list[Manifest], value: str) -> list[Manifest]:
     """The filters without mirrors and with the mark; a rule may hold one ResponseHeaderModifier only, so it joins the user's."""
-    kept = [deepcopy(entry) for entry in filters if entry.get("type") != "RequestMirror"]
+    kept = deepcopy(_without_mirrors(filters))
     header = {"name": MARK_HEADER, "value": value}
     own = next((entry for entry in kept if entry.get("type") == "ResponseHeaderModifier"), None)
     if own is None:
         return [*kept, {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [header]}}]
     own.setdefault("responseHeaderModifier", {}).setdefault("set", []).append(header)
     return kept
+
+
+def _without_mirrors(filters: list[Manifest]) -> list[Manifest]:
+    return [entry for entry in filters if entry.get("type") != "RequestMirror"]
 
 
 def _chunks(copies: list[Manifest]) -> list[list[Manifest]]:
