@@ -3,13 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The gateway of a sandbox: a controller with GKE's habits and the Envoys that it drives.
 
-Files in DIR/gateway: gateway.json (addresses, admin URLs, seed), access-N.jsonl, converged.jsonl, and settings.json, which may be put there
-before ``up`` to change single settings (see settings.Settings). The program's own lines are in logs/gateway.log.
+Files in DIR/gateway: gateway.json (addresses, admin URLs, seed), access-N.jsonl, converged.jsonl. The program's own lines are in
+logs/gateway.log. Single habits (settings.Settings) can be changed before ``up`` by the environment variable IGW_GATEWAY_SETTINGS (a JSON
+object) and at any time by the fault ``gateway``, e.g. ``sandbox fault gateway take=[30,40]``.
 """
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import time
 from collections.abc import Callable
@@ -27,6 +29,7 @@ from .snapshot import KINDS, Watched
 from .status import StatusWriter
 from .statuses import condition
 
+SETTINGS_VARIABLE = "IGW_GATEWAY_SETTINGS"
 SETTLE_SECONDS = 0.05
 """Events that come together are one change."""
 
@@ -34,9 +37,8 @@ SETTLE_SECONDS = 0.05
 async def run(context: Context) -> None:
     """Serve the Gateways of one sandbox until cancelled."""
     folder = context.directory / "gateway"
-    overrides = folder / "settings.json"
     seed = context.seed or random.SystemRandom().randrange(1, 1_000_000)
-    settings = Settings.of(context.profile, context.gateway, seed, json.loads(overrides.read_text()) if overrides.exists() else None)
+    settings = Settings.of(context.profile, context.gateway, seed, json.loads(os.environ.get(SETTINGS_VARIABLE) or "{}"))
     context.logs.mkdir(parents=True, exist_ok=True)
     log_path = context.logs / "gateway.log"
 
@@ -53,6 +55,12 @@ async def run(context: Context) -> None:
         writer.announce(model.statuses)
 
     fleet = Fleet(settings, folder, context.runtime / "gw", context.subnet, announce, log)
+
+    async def change_settings(**overrides: Any) -> dict[str, Any]:
+        log(f"gateway: settings {overrides}")
+        return fleet.change_settings(overrides)
+
+    context.handlers["fault.gateway"] = change_settings
     context.publish(gateway={
         "file": str(folder / "gateway.json"), "converged": str(folder / "converged.jsonl"), "log": str(log_path), "seed": seed,
         "access_logs": [str(instance.access_log) for instance in fleet.instances], "instances": [instance.admin for instance in fleet.instances]})

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Fleet:
         folder.mkdir(parents=True, exist_ok=True)
         self._health = Health(settings.check_seconds, self._poke, log)
         self.instances = [
-            Instance(number, folder / f"envoy-{number}", sockets / str(number), f"{subnet}.0.3", settings, self, self._taken, log)
+            Instance(number, folder / f"envoy-{number}", sockets / str(number), f"{subnet}.0.3", self, self._taken, log)
             for number in range(settings.instances)]
 
     def endpoints(self, key: str) -> Endpoints:
@@ -67,6 +68,13 @@ class Fleet:
                     group.create_task(instance.run(spawn, envoy_program))
         finally:
             await self._health.close()
+
+    def change_settings(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """Change habits from now on (see settings.Settings for the names); returns all settings."""
+        self.settings = self.settings.changed(overrides)
+        if self._snapshot:
+            self.observe(self._snapshot, self._classes)
+        return dataclasses.asdict(self.settings)
 
     def observe(self, snapshot: Snapshot, classes: set[str]) -> None:
         """Take in the cluster as it is now: endpoints count at once, everything else is a change that each instance takes in its own time."""

@@ -40,7 +40,9 @@ class EnvoyRejected(Exception):
 
 
 class Directory(Protocol):
-    """What an instance asks about endpoints."""
+    """What an instance asks its fleet."""
+
+    settings: Settings
 
     def endpoints(self, key: str) -> Endpoints: ...
 
@@ -50,7 +52,7 @@ class Directory(Protocol):
 class Instance:
     """One Envoy with its files under ``folder`` and its backends' sockets under ``sockets``."""
 
-    def __init__(self, number: int, folder: Path, sockets: Path, address: str, settings: Settings, directory: Directory,
+    def __init__(self, number: int, folder: Path, sockets: Path, address: str, directory: Directory,
                  taken: Callable[[Instance, int, Model, str | None], None], log: Callable[[str], None]) -> None:
         self.number = number
         self.name = f"gateway-{number}"
@@ -61,11 +63,10 @@ class Instance:
         self._folder = folder
         self._sockets = sockets
         self._admin = (address, free_port(address))
-        self._settings = settings
         self._directory = directory
         self._taken = taken
         self._log = log
-        self._random = random.Random(f"{settings.seed}/{number}")
+        self._random = random.Random(f"{directory.settings.seed}/{number}")
         self._queue: deque[tuple[float, int, Model]] = deque()
         self._poked = asyncio.Event()
         self._backends: dict[str, Backend] = {}
@@ -94,7 +95,7 @@ class Instance:
 
     def offer(self, version: int, model: Model) -> float:
         """Queue a change; it is taken after this instance's own delay, never before an earlier one. Returns the delay in seconds."""
-        delay = self._random.uniform(*self._settings.take)
+        delay = self._random.uniform(*self._directory.settings.take)
         due = time.monotonic() + delay
         if self._queue:
             due = max(due, self._queue[-1][0])
@@ -179,7 +180,7 @@ class Instance:
         await self._write_both()
         await self._await_versions(self._write_routes(servers.values(), model.backends.values()))
         for backend in new_backends:  # its health checks begin when it is programmed
-            self._warm[backend.key] = time.monotonic() + self._random.uniform(*self._settings.warm)
+            self._warm[backend.key] = time.monotonic() + self._random.uniform(*self._directory.settings.warm)
         gone = [key for key in self._backends if key not in model.backends]
         self._backends = dict(model.backends)
         self._servers = servers

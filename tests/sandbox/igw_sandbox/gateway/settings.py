@@ -56,13 +56,16 @@ class Settings:
             raise SandboxError(f"Gateway profile {profile!r} is unknown; choose one of {', '.join(PROFILES)}.")
         if gateway not in POOL_GROUPS:
             raise SandboxError(f"Gateway kind {gateway!r} is unknown; choose one of {', '.join(POOL_GROUPS)}.")
-        fields = {**PROFILES[profile], "pool_groups": POOL_GROUPS[gateway], "seed": seed, "lowest_port": lowest_port()}
-        known = {field.name for field in dataclasses.fields(cls)}
-        for name, value in (overrides or {}).items():
+        plain = cls(**PROFILES[profile], pool_groups=POOL_GROUPS[gateway], seed=seed, lowest_port=lowest_port())
+        return plain.changed(overrides or {})
+
+    def changed(self, overrides: Mapping[str, Any]) -> Settings:
+        """These settings with others of that name instead; lists (JSON) become pairs."""
+        known = {field.name for field in dataclasses.fields(self)}
+        for name in overrides:
             if name not in known:
                 raise SandboxError(f"Gateway setting {name!r} is unknown; known: {', '.join(sorted(known))}.")
-            fields[name] = tuple(value) if isinstance(value, list) else value
-        return cls(**fields)
+        return dataclasses.replace(self, **{name: tuple(value) if isinstance(value, list) else value for name, value in overrides.items()})
 
 
 def lowest_port() -> int:
