@@ -23,13 +23,12 @@ import yarl
 from aiohttp import web
 
 from igw_sandbox import pki
-from igw_sandbox.context import Context, SandboxError, free_port
+from igw_sandbox.context import Context, free_port
 from igw_sandbox.proxyfaults import Call, Counters, Fault, Faults, status_body
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers", "transfer-encoding", "upgrade", "host", "content-length"})
 BODY_LIMIT = 64 * 1024 * 1024
 """Bytes of one request; etcd's own limit is far below."""
-VERSION = re.compile(r"^v?(\d+)\.(\d+)")
 
 
 def parse_call(request: web.BaseRequest, body: bytes | None) -> Call:
@@ -43,10 +42,8 @@ def parse_call(request: web.BaseRequest, body: bytes | None) -> Call:
 def as_gke(body: bytes, gke_version: str) -> bytes:
     """The answer of /version with GKE's version in place of the real one."""
     version = json.loads(body)
-    found = VERSION.match(gke_version)
-    if not found:
-        raise SandboxError(f"--gke-version {gke_version} is no version; give one like v1.34.0-gke.1626000.")
-    version.update(gitVersion=gke_version, major=found[1], minor=found[2])
+    major, minor = gke_version.removeprefix("v").split(".")[:2]
+    version.update(gitVersion=gke_version, major=major, minor=minor)
     return json.dumps(version, indent=2).encode()
 
 
@@ -144,13 +141,14 @@ class ApiProxy:
                     await asyncio.sleep(fault.seconds)
                 elif fault.kind == "kill" and fault.when == "before":
                     kill(fault.pid)
+                    drop = True
                 elif fault.kind == "status":
                     status = fault.status
                     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
                     return web.json_response(status_body(fault.status, fault.message, fault.retry_after), status=fault.status, headers=headers)
                 elif fault.kind in ("unreachable", "drop_watches"):
                     await self._outage(fault)
-                    drop = fault.kind == "unreachable"
+                    drop = drop or fault.kind == "unreachable"
                 elif fault.kind == "reset":
                     drop = True
             if drop:
@@ -177,11 +175,10 @@ class ApiProxy:
                 if any(fault.kind == "drop_answer" for fault in fired):
                     await answer.read()
                     return self._drop(request), 0
-                if any(fault.kind == "kill" for fault in fired):
-                    await answer.read()
-                    for fault in fired:
-                        if fault.kind == "kill" and fault.when == "after":
-                            kill(fault.pid)
+                for fault in fired:
+                    if fault.kind == "kill":  # the API server has answered, the client has not heard of it
+                        kill(fault.pid)
+                        return self._drop(request), 0
                 return await self._hand_on(request, call, answer), answer.status
         except aiohttp.ClientConnectionError as error:
             return web.json_response(status_body(502, f"the sandbox's API server does not answer: {error}", None), status=502), 502
@@ -269,8 +266,6 @@ def kill(pid: int) -> None:
 
 async def run(context: Context) -> None:
     """Serve until cancelled; publishes ``kubeconfig``, ``server`` and ``api_proxy`` (URL of the admin endpoint)."""
-    if context.gke_version:
-        as_gke(b"{}", context.gke_version)
     address = f"{context.subnet}.0.1"
     port, admin_port = free_port(address, 6443), free_port(address, 6480)
     folder = context.directory / "proxy-pki"

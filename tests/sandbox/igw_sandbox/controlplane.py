@@ -19,7 +19,7 @@ from igw_sandbox.context import Context, SandboxError, free_port
 SERVICES = "10.96.0.0/16"
 CONTROLLERS = (
     "deployment-controller,replicaset-controller,statefulset-controller,daemonset-controller,job-controller,garbage-collector-controller,namespace-controller,"
-    "serviceaccount-controller,root-ca-certificate-publisher-controller,serviceaccount-token-controller"
+    "clusterrole-aggregation-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,serviceaccount-token-controller"
 )
 READY_TIMEOUT = 90.0
 """Seconds; three is usual, more on a machine that builds something at the same time."""

@@ -18,7 +18,7 @@ KINDS = {
     "drop_answer": "the API server does the work, the client's connection ends without an answer",
     "reset": "the client's connection ends and the API server never sees the request",
     "drop_watches": "all open watches end",
-    "kill": "SIGKILL to process `pid`, `when` the request is not yet (`before`) or already (`after`) done",
+    "kill": "SIGKILL to process `pid`, `before` the API server sees the request or `after` it has done the work (`when`); the connection ends",
 }
 REASONS = {409: "Conflict", 429: "TooManyRequests", 403: "Forbidden", 401: "Unauthorized", 404: "NotFound", 500: "InternalError", 503: "ServiceUnavailable"}
 

@@ -30,6 +30,7 @@ FIRST = ("controlplane", "registry")
 """Started at once."""
 AFTER_CONTROL_PLANE = ("apiproxy", "kubelet", "network", "gateway")
 """Started when the API server answers."""
+SERVICES = (*FIRST, *AFTER_CONTROL_PLANE)
 AWAITED = ("controlplane", "registry", "apiproxy")
 """``up`` returns only after these have called Context.mark_ready."""
 
@@ -69,8 +70,9 @@ def claim_any_subnet() -> tuple[str, socket.socket]:
 class Supervisor:
     """Starts the services, answers commands on a unix socket, ends everything together."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, chosen: tuple[str, ...] = SERVICES) -> None:
         self.context = context
+        self.chosen = chosen
         self.stopping = asyncio.Event()
         self.services: dict[str, asyncio.Task[None]] = {}
         context.handlers["stop"] = self._stop
@@ -80,7 +82,7 @@ class Supervisor:
         return "stopping"
 
     def start(self, name: str) -> None:
-        run = load_service(name)
+        run = load_service(name) if name in self.chosen else None
         if run is not None:
             self.services[name] = asyncio.create_task(run(self.context), name=name)
 
@@ -193,7 +195,7 @@ def main(directory: Path) -> int:
         context = build_context(directory, subnet)
 
         async def supervise() -> int:
-            return await Supervisor(context).main()
+            return await Supervisor(context, tuple(context.state["options"]["services"] or SERVICES)).main()
 
         return asyncio.run(supervise())
 

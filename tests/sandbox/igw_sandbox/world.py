@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -29,6 +30,7 @@ from igw_sandbox.context import SandboxError, start_time
 Progress = Callable[[str], None]
 
 DEFAULT_GKE_VERSION = "v1.34.0-gke.1626000"
+VERSION = re.compile(r"^v\d+\.\d+\.\d+")
 CORE_TOOLS = ("etcd", "kube-apiserver", "kube-controller-manager", "helm", "crane", "envoy", "kubectl")
 START_TIMEOUT = 180.0
 """Seconds until a started supervisor must be ready."""
@@ -73,17 +75,21 @@ class World:
 
     @classmethod
     def up(cls, name: str = "default", estates: Sequence[str | Path] = (), release: str = "v0.3.0",
-           gke_version: str = DEFAULT_GKE_VERSION, profile: str = "fast", gateway: str = "both", seed: int | None = None, progress: Progress = print) -> World:
+           gke_version: str = DEFAULT_GKE_VERSION, profile: str = "fast", gateway: str = "both", seed: int | None = None, progress: Progress = print,
+           services: Sequence[str] | None = None) -> World:
         """Start a sandbox, apply its estates and wait until they are ready. A sandbox that crashed is cleaned first; one that runs is refused.
 
-        ``estates``: folders or files of manifests. ``seed``: of all random delays; chosen and printed when None.
+        ``estates``: folders or files of manifests. ``seed``: of all random delays; chosen and printed when None. ``services``: only these (see
+        supervisor.SERVICES), for an API server without pods and gateways; None: all.
         """
         world = cls(name)
         chosen = [Path(path) for path in estates]
         if release != "none" and release not in assets.RELEASES:
             raise SandboxError(f"--release {release} is unknown; choose none or one of {', '.join(assets.RELEASES)}.")
+        if gke_version and not VERSION.match(gke_version):
+            raise SandboxError(f"--gke-version {gke_version} is no version; give one like {DEFAULT_GKE_VERSION}.")
         preflight.check_machine()
-        needed = _needed_tools(chosen)
+        needed = _needed_tools(chosen, services)
         preflight.check_resources(needed)
         paths = tools.ensure(*needed, progress=progress)
         assets.ensure(progress)
@@ -94,7 +100,7 @@ class World:
             seed = random.SystemRandom().randrange(10**6) if seed is None else seed
             progress(f"starting sandbox {name} (release {release}, profile {profile}, gateway {gateway}, seed {seed})")
             world._start({"name": name, "runtime": str(runtime_folder(world.directory)), "release": release, "gke_version": gke_version, "profile": profile,
-                          "gateway": gateway, "seed": seed, "tools": {tool: str(path) for tool, path in paths.items()}}, progress)
+                          "gateway": gateway, "seed": seed, "services": None if services is None else list(services), "tools": {tool: str(path) for tool, path in paths.items()}}, progress)
         try:
             for path in chosen:
                 world.add_estate(path, progress)
@@ -274,8 +280,9 @@ class World:
         return faults.dispatch(self, kind, arguments)
 
 
-def _needed_tools(chosen: Iterable[Path]) -> list[str]:
-    return [*CORE_TOOLS, *estate.needed_tools(chosen)]
+def _needed_tools(chosen: Iterable[Path], services: Sequence[str] | None) -> list[str]:
+    pods = services is None or "kubelet" in services
+    return [*CORE_TOOLS, *(estate.needed_tools(chosen) if pods else [])]
 
 
 def _follow(path: Path, process: subprocess.Popen[bytes]) -> Iterator[tuple[str, str]]:
