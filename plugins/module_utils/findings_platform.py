@@ -105,7 +105,7 @@ def managed_crds(view: View) -> Iterator[Hit]:
 
 @finding(
     "crd-older-than-target", "warning",
-    about="A CRD that is there already comes from an older release than the target. It is never rewritten, and fields that it lacks are dropped without a word.",
+    about="A CRD that is there already comes from an older release than the target. It is never rewritten, and fields that it lacks are dropped silently.",
     remedy="Update that CRD yourself from config/crd/bases of the target release if it is yours to update.",
     source="bundle-version annotation; InferenceModelRewrite was incompatible before v1.3.0",
 )

@@ -46,7 +46,7 @@ def may_not_list(view: View) -> Iterator[Hit]:
 @finding(
     "helm-values-unreadable", "info",
     about="A Helm release owns the pool, but its record can't be read, so chart version and values are not kept for a restore.",
-    remedy="Let this identity list Secrets of type helm.sh/release.v1 in the pool's namespace (the collection ships an optional Role), or keep the values yourself.",
+    remedy="Let this identity list Secrets of type helm.sh/release.v1 in the pool's namespace (an optional Role is shipped), or keep the values yourself.",
     source="PROTOCOL 1.3",
 )
 def helm_values_unreadable(view: View) -> Iterator[Hit]:
@@ -128,7 +128,8 @@ def objective_needs_header(view: View) -> Iterator[Hit]:
     for draft in view.drafts:
         for model in draft.models:
             if draft.priority(model) != 0:
-                yield Hit(describe(model), f"priority {draft.priority(model)} needs '{OBJECTIVE_HEADER}: {name_of(model)}' on requests for {model_name(model)}.")
+                header = f"'{OBJECTIVE_HEADER}: {name_of(model)}'"
+                yield Hit(describe(model), f"priority {draft.priority(model)} needs {header} on requests for {model_name(model)}.")
 
 
 @finding(
@@ -235,7 +236,7 @@ def controller_owned_pool(view: View) -> Iterator[Hit]:
 @finding(
     "release-owns-more", "blocker", overridable=False,
     about="The pool's Helm release owns more than an inferencepool chart does. Uninstalling it would take that along.",
-    remedy="Take the pool out of that release first: upgrade the release to a chart without it, with annotation helm.sh/resource-policy: keep on the pool and its EPP.",
+    remedy="Take the pool out of that release first: annotate pool and EPP with helm.sh/resource-policy: keep and upgrade to a chart without them.",
     source="PROTOCOL 12.3",
 )
 def release_owns_more(view: View) -> Iterator[Hit]:
@@ -287,7 +288,7 @@ def _collisions(view: View) -> Iterator[tuple[int, str]]:
 
 @finding(
     "name-collision-40", "blocker", overridable=False,
-    about="The chart keeps 40 characters of a release's name for the EPP's objects. Two releases that share them would overwrite each other (v1.0.0: also across namespaces).",
+    about="The chart keeps 40 characters of a release's name for the EPP's objects. Releases that share them would collide (v1.0.0: across namespaces too).",
     remedy="Choose a name with pool_names that differs within its first 40 characters.",
     source="charts v0.3.0 to v1.5.0, _helpers.tpl",
 )
@@ -298,7 +299,14 @@ def name_collision_40(view: View) -> Iterator[Hit]:
         yield Hit(describe(draft.pool), f"the v1 EPP would be named {draft.epp}, as is {whose}.")
 
 
-_LISTING_OF = {"InferenceObjective": "objectives", "InferenceModelRewrite": "rewrites", "HealthCheckPolicy": "health_policies", "GCPBackendPolicy": "backend_policies"}
+_LISTING_OF = {
+    "InferenceObjective": "objectives",
+    "InferenceModelRewrite": "rewrites",
+    "HealthCheckPolicy": "health_policies",
+    "GCPBackendPolicy": "backend_policies",
+    "GCPTrafficDistributionPolicy": "traffic_policies",
+    "PodMonitoring": "pod_monitorings",
+}
 
 
 def _taken(view: View, number: int) -> Iterator[Manifest]:

@@ -59,7 +59,8 @@ def route_source_names_alpha(view: View) -> Iterator[Hit]:
     for route in _moved_routes(view):
         release = helm_owner(route)
         if release:
-            yield Hit(describe(route), f"Helm release {release[0]}/{release[1]} owns it, and its next upgrade brings the alpha reference back.", severity="blocker")
+            who = f"Helm release {release[0]}/{release[1]}"
+            yield Hit(describe(route), f"{who} owns it, and its next upgrade brings the alpha reference back.", severity="blocker")
         elif ALPHA_GROUP in dig(route, "metadata", "annotations", _LAST_APPLIED, default=""):
             yield Hit(describe(route), "it was made by kubectl apply from a file that names the alpha pool.", remedy="Update your file to the v1 pool.")
 

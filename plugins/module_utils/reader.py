@@ -63,7 +63,8 @@ class _Reader:
         version = next((entry for entry in listing.api_versions if entry in self.served), None)
         if version is None:
             return
-        for namespace in [None] if listing.scope == "cluster" else self.namespaces or [None]:
+        namespaces: list[str | None] = [] if listing.scope == "cluster" else [*self.namespaces]
+        for namespace in namespaces or [None]:
             try:
                 yield from self.cluster.list(collection_path(version, listing.plural, namespace))
             except NotServed:

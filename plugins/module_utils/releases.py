@@ -112,7 +112,7 @@ def target(version: str) -> Release:
     """
     numbers = parse(version)
     if numbers is None:
-        raise UnsupportedTarget(f"target_version {version!r} is not a release of the inference extension: give one from v1.0.0 to v1.5.0, e.g. {DEFAULT_TARGET}.")
+        raise UnsupportedTarget(f"target_version {version!r} is not a release of the inference extension: give one from v1.0.0 to v1.5.0.")
     if numbers >= FIRST_REFUSED:
         raise UnsupportedTarget(
             f"target_version {version} is refused: from v1.6.0 on chart, objectives and rewrites have moved to llm-d (group llm-d.ai), "

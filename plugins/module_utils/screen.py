@@ -44,8 +44,9 @@ def _crds(crds: dict[str, Any]) -> list[str]:
 
 def _pool(pool: dict[str, Any], target: str) -> list[str]:
     objects = Counter(entry["kind"] for entry in pool["objects"])
+    epp = f"{pool['epp']['service']}:{pool['epp']['port']}"
     lines = [
-        f"Pool {pool['namespace']}/{pool['name']} -> {pool['v1_name']}: chart {target}, EPP {pool['epp']['service']}:{pool['epp']['port']}, {pool['failure_mode']}",
+        f"Pool {pool['namespace']}/{pool['name']} -> {pool['v1_name']}: chart {target}, EPP {epp}, {pool['failure_mode']}",
         f"  create besides the chart: {', '.join(f'{count} {kind}' for kind, count in objects.items()) or 'nothing'}",
     ]
     lines += [

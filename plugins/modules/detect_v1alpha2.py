@@ -269,7 +269,7 @@ def main() -> None:
         return
     expected = module.params["expected_plan"]
     if expected and expected != made["hash"]:
-        refusal = f"The plan is {made['hash']}, but {expected} was approved: compare the summary with what was approved, and approve the new plan if it is meant."
+        refusal = f"The plan is {made['hash']}, but {expected} was approved: compare the summary with that plan, and approve the new one if it is meant."
         module.fail_json(**result(made) | {"msg": refusal})
         return
     module.exit_json(**result(made))

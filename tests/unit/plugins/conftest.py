@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from ansible_collections.inference_gateway.migration.plugins.module_utils import draft, estate, plan, releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import Forbidden, NotServed
 from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import CATALOGUE, Finding, View, hits

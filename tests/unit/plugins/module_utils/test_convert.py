@@ -1,0 +1,243 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import convert, draft
+
+GA = "vllm-llama3-8b-instruct-ga"
+
+
+def only(view):
+    (one,) = view.drafts
+    return one
+
+
+def objects(view, kind):
+    return [entry for entry in convert.objects(only(view), view.moved) if entry["kind"] == kind]
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "expected"),
+    [
+        ("llama-preview", {}, "llama-ga"),
+        ("llama", {}, "llama-ga"),
+        ("preview-llama", {}, "preview-llama-ga"),
+        ("llama", {"llama": "other"}, "other"),
+        ("llama", {"llama": "other", "ns/llama": "exact"}, "exact"),
+        ("llama", {"else/llama": "no"}, "llama-ga"),
+    ],
+)
+def test_v1_names(name, chosen, expected):
+    assert draft.v1_name("ns", name, chosen) == expected
+
+
+def test_the_chart_keeps_40_characters():
+    assert draft.epp_name("a" * 41) == "a" * 40 + "-epp"
+
+
+# -- models -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "critical", "standard", "unset", "sheddable"),
+    [("preserve_shedding", 2, -1, -1, -2), ("upstream", 2, 1, 1, -1)],
+)
+def test_priorities(demo, table, critical, standard, unset, sheddable):
+    one = only(demo.view(priorities=draft.PRIORITIES[table]))
+    levels = [{"spec": {"criticality": level}} for level in ("Critical", "Standard", None, "Sheddable")]
+    assert [one.priority(model) for model in levels] == [critical, standard, unset, sheddable]
+
+
+def test_what_was_sheddable_stays_sheddable():
+    assert {level for level, priority in draft.PRIORITIES["preserve_shedding"].items() if priority < 0} == {"Standard", "Unset", "Sheddable"}
+
+
+def test_objectives_name_the_v1_pool_by_group(demo):
+    base, review = objects(demo.view(), "InferenceObjective")
+    assert base["spec"] == {"priority": 2, "poolRef": {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": GA}}
+    assert review["metadata"]["name"] == "food-review" and review["spec"]["priority"] == -1
+
+
+def test_a_model_under_its_own_name_needs_no_rewrite(demo):
+    assert objects(demo.view(), "InferenceModelRewrite") == []
+
+
+def test_weighted_targets_become_a_rewrite(demo):
+    demo.get("InferenceModel", "food-review")["spec"]["targetModels"] = [{"name": "a", "weight": 75}, {"name": "b", "weight": 25}]
+    (found,) = objects(demo.view(), "InferenceModelRewrite")
+    assert found["spec"]["rules"] == [
+        {
+            "matches": [{"model": {"type": "Exact", "value": "food-review-1"}}],
+            "targets": [{"modelRewrite": "a", "weight": 75}, {"modelRewrite": "b", "weight": 25}],
+        }
+    ]
+    assert objects(demo.view(target="v1.2.0"), "InferenceModelRewrite") == []
+
+
+def test_targets_without_weights_share_equally(demo):
+    demo.get("InferenceModel", "food-review")["spec"]["targetModels"] = [{"name": "a"}, {"name": "b"}]
+    (found,) = objects(demo.view(), "InferenceModelRewrite")
+    assert [entry["weight"] for entry in found["spec"]["rules"][0]["targets"]] == [1, 1]
+
+
+def test_only_the_oldest_model_of_a_name_gets_a_twin(demo):
+    late = demo.add("inference.networking.x-k8s.io/v1alpha2", "InferenceModel", "aaa-late", spec=demo.get("InferenceModel", "food-review")["spec"])
+    late["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
+    assert [entry["metadata"]["name"] for entry in objects(demo.view(), "InferenceObjective")] == ["base-model", "food-review"]
+
+
+# -- chart --------------------------------------------------------------------------------------------------------------
+
+
+def test_values_of_v1_5_0(demo):
+    assert convert.chart_values(only(demo.view())) == {
+        "inferenceExtension": {"replicas": 1, "extProcPort": 9002, "failureMode": "FailClose", "resources": None},
+        "inferencePool": {"targetPorts": [{"number": 8000}], "targetPortNumber": 8000, "modelServers": {"matchLabels": {"app": "vllm-llama3-8b-instruct"}}},
+        "provider": {"name": "none"},
+    }
+
+
+def test_values_of_v1_0_0_say_only_what_that_chart_knows(demo):
+    assert convert.chart_values(only(demo.view(target="v1.0.0")))["inferenceExtension"] == {"replicas": 1, "extProcPort": 9002}
+
+
+@pytest.mark.parametrize(("target", "patched"), [("v1.0.0", True), ("v1.3.0", True), ("v1.4.0", False), ("v1.5.0", False)])
+def test_fail_open_is_kept_whatever_the_chart_does(demo, target, patched):
+    demo.get("InferencePool")["spec"]["extensionRef"]["failureMode"] = "FailOpen"
+    one = only(demo.view(target=target))
+    said = convert.chart_values(one)["inferenceExtension"].get("failureMode")
+    patch = [entry["spec"] for entry in convert.patches(one)]
+    assert (said, patch) == ((None, [{"endpointPickerRef": {"failureMode": "FailOpen"}}]) if patched else ("FailOpen", []))
+
+
+DEFAULT = {"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory": "16Gi"}}
+
+
+@pytest.mark.parametrize(
+    ("alpha", "expected"),
+    [
+        ({}, None),
+        ({"requests": {"cpu": "1"}}, {"limits": None, "requests": {"cpu": "1", "memory": None}}),
+        ({"limits": {"memory": "1Gi", "cpu": "2"}}, {"limits": {"memory": "1Gi", "cpu": "2"}, "requests": None}),
+        (DEFAULT, DEFAULT),
+    ],
+)
+def test_resources_undo_the_charts_own(alpha, expected):
+    assert convert.resources(alpha, DEFAULT) == expected
+
+
+@pytest.mark.parametrize(
+    ("container", "expected"),
+    [
+        ({"args": ["-poolName", "p", "--v=4", "--secureServing"]}, {"poolName": "p", "v": "4", "secureServing": "true"}),
+        ({"args": ["--enablePprof", "--v", "2"]}, {"enablePprof": "true", "v": "2"}),
+        ({"command": ["/epp", "-v", "1"]}, {"v": "1"}),
+        ({"args": ["-loraInfoMetric", ""]}, {"loraInfoMetric": ""}),
+        ({}, {}),
+    ],
+)
+def test_flags_of_a_container(container, expected):
+    assert draft.flags(container) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("v1.1.0", [{"name": "v", "value": "1"}, {"name": "total-queued-requests-metric", "value": "sglang:num_queue_reqs"}]),
+        ("v1.2.0", {"total-queued-requests-metric": "sglang:num_queue_reqs"}),
+    ],
+)
+def test_metric_flags_are_carried_in_the_targets_layout(demo, target, expected):
+    args = demo.get("Deployment", "vllm-llama3-8b-instruct-preview-epp")["spec"]["template"]["spec"]["containers"][0]["args"]
+    args += ["-totalQueuedRequestsMetric", "sglang:num_queue_reqs"]
+    assert convert.chart_values(only(demo.view(target=target)))["inferenceExtension"]["flags"] == expected
+
+
+# -- policies -----------------------------------------------------------------------------------------------------------
+
+
+def test_policies_that_differ_from_the_charts_are_copied_whole(demo):
+    demo.get("GCPBackendPolicy")["spec"]["default"]["someNewField"] = {"a": 1}
+    view = demo.view()
+    (health,) = objects(view, "HealthCheckPolicy")
+    (backend,) = objects(view, "GCPBackendPolicy")
+    ref = {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": GA}
+    assert health["spec"] == {"targetRef": ref, "default": {"config": {"type": "HTTP", "httpHealthCheck": {"requestPath": "/health", "port": 8000}}}}
+    assert backend["spec"] == {"targetRef": ref, "default": {"timeoutSec": 30, "someNewField": {"a": 1}}}
+    assert {health["metadata"]["name"], backend["metadata"]["name"]} == {GA}
+
+
+def test_the_copies_share_nothing_with_the_originals(demo):
+    view = demo.view()
+    (health,) = objects(view, "HealthCheckPolicy")
+    health["spec"]["default"]["config"]["type"] = "changed"
+    assert demo.get("HealthCheckPolicy")["spec"]["default"]["config"]["type"] == "HTTP"
+
+
+def test_policies_equal_to_the_charts_are_left_to_the_chart(demo):
+    demo.get("GCPBackendPolicy")["spec"]["default"] = {"timeoutSec": 300, "logging": {"enabled": True}}
+    view = demo.view(target="v1.0.0")
+    assert convert.chart_values(only(view))["provider"] == {"name": "gke"}
+    assert objects(view, "HealthCheckPolicy") == objects(view, "GCPBackendPolicy") == []
+    assert objects(view, "ClusterPodMonitoring") == [], "chart v1.0.0 brings its own with provider gke"
+
+
+def test_the_oldest_of_two_policies_is_the_one_that_is_copied(demo):
+    other = demo.add("networking.gke.io/v1", "GCPBackendPolicy", "zzz", spec=demo.get("GCPBackendPolicy")["spec"] | {"default": {"timeoutSec": 60}})
+    other["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
+    demo.get("GCPBackendPolicy", "vllm-llama3-8b-instruct-preview")["metadata"]["creationTimestamp"] = "2021-01-01T00:00:00Z"
+    view = demo.view()
+    assert [entry["spec"]["default"] for entry in objects(view, "GCPBackendPolicy")] == [{"timeoutSec": 60}]
+    assert only(view).timeout == 60
+
+
+def test_plural_target_refs_stay_plural_and_name_the_v1_pool_alone(demo):
+    refs = [{"group": "inference.networking.x-k8s.io", "kind": "InferencePool", "name": name} for name in ("vllm-llama3-8b-instruct-preview", "other")]
+    demo.add("networking.gke.io/v1", "GCPTrafficDistributionPolicy", "spread", spec={"targetRefs": refs, "default": {"x": 1}})
+    (found,) = objects(demo.view(), "GCPTrafficDistributionPolicy")
+    assert found["spec"] == {"targetRefs": [{"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": GA}], "default": {"x": 1}}
+
+
+def test_grants_get_a_twin_that_names_v1_pools_only(demo):
+    to = [
+        {"group": "inference.networking.x-k8s.io", "kind": "InferencePool"},
+        {"group": "inference.networking.x-k8s.io", "kind": "InferencePool", "name": "vllm-llama3-8b-instruct-preview"},
+        {"group": "", "kind": "Service"},
+    ]
+    origin = [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "web"}]
+    demo.add("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "web", spec={"from": origin, "to": to})
+    (found,) = objects(demo.view(), "ReferenceGrant")
+    assert found["metadata"]["name"] == "web-ga"
+    assert found["spec"] == {
+        "from": origin,
+        "to": [
+            {"group": "inference.networking.k8s.io", "kind": "InferencePool"},
+            {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": GA},
+        ],
+    }
+
+
+@pytest.mark.parametrize(("target", "rights"), [("v1.0.0", 0), ("v1.1.0", 0), ("v1.2.0", 2), ("v1.5.0", 2)])
+def test_monitoring_reads_the_new_epp_and_may(demo, target, rights):
+    view = demo.view(target=target)
+    (found,) = objects(view, "ClusterPodMonitoring")
+    assert found["metadata"]["name"] == f"default-{GA}"
+    assert found["spec"] == {
+        "endpoints": [{"port": "metrics", "scheme": "http", "interval": "5s", "path": "/metrics"}],
+        "selector": {"matchLabels": {"inferencepool": f"{GA}-epp"}},
+    }
+    assert len(objects(view, "ClusterRole") + objects(view, "ClusterRoleBinding")) == rights
+
+
+def test_monitoring_of_something_else_is_left_alone(demo):
+    demo.get("ClusterPodMonitoring")["spec"]["selector"] = {"matchLabels": {"app": "vllm-llama3-8b-instruct"}}
+    view = demo.view()
+    assert objects(view, "ClusterPodMonitoring") == objects(view, "ClusterRole") == []
+
+
+def test_everything_of_ours_is_labelled(demo):
+    view = demo.view()
+    assert {entry["metadata"]["labels"]["app.kubernetes.io/managed-by"] for entry in convert.objects(only(view), view.moved)} == {"inference_gateway.migration"}

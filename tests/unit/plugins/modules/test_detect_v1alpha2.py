@@ -1,0 +1,198 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+
+import pytest
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import reader
+from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, WrongCluster
+from ansible_collections.inference_gateway.migration.plugins.modules import detect_v1alpha2
+
+POOL = "vllm-llama3-8b-instruct-preview"
+PARAMS = {
+    "namespaces": [], "target_version": "v1.5.0", "pool_names": {}, "criticality": "preserve_shedding", "accept": [], "endpoints": None, "expected_plan": None,
+}
+
+
+class Exited(Exception):
+    """What a module would have printed."""
+
+
+class FakeModule:
+    def __init__(self, params):
+        self.params = params
+
+    def exit_json(self, **result):
+        raise Exited({"failed": False} | result)
+
+    def fail_json(self, **result):
+        raise Exited({"failed": True} | result)
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Runs main() against a fake cluster, or against an error where the connection is made."""
+
+    def call(cluster, **params):
+        def connect(module):
+            if isinstance(cluster, Exception):
+                raise cluster
+            return cluster
+
+        monkeypatch.setattr(detect_v1alpha2, "AnsibleK8SModule", lambda **_settings: FakeModule(PARAMS | params))
+        monkeypatch.setattr(detect_v1alpha2, "Cluster", connect)
+        with pytest.raises(Exited) as exited:
+            detect_v1alpha2.main()
+        return exited.value.args[0]
+
+    return call
+
+
+# -- main ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_demo(run, fake_cluster, demo):
+    result = run(fake_cluster(demo.manifests))
+    assert (result["failed"], result["changed"], result["in_use"]) == (False, False, True)
+    assert result["msg"] == "v1alpha2 is in use: 1 pool in 1 namespace."
+    assert result["cluster"] == result["plan"]["cluster"] == {"id": "cluster-uid", "server": "https://127.0.0.1:6443", "version": "v1.33.5-gke.1080000"}
+    assert result["findings"] == result["plan"]["findings"] and result["summary"]
+    assert result["plan"]["hash"] == demo.plan()["hash"], "the reader sees what the fixture holds"
+
+
+def test_no_crds_is_not_in_use(run, fake_cluster, demo):
+    result = run(fake_cluster([entry for entry in demo.manifests if "inference" not in entry["apiVersion"]]))
+    assert (result["in_use"], result["findings"], result["plan"]["pools"], result["plan"]["blocked"]) == (False, [], [], [])
+    assert result["msg"].startswith("v1alpha2 is not in use on https://127.0.0.1:6443")
+    assert result["summary"] == [result["msg"]]
+
+
+def test_crds_without_objects_are_not_in_use_and_nothing_more_is_read(run, fake_cluster, demo):
+    demo.remove("InferencePool")
+    demo.remove("InferenceModel")
+    cluster = fake_cluster(demo.manifests, served={"inference.networking.x-k8s.io/v1alpha2", "gateway.networking.k8s.io/v1"})
+    result = run(cluster)
+    assert result["in_use"] is False and result["msg"].startswith("v1alpha2 is not in use")
+    assert len(cluster.lists) == 2
+
+
+def test_a_group_that_serves_objectives_only_is_not_in_use(run, fake_cluster, demo):
+    demo.remove("InferencePool")
+    demo.remove("InferenceModel")
+    demo.add("inference.networking.x-k8s.io/v1alpha2", "InferenceObjective", "base-model")
+    assert run(fake_cluster(demo.manifests))["in_use"] is False
+
+
+def test_two_namespaces(run, fake_cluster, demo, raw):
+    result = run(fake_cluster(demo.manifests + raw.manifests))
+    assert result["msg"] == "v1alpha2 is in use: 2 pools in 2 namespaces."
+
+
+def test_only_the_chosen_namespaces(run, fake_cluster, demo, raw):
+    cluster = fake_cluster(demo.manifests + raw.manifests)
+    result = run(cluster, namespaces=["models"])
+    assert [pool["name"] for pool in result["plan"]["pools"]] == ["llama"]
+    assert "/apis/gateway.networking.k8s.io/v1/httproutes" in cluster.lists, "any namespace may name a pool"
+    assert "/apis/apps/v1/namespaces/models/deployments" in cluster.lists and "/apis/apps/v1/deployments" not in cluster.lists
+
+
+@pytest.mark.parametrize("kind", ["inferencepools", "inferencemodels"])
+def test_a_forbidden_alpha_list_is_a_blocker_never_a_silent_no(run, fake_cluster, demo, kind):
+    result = run(fake_cluster(demo.manifests, forbidden=(kind,)), accept=["may-not-list"])
+    assert result["in_use"] is True and "may-not-list" in result["plan"]["blocked"]
+    assert "Blocked by may-not-list" in result["msg"]
+    assert any(kind in finding["object"] and finding["severity"] == "blocker" for finding in result["findings"])
+
+
+@pytest.mark.parametrize(("kind", "blocked"), [("gateways", []), ("customresourcedefinitions", ["may-not-list"])])
+def test_other_forbidden_lists_block_until_accepted_where_a_plan_is_worth_anything(run, fake_cluster, demo, kind, blocked):
+    assert run(fake_cluster(demo.manifests, forbidden=(kind,)))["plan"]["blocked"] == ["may-not-list"]
+    assert run(fake_cluster(demo.manifests, forbidden=(kind,)), accept=["may-not-list"])["plan"]["blocked"] == blocked
+
+
+def test_an_approved_plan_goes_on_and_another_is_refused(run, fake_cluster, demo):
+    approved = run(fake_cluster(demo.manifests))["plan"]["hash"]
+    assert run(fake_cluster(demo.manifests), expected_plan=approved)["failed"] is False
+    demo.get("InferencePool")["spec"]["targetPortNumber"] = 8001
+    refused = run(fake_cluster(demo.manifests), expected_plan=approved)
+    assert refused["failed"] is True and approved in refused["msg"] and refused["plan"]["hash"] in refused["msg"]
+    assert refused["summary"], "what changed can be read"
+
+
+@pytest.mark.parametrize("error", [WrongCluster("another cluster"), ApiError("no answer")])
+def test_a_connection_that_fails_is_one_sentence(run, error):
+    assert run(error) == {"failed": True, "msg": str(error)}
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"target_version": "v1.6.0"}, "moved to llm-d"),
+        ({"accept": ["name-takn"]}, "did you mean name-taken?"),
+        ({"criticality": "other"}, "give preserve_shedding, upstream"),
+        ({"criticality": {"critical": 1}}, "the levels are Critical, Standard, Unset, Sheddable"),
+        ({"criticality": {"Critical": "high"}}, "give an integer"),
+    ],
+)
+def test_bad_options_are_one_sentence_before_anything_is_read(run, params, words):
+    result = run(AssertionError("connected"), **params)
+    assert result["failed"] is True and words in result["msg"]
+
+
+# -- options ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("upstream", {"Critical": 2, "Standard": 1, "Unset": 1, "Sheddable": -1}),
+        ({"Critical": "10", "Unset": -5}, {"Critical": 10, "Standard": -1, "Unset": -5, "Sheddable": -2}),
+        ({}, {"Critical": 2, "Standard": -1, "Unset": -1, "Sheddable": -2}),
+    ],
+)
+def test_priorities(said, expected):
+    assert detect_v1alpha2.priorities(said) == expected
+
+
+@pytest.mark.parametrize(("said", "paths", "known"), [(None, 2, False), ([], 2, False), (["/v1/embeddings"], 1, True)])
+def test_endpoints_said_or_not(said, paths, known):
+    chosen = detect_v1alpha2.options(PARAMS | {"endpoints": said})
+    assert (len(chosen.endpoints), chosen.endpoints_said) == (paths, known)
+
+
+# -- reading ------------------------------------------------------------------------------------------------------------
+
+
+def test_each_kind_is_listed_once(fake_cluster, demo):
+    cluster = fake_cluster(demo.manifests)
+    reader.read_estate(cluster, [])
+    assert len(cluster.lists) == len(set(cluster.lists))
+
+
+def test_only_the_pools_namespaces_are_kept(fake_cluster, demo):
+    demo.add("apps/v1", "Deployment", "elsewhere", "other", spec={})
+    kept = reader.read_estate(fake_cluster(demo.manifests), []).of("deployments")
+    assert {entry["metadata"]["namespace"] for entry in kept} == {"default"}
+
+
+def test_an_older_version_is_read_where_the_newer_is_not_served(fake_cluster, demo):
+    for entry in demo.manifests:
+        if entry["apiVersion"] == "gateway.networking.k8s.io/v1":
+            entry["apiVersion"] = "gateway.networking.k8s.io/v1beta1"
+    here = reader.read_estate(fake_cluster(demo.manifests), [])
+    assert [route["apiVersion"] for route in here.of("http_routes")] == ["gateway.networking.k8s.io/v1beta1"]
+
+
+def test_helm_records_are_read_where_allowed(fake_cluster, demo):
+    record = {"name": POOL, "chart": {"metadata": {"name": "inferencepool", "version": "v0.3.0"}}, "config": {}}
+    packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(record).encode()))).decode()
+    demo.add("v1", "Secret", "sh.helm.release.v1.x.v1", data={"release": packed})
+    demo.add("v1", "Secret", "broken", data={"release": "!"})
+    assert [release.version for release in reader.read_estate(fake_cluster(demo.manifests), []).releases.values()] == ["v0.3.0"]
+    hidden = reader.read_estate(fake_cluster(demo.manifests, forbidden=("secrets",)), [])
+    assert hidden.releases == {} and hidden.refused == ()
