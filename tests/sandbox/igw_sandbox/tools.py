@@ -4,8 +4,8 @@
 """Finds or builds the programs of the sandbox, and only those that a command needs.
 
 Go programs are built once from their modules (tests/sandbox/tools/<folder>/go.mod pins them) into a cache outside the tree:
-``$XDG_CACHE_HOME/inference-gateway-migration/tools/<folder>-<version>-<go version>/``. ``KUBEBUILDER_ASSETS`` and a helm on PATH are used instead when they are there.
-Envoy and kubectl come as wheels and lie beside the Python that runs this.
+``$XDG_CACHE_HOME/inference-gateway-migration/tools/<folder>-<version>-<go version>/``. ``KUBEBUILDER_ASSETS`` and a helm on PATH are used instead
+when they are there. Envoy and kubectl come as wheels and lie beside the Python that runs this.
 """
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,10 @@ Progress = Callable[[str], None]
 TOOLS_FOLDER = Path(__file__).resolve().parent.parent / "tools"
 KUBERNETES = "v1.34.4"
 EXTENSION_MODULE = "sigs.k8s.io/gateway-api-inference-extension"
+SIMULATOR_MODULE = "github.com/llm-d/llm-d-inference-sim"
 _VERSION = "k8s.io/component-base/version"
+_NO_FIXED_PORT = "-X sigs.k8s.io/controller-runtime/pkg/metrics/server.DefaultBindAddress=127.0.0.1:0"
+"""EPP v0.3.0 has no flag for its controller's metrics port: on *:8080 a second EPP would not start, and no Gateway could listen there."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,9 @@ BUILDS: tuple[Build, ...] = (
           tuple((name, f"k8s.io/kubernetes/cmd/{name}") for name in ("kube-apiserver", "kube-controller-manager")), 530,
           f"-X {_VERSION}.gitVersion={KUBERNETES} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=34"),
     Build("helm", "helm.sh/helm/v3", "v3.19.5", (("helm", "helm.sh/helm/v3/cmd/helm"),), 110),
-    *(Build(f"epp-{version}", EXTENSION_MODULE, version, ((f"epp-{version}", f"{EXTENSION_MODULE}/cmd/epp"),), 180) for version in ("v0.3.0", "v1.0.0", "v1.5.0")),
-    Build("simulator", "github.com/llm-d/llm-d-inference-sim", "v0.10.2", (("simulator", "github.com/llm-d/llm-d-inference-sim/cmd/llm-d-inference-sim"),), 205),
+    *(Build(f"epp-{version}", EXTENSION_MODULE, version, ((f"epp-{version}", f"{EXTENSION_MODULE}/cmd/epp"),), 180)
+      for version in ("v0.3.0", "v1.0.0", "v1.5.0")),
+    Build("simulator", SIMULATOR_MODULE, "v0.10.2", (("simulator", f"{SIMULATOR_MODULE}/cmd/llm-d-inference-sim"),), 205),
     Build("vegeta", "github.com/tsenart/vegeta/v12", "v12.13.0", (("vegeta", "github.com/tsenart/vegeta/v12"),), 10),
     Build("crane", "github.com/google/go-containerregistry", "v0.20.6", (("crane", "github.com/google/go-containerregistry/cmd/crane"),), 30),
 )
@@ -110,7 +115,8 @@ def provided(name: str, progress: Progress) -> Path | None:
     if assets and name in ("etcd", "kube-apiserver"):
         path = Path(assets) / name
         if not os.access(path, os.X_OK):
-            raise SandboxError(f"KUBEBUILDER_ASSETS is {assets}, but there is no program {name} in it; correct the variable or unset it to build {name} from source.")
+            raise SandboxError(f"KUBEBUILDER_ASSETS is {assets}, but there is no program {name} in it; correct the variable or unset it to build "
+                               f"{name} from source.")
         progress(f"using {path} (KUBEBUILDER_ASSETS)")
         return path
     if name == "helm":
@@ -124,7 +130,8 @@ def provided(name: str, progress: Progress) -> Path | None:
 def built_path(name: str, go_version: str) -> Path:
     """Where the cache keeps a built tool."""
     build = BY_TOOL[name]
-    return cache_root() / "tools" / f"{build.folder}-{build.version}-{go_version}" / name
+    flags = f"-{zlib.crc32(build.linker.encode()):08x}" if build.linker else ""
+    return cache_root() / "tools" / f"{build.folder}-{build.version}-{go_version}{flags}" / name
 
 
 def missing(names: Sequence[str], progress: Progress = lambda _message: None) -> list[Build]:
