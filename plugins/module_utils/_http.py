@@ -170,7 +170,7 @@ def _shape_fault(probe: Probe, answer: Any) -> str | None:
 
 
 def _model_fault(probe: Probe, model: Any, finish: Any) -> str | None:
-    if model not in probe.answers:
+    if probe.answers and model not in probe.answers:
         return f"answer names model {model}, asked for {probe.cell.model}"
     if finish not in FINISHED:
         return f"finish_reason is {finish}"

@@ -15,6 +15,7 @@ from itertools import product
 from typing import Any
 from urllib.parse import urlencode
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils.precedence import meet, winner
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import (
     PROBE_HEADER,
     Manifest,
@@ -44,7 +45,10 @@ class Address:
 
 @dataclass(frozen=True)
 class Cell:
-    """One way a user's request reaches a moved pool."""
+    """One way a user's request reaches a moved pool.
+
+    :param index: of the reference in the rule. :param shared: whether other backends than pools of ours serve the rule too.
+    """
 
     address: Address
     hostname: str
@@ -56,10 +60,14 @@ class Cell:
     model: str
     endpoint: str
     stream: bool
+    shared: bool = False
 
     def __str__(self) -> str:
-        stream = " stream" if self.stream else ""
-        return f"{self.address.gateway} {self.hostname or self.address.host}{self.path} model {self.model}{stream} ({self.route} rule {self.rule})"
+        """Different for every cell: the gate counts by it."""
+        place, stream = self.address, " stream" if self.stream else ""
+        headers = "".join(f" {name}={value}" for name, value in self.headers)
+        by = f"{self.route} rule {self.rule}" + (f" reference {self.index}" if self.index else "")
+        return f"{place.gateway} {place.host}:{place.port} {self.hostname}{self.path}{headers} model {self.model}{stream} ({by})"
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class Probe:
     """One request to send: a cell through a marked rule, or, with ``variant`` None, through the user's own rule.
 
     :param mark: the response mark that the answer must carry, None for the user's own rule.
-    :param answers: model names of which one must stand in the answer.
+    :param answers: model names of which one must stand in the answer; empty where any may.
     :param epp: whether the answer must show that an endpoint picker handled it.
     """
 
@@ -84,13 +92,15 @@ class Probe:
         return common | ({"messages": [{"role": "user", "content": text}]} if self.cell.endpoint == CHAT else {"prompt": text})
 
 
-def addresses(gateway: Manifest, section: str | None = None) -> list[Address]:
-    """Every address x HTTP(S) listener of a Gateway that its status says is there."""
-    name = f"{gateway['metadata'].get('namespace', 'default')}/{gateway['metadata']['name']}"
+def addresses(gateway: Manifest, section: str | None = None, namespace: str | None = None) -> list[Address]:
+    """Every address x HTTP(S) listener of a Gateway that takes routes of ``namespace`` (None: of its own)."""
+    own = gateway["metadata"].get("namespace", "default")
+    name = f"{own}/{gateway['metadata']['name']}"
     listeners = [
         listener
         for listener in gateway["spec"].get("listeners") or []
         if listener.get("protocol") in ("HTTP", "HTTPS") and section in (None, listener.get("name"))
+        and (namespace in (None, own) or ((listener.get("allowedRoutes") or {}).get("namespaces") or {}).get("from", "Same") != "Same")
     ]
     return [
         Address(name, found["value"], listener["port"], listener["protocol"] == "HTTPS", listener.get("hostname"))
@@ -113,24 +123,40 @@ def cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: 
     """
     key = route_key(route)
     places = [place for namespace, name, section in parent_gateways(route) if (namespace, name) in gateways
-              for place in addresses(gateways[namespace, name], section)]
+              for place in addresses(gateways[namespace, name], section, key.namespace)]
     found = []
     for reference in references(route):
         pool = pools.get(reference.target)
         if reference.kind != "backend" or pool is None:
             continue
         rule = rules(route)[reference.rule]
-        hostnames = _concrete(route["spec"].get("hostnames") or [""])
-        for place, hostname, match, endpoint in product(places, hostnames, rule.get("matches") or [{}], pool["endpoints"]):
+        shared = any(other.kind == "backend" and other.rule == reference.rule and other.weight and other.target not in pools for other in references(route))
+        for place, wanted, match, endpoint in product(places, route["spec"].get("hostnames") or [""], rule.get("matches") or [{}], pool["endpoints"]):
+            hostname = _concrete(meet(wanted, place.hostname or ""))
             path = _path(match, rule, endpoint)
             headers = _headers(match)
-            if path is None or headers is None or match.get("method", "POST") != "POST":
+            if hostname is None or path is None or headers is None or match.get("method", "POST") != "POST":
                 continue
             found += [
-                Cell(place, hostname or _concrete([place.hostname or ""])[0], str(key), reference.rule, reference.index, path, headers, model["name"], endpoint, stream)
+                Cell(place, hostname, str(key), reference.rule, reference.index, path, headers, model["name"], endpoint, stream, shared)
                 for model, stream in product(pool["models"], (False, True))
             ]
     return list(dict.fromkeys(found))
+
+
+def reached(found: list[Cell], candidates: list[Manifest]) -> list[Cell]:
+    """The cells whose requests come by their own rule: those that a more specific rule takes are no user's either.
+
+    :param candidates: every route known.
+    """
+    parents = {str(route_key(route)): {f"{namespace}/{name}" for namespace, name, _section in parent_gateways(route)} for route in candidates}
+
+    def taken_by(cell: Cell) -> tuple[str, int] | None:
+        beside = [route for route in candidates if cell.address.gateway in parents[str(route_key(route))]]
+        found = winner(beside, cell.hostname, cell.path, dict(cell.headers))
+        return (str(found[0]), found[1]) if found else None
+
+    return [cell for cell in found if taken_by(cell) == (cell.route, cell.rule)]
 
 
 def unprobed(route: Manifest, found: list[Cell], pools: Mapping[PoolKey, Manifest]) -> list[int]:
@@ -148,18 +174,21 @@ def probe(cell: Cell, variant: Variant | None, nonce: str, models: Mapping[str, 
 
     :param gone: the marked rule was removed: its request must now be answered by the user's own rule.
     :param models: model name to its entry in the Plan. EPP v0.3.0 answers with the target's name, v1 with the name that
-        was asked for (seen), so answers from alpha, or from either stack, may show both.
+        was asked for (seen), so answers from alpha, or from either stack, may show both. Where other backends serve the
+        user's rule too, its answer need not come from a pool, nor name its models.
     """
     entry = models.get(cell.model, {})
     answers = {cell.model, entry.get("answer") or cell.model} | set(entry.get("alpha_answers") or [])
+    if variant is None and cell.shared:
+        return Probe(cell, None, cell.headers, None, frozenset(), epp=False)
     own = () if variant is None else ((PROBE_HEADER, probe_value(nonce, variant, cell.rule, cell.index)),)
     expected = None if variant is None or gone else mark(variant, cell.rule, cell.index)
     return Probe(cell, variant, cell.headers + own, expected, frozenset(answers))
 
 
-def _concrete(hostnames: list[str]) -> list[str]:
+def _concrete(hostname: str | None) -> str | None:
     """A wildcard stands for any name below it: probe one."""
-    return [f"probe{hostname[1:]}" if hostname.startswith("*.") else hostname for hostname in hostnames]
+    return f"probe{hostname[1:]}" if hostname and hostname.startswith("*.") else hostname
 
 
 def _headers(match: Manifest) -> tuple[tuple[str, str], ...] | None:
@@ -195,4 +224,4 @@ def _rewritten(value: str, kind: str, rewrite: Manifest, endpoint: str) -> str |
     replacement = (rewrite.get("replacePrefixMatch") or "/").rstrip("/")
     if kind != "PathPrefix" or not (endpoint == replacement or endpoint.startswith(replacement + "/")):
         return None
-    return value.rstrip("/") + endpoint.removeprefix(replacement)
+    return value.rstrip("/") + endpoint.removeprefix(replacement) or "/"

@@ -103,12 +103,13 @@ class Scene:
         """
         pools, found = self.pools(), []
         for key, route in self.originals.items():
-            mine = cells.cells(route, self.gateways, pools)
+            mine = cells.reached(cells.cells(route, self.gateways, pools), list(self.originals.values()))
             bare = cells.unprobed(route, mine, pools)
             if bare:
                 raise ApiError(
                     f"{key}: no request can be made that reaches rule {bare[0]} (a Gateway address, a model and an endpoint under an exact or prefix path "
-                    "are needed): nothing can be proven for it, so it is not shifted. Check that its Gateway has an address and that the pool serves a model."
+                    "that no other rule takes first are needed): nothing can be proven for it, so it is not shifted. Check that its Gateway has an address, "
+                    "that the pool serves a model, and that the rule is not hidden behind others."
                 )
             found += mine
         return found

@@ -1,0 +1,250 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which requests reach a moved pool, and which rule takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.inference_gateway.migration.plugins.module_utils import cells, precedence, routes
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import CHAT, COMPLETIONS, Address, Cell
+from migration_fakes import ALPHA, KEY, V1, gateway, http_route, plan_pool, rule
+
+Manifest = dict[str, Any]
+POOLS = {KEY: plan_pool()}
+GATEWAYS = {("default", "gw"): gateway()}
+
+
+def paths(match: Manifest, *, filters: list[Manifest] | None = None) -> list[str]:
+    route = http_route({"matches": [match], "backendRefs": [ALPHA], "filters": filters or []})
+    return [cell.path for cell in cells.cells(route, GATEWAYS, POOLS) if not cell.stream]
+
+
+def prefix(value: str, **fields: Any) -> Manifest:
+    return {"path": {"type": "PathPrefix", "value": value}} | fields
+
+
+def exact(value: str, **fields: Any) -> Manifest:
+    return {"path": {"type": "Exact", "value": value}} | fields
+
+
+def rewrite(**path: str) -> list[Manifest]:
+    return [{"type": "URLRewrite", "urlRewrite": {"path": path}}]
+
+
+FULL = rewrite(type="ReplaceFullPath", replaceFullPath=CHAT)
+
+
+@pytest.mark.parametrize(("match", "expected"), [
+    ({}, [COMPLETIONS, CHAT]),
+    (prefix("/"), [COMPLETIONS, CHAT]),
+    (prefix("/v1"), [COMPLETIONS, CHAT]),
+    (prefix("/v1/"), [COMPLETIONS, CHAT]),
+    (prefix("/v1/chat"), [CHAT]),
+    (prefix("/v1/chat/completions"), [CHAT]),
+    (prefix("/v1/comp"), []),
+    (exact(CHAT), [CHAT]),
+    (exact("/v1"), []),
+    ({"path": {"type": "RegularExpression", "value": "/v1/.*"}}, []),
+    (prefix("/", method="POST"), [COMPLETIONS, CHAT]),
+    (prefix("/", method="GET"), []),
+    (prefix(CHAT, queryParams=[{"name": "a", "value": "b c"}]), [f"{CHAT}?a=b+c"]),
+    (prefix(CHAT, queryParams=[{"name": "a", "value": "b.*", "type": "RegularExpression"}]), []),
+    (prefix("/", headers=[{"name": "x", "value": ".*", "type": "RegularExpression"}]), []),
+])
+def test_the_path_of_a_request_that_a_match_takes(match: Manifest, expected: list[str]) -> None:
+    assert paths(match) == expected
+
+
+@pytest.mark.parametrize(("match", "filters", "expected"), [
+    (prefix("/llama"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch="/"), [f"/llama{COMPLETIONS}", f"/llama{CHAT}"]),
+    (prefix("/llama/"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch="/v1/"), ["/llama/completions", "/llama/chat/completions"]),
+    (prefix("/ask"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch=CHAT), ["/ask"]),
+    (prefix("/"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch=CHAT), ["/"]),
+    (prefix("/"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch="/v1/chat/comp"), []),
+    (exact("/ask"), FULL, ["/ask"]),
+    (prefix("/ask"), FULL, ["/ask"]),
+    (exact("/ask"), rewrite(type="ReplaceFullPath", replaceFullPath="/v2"), []),
+    (exact("/ask"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch="/v1"), []),
+    (prefix("/v1"), [{"type": "URLRewrite", "urlRewrite": {"hostname": "inner"}}], [COMPLETIONS, CHAT]),
+])
+def test_a_rewritten_path_arrives_as_the_endpoint(match: Manifest, filters: list[Manifest], expected: list[str]) -> None:
+    assert paths(match, filters=filters) == expected
+
+
+def test_a_cell_for_every_address_listener_hostname_model_endpoint_and_stream() -> None:
+    place = gateway({"name": "a", "protocol": "HTTP", "port": 80}, {"name": "b", "protocol": "HTTPS", "port": 443}, {"name": "c", "protocol": "TCP", "port": 9})
+    place["status"]["addresses"].append({"value": "127.0.0.2"})
+    pools = {KEY: plan_pool(models=[{"name": "llama"}, {"name": "food"}])}
+    found = cells.cells(http_route(rule(ALPHA, {"name": "plain", "weight": 0}), hostnames=["a.example.com", "b.example.com"]), {("default", "gw"): place}, pools)
+    assert len(found) == len({str(cell) for cell in found}) == 2 * 2 * 2 * 2 * 2 * 2
+    assert {cell.address for cell in found} == {
+        Address("default/gw", host, port, tls) for host in ("127.0.0.1", "127.0.0.2") for port, tls in ((80, False), (443, True))
+    }
+    assert {(cell.rule, cell.index, cell.shared) for cell in found} == {(0, 0, False)}
+
+
+def test_every_cell_has_a_name_of_its_own() -> None:
+    other = routes.PoolKey(routes.ALPHA_GROUP, "InferencePool", "default", "llama-two")
+    match = [prefix("/"), prefix("/", headers=[{"name": "tenant", "value": "x"}])]
+    route = http_route({"matches": match, "backendRefs": [ALPHA, ALPHA | {"name": "llama-two"}]})
+    found = cells.cells(route, GATEWAYS, POOLS | {other: plan_pool(name="llama-two")})
+    assert len({str(cell) for cell in found}) == len(found) == 2 * 2 * 2 * 2
+
+
+@pytest.mark.parametrize(("parents", "expected"), [
+    ([{"name": "gw", "sectionName": "b"}], {8081}),
+    ([{"name": "gw"}], {8080, 8081}),
+    ([{"name": "gw", "kind": "Service", "group": ""}], set()),
+    ([{"name": "gw", "namespace": "elsewhere"}], set()),
+    ([], set()),
+])
+def test_parents_say_which_listeners(parents: list[Manifest], expected: set[int]) -> None:
+    place = gateway({"name": "a", "protocol": "HTTP", "port": 8080}, {"name": "b", "protocol": "HTTP", "port": 8081})
+    found = cells.cells(http_route(rule(ALPHA), parentRefs=parents), {("default", "gw"): place}, POOLS)
+    assert {cell.address.port for cell in found} == expected
+
+
+@pytest.mark.parametrize(("wanted", "listens", "expected"), [
+    (["llm.example.com"], None, {"llm.example.com"}),
+    (None, None, {""}),
+    (None, "llm.example.com", {"llm.example.com"}),
+    (None, "*.example.com", {"probe.example.com"}),
+    (["*.example.com"], None, {"probe.example.com"}),
+    (["*.example.com"], "llm.example.com", {"llm.example.com"}),
+    (["*.llm.example.com"], "*.example.com", {"probe.llm.example.com"}),
+    (["llm.example.com", "llm.example.org"], "*.example.com", {"llm.example.com"}),
+    (["llm.example.org"], "llm.example.com", set()),
+])
+def test_a_hostname_must_fit_route_and_listener(wanted: list[str] | None, listens: str | None, expected: set[str]) -> None:
+    place = gateway({"name": "a", "protocol": "HTTP", "port": 8080} | ({"hostname": listens} if listens else {}))
+    route = http_route(rule(ALPHA), hostnames=wanted)
+    assert {cell.hostname for cell in cells.cells(route, {("default", "gw"): place}, POOLS)} == expected
+
+
+@pytest.mark.parametrize(("allowed", "expected"), [
+    ({}, {8080}),
+    ({"allowedRoutes": {"namespaces": {"from": "Same"}}}, {8080}),
+    ({"allowedRoutes": {"namespaces": {"from": "All"}}}, {8080, 8081}),
+    ({"allowedRoutes": {"namespaces": {"from": "Selector", "selector": {}}}}, {8080, 8081}),
+])
+def test_a_listener_takes_routes_of_the_namespaces_it_allows(allowed: Manifest, expected: set[int]) -> None:
+    open_one = {"name": "a", "protocol": "HTTP", "port": 8080, "allowedRoutes": {"namespaces": {"from": "All"}}}
+    place = gateway(open_one, {"name": "b", "protocol": "HTTP", "port": 8081} | allowed, namespace="infra")
+    route = http_route(rule(ALPHA), parentRefs=[{"name": "gw", "namespace": "infra"}])
+    assert {cell.address.port for cell in cells.cells(route, {("infra", "gw"): place}, POOLS)} == expected
+
+
+def test_a_gateway_without_an_address_has_no_cells_and_its_rules_are_named() -> None:
+    place = gateway()
+    del place["status"]
+    route = http_route(rule({"name": "plain"}), rule(ALPHA, path="/v1"))
+    found = cells.cells(route, {("default", "gw"): place}, POOLS)
+    assert found == [] and cells.unprobed(route, found, POOLS) == [1]
+    assert cells.unprobed(route, cells.cells(route, GATEWAYS, POOLS), POOLS) == []
+
+
+# -- probes --------------------------------------------------------------------------------------------------------------
+
+
+def first(route: Manifest, **wanted: Any) -> Cell:
+    return next(cell for cell in cells.cells(route, GATEWAYS, POOLS) if all(getattr(cell, field) == value for field, value in wanted.items()))
+
+
+def test_a_probe_through_a_marked_rule_and_through_the_users() -> None:
+    header = {"name": "tenant", "value": "x"}
+    route = http_route(rule({"name": "plain"}), {"matches": [prefix("/v1", headers=[header])], "backendRefs": [{"name": "other", "weight": 0}, ALPHA]})
+    cell = first(route, endpoint=CHAT, stream=True)
+    models = {"llama": {"name": "llama", "answer": "llama", "alpha_answers": ["llama-base"]}}
+    marked = cells.probe(cell, "v1", "igm1", models)
+    assert marked.headers == (("tenant", "x"), (routes.PROBE_HEADER, "igm1-v1-1-1")) and marked.mark == "v1-1-1"
+    assert marked.answers == {"llama", "llama-base"} and marked.epp
+    user = cells.probe(cell, None, "igm1", models)
+    assert (user.headers, user.mark, user.epp, user.answers) == ((("tenant", "x"),), None, True, marked.answers)
+    gone = cells.probe(cell, "alpha", "igm1", models, gone=True)
+    assert (gone.headers[-1], gone.mark) == ((routes.PROBE_HEADER, "igm1-alpha-1-1"), None)
+    assert cells.probe(cell, "v1", "igm1", {}).answers == {"llama"}
+    body = marked.body("hello")
+    assert body == {"model": "llama", "max_tokens": 4, "temperature": 0, "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+    assert cells.probe(first(route, endpoint=COMPLETIONS, stream=False), "v1", "igm1", models).body("hello")["prompt"] == "hello"
+
+
+def test_marks_of_probes_and_of_marked_routes_agree() -> None:
+    route = http_route(rule({"name": "plain"}), rule({"name": "other"}, ALPHA, path="/v1"))
+    cell = first(route)
+    for variant in routes.VARIANTS:
+        (marked,) = routes.marked_routes(route, {KEY: "llama-ga"}, variant, "igm1")
+        (copy,) = marked["spec"]["rules"]
+        probe = cells.probe(cell, variant, "igm1", {})
+        assert {"type": "Exact", "name": probe.headers[-1][0], "value": probe.headers[-1][1]} in copy["matches"][0]["headers"]
+        assert {"name": routes.MARK_HEADER, "value": probe.mark} in copy["filters"][-1]["responseHeaderModifier"]["set"]
+
+
+def test_a_users_answer_from_a_shared_rule_need_not_come_from_a_pool() -> None:
+    cell = first(http_route(rule(ALPHA, {"name": "plain"})))
+    assert cell.shared
+    user, marked = cells.probe(cell, None, "igm1", {}), cells.probe(cell, "alpha", "igm1", {})
+    assert (user.epp, user.answers) == (False, frozenset())
+    assert (marked.epp, marked.answers) == (True, {"llama"})
+    v1 = routes.PoolKey(routes.V1_GROUP, "InferencePool", "default", "llama-ga")
+    assert not any(cell.shared for cell in cells.cells(http_route(rule(ALPHA, V1)), GATEWAYS, POOLS | {v1: plan_pool()}))
+
+
+# -- precedence ----------------------------------------------------------------------------------------------------------
+
+
+def kept(*candidates: Manifest) -> set[tuple[str, int, str]]:
+    every = [cell for route in candidates for cell in cells.cells(route, GATEWAYS, POOLS)]
+    return {(cell.route.rpartition("/")[2], cell.rule, cell.path) for cell in cells.reached(every, list(candidates))}
+
+
+@pytest.mark.parametrize(("one", "two", "expected"), [
+    (prefix("/"), prefix("/v1/chat"), {(0, COMPLETIONS), (1, CHAT)}),
+    (prefix("/v1/chat"), prefix("/v1"), {(0, CHAT), (1, COMPLETIONS)}),
+    (prefix(CHAT), exact(CHAT), {(1, CHAT)}),
+    (prefix(CHAT), prefix(CHAT), {(0, CHAT)}),
+    (prefix(CHAT), prefix(CHAT, method="POST"), {(1, CHAT)}),
+    (prefix(CHAT, headers=[{"name": "a", "value": "b"}]), prefix(CHAT), {(0, CHAT), (1, CHAT)}),
+    (prefix(CHAT, headers=[{"name": "a", "value": "b"}]), prefix(CHAT, method="POST"), {(1, CHAT)}),
+    (prefix(CHAT, headers=[{"name": "a", "value": "b"}]), prefix(CHAT, queryParams=[{"name": "c", "value": "d"}]), {(0, CHAT), (1, f"{CHAT}?c=d")}),
+    (prefix(CHAT, headers=[{"name": "A", "value": "b"}]), prefix(CHAT, headers=[{"name": "a", "value": "x|b", "type": "RegularExpression"}]), {(0, CHAT)}),
+    (exact(CHAT), {"path": {"type": "RegularExpression", "value": ".*"}}, {(0, CHAT)}),
+    (prefix("/v1/chat"), {"path": {"type": "RegularExpression", "value": "(?<bad"}}, {(0, CHAT)}),
+    (prefix(CHAT), exact(CHAT, method="GET"), {(0, CHAT)}),
+])
+def test_the_more_specific_rule_takes_the_request(one: Manifest, two: Manifest, expected: set[tuple[int, str]]) -> None:
+    route = http_route({"matches": [one], "backendRefs": [ALPHA]}, {"matches": [two], "backendRefs": [ALPHA]})
+    assert {(number, path) for _route, number, path in kept(route)} == expected
+
+
+def test_a_rule_of_another_backend_takes_its_requests_too() -> None:
+    route = http_route(rule(ALPHA), rule({"name": "plain"}, path="/v1/chat"))
+    assert kept(route) == {("llm-route", 0, COMPLETIONS)}
+
+
+def test_between_routes_hostname_then_age_then_name_decide() -> None:
+    wide = http_route(rule(ALPHA), name="a", hostnames=["*.example.com"])
+    narrow = http_route(rule(ALPHA), name="b", hostnames=["probe.example.com"])
+    assert {name for name, *_rest in kept(wide, narrow)} == {"b"}
+    old, new = http_route(rule(ALPHA), name="z"), http_route(rule(ALPHA), name="a")
+    old["metadata"]["creationTimestamp"], new["metadata"]["creationTimestamp"] = "2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
+    assert {name for name, *_rest in kept(new, old)} == {"z"}
+    old["metadata"]["creationTimestamp"] = new["metadata"]["creationTimestamp"]
+    assert {name for name, *_rest in kept(old, new)} == {"a"}
+    apart = http_route(rule(ALPHA), name="c", parentRefs=[{"name": "gw", "namespace": "elsewhere"}])
+    assert {name for name, *_rest in kept(old, apart)} == {"z"}
+
+
+def test_no_rule_no_winner() -> None:
+    assert precedence.winner([http_route(rule(ALPHA, path="/v1"))], "llm.example.com", "/v2", {}) is None
+    assert precedence.winner([http_route(rule(ALPHA))], "other.example.com", "/", {}) is None
+    assert precedence.winner([], "llm.example.com", "/", {}) is None
+
+
+@pytest.mark.parametrize(("one", "other", "expected"), [
+    ("", "", ""), ("a.b", "", "a.b"), ("", "*.b", "*.b"), ("*.b", "a.b", "a.b"), ("*.b", "b", None), ("*.b", "*.c", None), ("*.b", "*.a.b", "*.a.b"), ("a.b", "c.b", None),
+])
+def test_hostnames_meet(one: str, other: str, expected: str | None) -> None:
+    assert precedence.meet(one, other) == precedence.meet(other, one) == expected
