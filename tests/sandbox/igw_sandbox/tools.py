@@ -60,7 +60,8 @@ BUILDS: tuple[Build, ...] = (
           tuple((name, f"k8s.io/kubernetes/cmd/{name}") for name in ("kube-apiserver", "kube-controller-manager")), 530,
           f"-X {_VERSION}.gitVersion={KUBERNETES} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=34"),
     Build("helm", "helm.sh/helm/v3", "v3.19.5", (("helm", "helm.sh/helm/v3/cmd/helm"),), 110),
-    *(Build(f"epp-{version}", EXTENSION_MODULE, version, ((f"epp-{version}", f"{EXTENSION_MODULE}/cmd/epp"),), 180)
+    *(Build(f"epp-{version}", EXTENSION_MODULE, version, ((f"epp-{version}", f"{EXTENSION_MODULE}/cmd/epp"),), 180,
+            _NO_FIXED_PORT if version == "v0.3.0" else "")
       for version in ("v0.3.0", "v1.0.0", "v1.5.0")),
     Build("simulator", SIMULATOR_MODULE, "v0.10.2", (("simulator", f"{SIMULATOR_MODULE}/cmd/llm-d-inference-sim"),), 205),
     Build("vegeta", "github.com/tsenart/vegeta/v12", "v12.13.0", (("vegeta", "github.com/tsenart/vegeta/v12"),), 10),
