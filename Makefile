@@ -11,7 +11,7 @@ with = set -e; \
 	python=$$("$(PYTHON)" tests/dev/bootstrap.py $(1)); export IGW_PYTHON="$$python"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench-traffic clean
+.PHONY: help demo test lint docs bench-traffic clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -24,6 +24,11 @@ test: ## every gate and test (ARGS="--only NAME" for one)
 
 lint: ## the quick gates
 	@$(call with,test); "$$python" tests/dev/run_tests.py --lint $(ARGS)
+
+docs: ## the pages that are made from code: options and findings
+	@$(call with,test); "$$python" tests/dev/stage.py; "$$python" tests/dev/options_table.py; \
+	PYTHONPATH=build/collections "$$python" -m ansible_collections.inference_gateway.migration.plugins.module_utils.findings > build/findings.md; \
+	mv build/findings.md docs/findings.md
 
 bench-traffic: ## lost requests: the guide's commands, a careful script, and ours
 	@$(call with,run); "$$python" benchmarks/bench_traffic.py $(ARGS)

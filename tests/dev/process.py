@@ -10,10 +10,10 @@ import signal
 import subprocess
 import threading
 import time
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from xml.etree import ElementTree
 
 HEARTBEAT_SECONDS = 30.0
 GRACE_SECONDS = 20.0

@@ -79,7 +79,7 @@ def run_gate(gate: Gate, scratch: Path, home: Path) -> Counts:
     if any("{stage}" in text for text in [gate.folder, *gate.command]):
         words["stage"] = str(copy_tree(base, gate.python))
     environment = gate_environment(gate, home, base)
-    with log_path.open("w") as log, alone(home) if gate.serial else nullcontext():
+    with (alone(home) if gate.serial else nullcontext()), log_path.open("w") as log:
         command = [word.format(**words) for word in gate.command]
         returncode = run(command, Path(gate.folder.format(**words)), environment, log, gate.limit, gate.echo)
         missing = [words for words in gate.proof if returncode == 0 and words not in log_path.read_text()]

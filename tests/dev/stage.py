@@ -67,3 +67,7 @@ def copy_tree(base: Path, python: Path) -> Path:
     neighbour.mkdir(parents=True, exist_ok=True)
     (neighbour / "core").symlink_to(bundled_collections(python) / "kubernetes" / "core")
     return collection
+
+
+if __name__ == "__main__":
+    link_tree(ROOT / "build" / "collections")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from options_table import TABLE, table
 from stage import NAME, NAMESPACE, ROOT, work_tree_files
 
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
@@ -121,6 +122,10 @@ def test_one_action_group_covers_our_modules() -> None:
     members = [name for name in runtime["action_groups"]["migration"] if isinstance(name, str)]
     modules = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("[!_]*.py"))
     assert members == modules
+
+
+def test_the_options_page_is_up_to_date() -> None:
+    assert TABLE.read_text() == table(), "docs/options.md is behind the roles: run make docs"
 
 
 def test_the_changelog_knows_the_version() -> None:
