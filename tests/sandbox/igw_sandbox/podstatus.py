@@ -55,11 +55,13 @@ def now() -> str:
 
 
 def explain(output: str) -> str:
-    """What a program said when it ended, for a status message: the telling lines first, then the last ones; at most 1 KiB."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if TELLING.search(line)][:2]
-    chosen = list(dict.fromkeys([*telling, *lines[-3:]]))
-    return "\n".join(line[:400] for line in chosen).encode()[:MESSAGE_BYTES].decode(errors="ignore")
+    """What a program said when it ended, for a status message: its last telling lines, else its last ones; at most 1 KiB.
+
+    Indented lines are the flags of a usage text or a stack trace; they would bury the reason.
+    """
+    lines = [line.rstrip() for line in output.splitlines() if line.strip() and not line[0].isspace()]
+    telling = [line for line in lines if TELLING.search(line)]
+    return "\n".join(line[:400] for line in (telling or lines)[-3:]).encode()[:MESSAGE_BYTES].decode(errors="ignore")
 
 
 def phase(containers: Sequence[ContainerState], restart_policy: str) -> str:
