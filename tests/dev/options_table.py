@@ -20,8 +20,8 @@ DEFAULT_SENTENCE = re.compile(r"\s*Default is V\(migration_\w+\)[^.]*\.(?=\s|$)|
 MARKUP = re.compile(r"\b[VOCM]\(([^)]*)\)")
 HEAD = """# Options
 
-The playbooks read these variables from the inventory or `-e`. Each role takes them as variables under its own name (`migration_plan_kubeconfig` is `migration_kubeconfig`
-by default), which `ansible-doc -t role inference_gateway.migration.ROLE` lists. Made by `make docs`; do not edit.
+The playbooks read these variables from the inventory or `-e`. Each role takes them as variables under its own name, which
+`ansible-doc -t role inference_gateway.migration.ROLE` lists. Made by `make docs`; do not edit.
 
 | Option | Type | Default | Meaning |
 |---|---|---|---|
