@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 from urllib.parse import urlencode
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.precedence import meet, winner

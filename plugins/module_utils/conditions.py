@@ -36,6 +36,15 @@ def fault(conditions: list[Manifest] | None, kind: str, generation: int | None) 
     return None
 
 
+def _said(conditions: list[Manifest] | None, kinds: tuple[str, ...], generation: int | None) -> list[str]:
+    """What stands against those conditions that are there; not every gateway writes each of them, or a generation with it."""
+    return [
+        text
+        for kind in kinds
+        if (found := condition(conditions, kind)) and (text := fault(conditions, kind, generation if "observedGeneration" in found else None))
+    ]
+
+
 def route_faults(route: Manifest) -> list[str]:
     """What stands against a route at its current generation, parent by parent; PartiallyInvalid is a fault, not a warning."""
     meta = route["metadata"]
@@ -74,8 +83,7 @@ def gateway_faults(gateway: Manifest) -> list[str]:
     if not status.get("addresses"):
         faults.append(f"{name}: no address")
     for listener in status.get("listeners") or []:
-        bad = [text for kind in ("Accepted", "Programmed", "ResolvedRefs") if condition(listener.get("conditions"), kind)
-               for text in [fault(listener["conditions"], kind, None)] if text]
+        bad = _said(listener.get("conditions"), ("Accepted", "Programmed", "ResolvedRefs"), meta.get("generation"))
         faults += [f"{name} listener {listener.get('name')}: {text}" for text in bad]
     return faults
 
@@ -85,14 +93,7 @@ def pool_faults(pool: Manifest) -> list[str]:
     meta, status = pool["metadata"], pool.get("status") or {}
     name = f"InferencePool {meta.get('namespace')}/{meta['name']} ({pool['apiVersion']})"
     parents = [entry for entry in status.get("parents") or status.get("parent") or [] if (entry.get("parentRef") or {}).get("kind") != "Status"]
-    return [
-        f"{name}: {text}"
-        for entry in parents
-        for kind in ROUTE_CONDITIONS
-        if condition(entry.get("conditions"), kind)
-        for text in [fault(entry["conditions"], kind, None)]
-        if text
-    ]
+    return [f"{name}: {text}" for entry in parents for text in _said(entry.get("conditions"), ROUTE_CONDITIONS, meta.get("generation"))]
 
 
 def deployment_faults(deployment: Manifest) -> list[str]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from migration_fakes import ALPHA, KEY, V1, gateway, http_route, plan_pool, rule
+
 from ansible_collections.inference_gateway.migration.plugins.module_utils import cells, precedence, routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import CHAT, COMPLETIONS, Address, Cell
-from migration_fakes import ALPHA, KEY, V1, gateway, http_route, plan_pool, rule
 
 Manifest = dict[str, Any]
 POOLS = {KEY: plan_pool()}
@@ -37,39 +38,45 @@ def rewrite(**path: str) -> list[Manifest]:
 FULL = rewrite(type="ReplaceFullPath", replaceFullPath=CHAT)
 
 
-@pytest.mark.parametrize(("match", "expected"), [
-    ({}, [COMPLETIONS, CHAT]),
-    (prefix("/"), [COMPLETIONS, CHAT]),
-    (prefix("/v1"), [COMPLETIONS, CHAT]),
-    (prefix("/v1/"), [COMPLETIONS, CHAT]),
-    (prefix("/v1/chat"), [CHAT]),
-    (prefix("/v1/chat/completions"), [CHAT]),
-    (prefix("/v1/comp"), []),
-    (exact(CHAT), [CHAT]),
-    (exact("/v1"), []),
-    ({"path": {"type": "RegularExpression", "value": "/v1/.*"}}, []),
-    (prefix("/", method="POST"), [COMPLETIONS, CHAT]),
-    (prefix("/", method="GET"), []),
-    (prefix(CHAT, queryParams=[{"name": "a", "value": "b c"}]), [f"{CHAT}?a=b+c"]),
-    (prefix(CHAT, queryParams=[{"name": "a", "value": "b.*", "type": "RegularExpression"}]), []),
-    (prefix("/", headers=[{"name": "x", "value": ".*", "type": "RegularExpression"}]), []),
-])
+@pytest.mark.parametrize(
+    ("match", "expected"),
+    [
+        ({}, [COMPLETIONS, CHAT]),
+        (prefix("/"), [COMPLETIONS, CHAT]),
+        (prefix("/v1"), [COMPLETIONS, CHAT]),
+        (prefix("/v1/"), [COMPLETIONS, CHAT]),
+        (prefix("/v1/chat"), [CHAT]),
+        (prefix("/v1/chat/completions"), [CHAT]),
+        (prefix("/v1/comp"), []),
+        (exact(CHAT), [CHAT]),
+        (exact("/v1"), []),
+        ({"path": {"type": "RegularExpression", "value": "/v1/.*"}}, []),
+        (prefix("/", method="POST"), [COMPLETIONS, CHAT]),
+        (prefix("/", method="GET"), []),
+        (prefix(CHAT, queryParams=[{"name": "a", "value": "b c"}]), [f"{CHAT}?a=b+c"]),
+        (prefix(CHAT, queryParams=[{"name": "a", "value": "b.*", "type": "RegularExpression"}]), []),
+        (prefix("/", headers=[{"name": "x", "value": ".*", "type": "RegularExpression"}]), []),
+    ],
+)
 def test_the_path_of_a_request_that_a_match_takes(match: Manifest, expected: list[str]) -> None:
     assert paths(match) == expected
 
 
-@pytest.mark.parametrize(("match", "filters", "expected"), [
-    (prefix("/llama"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch="/"), [f"/llama{COMPLETIONS}", f"/llama{CHAT}"]),
-    (prefix("/llama/"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch="/v1/"), ["/llama/completions", "/llama/chat/completions"]),
-    (prefix("/ask"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch=CHAT), ["/ask"]),
-    (prefix("/"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch=CHAT), ["/"]),
-    (prefix("/"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch="/v1/chat/comp"), []),
-    (exact("/ask"), FULL, ["/ask"]),
-    (prefix("/ask"), FULL, ["/ask"]),
-    (exact("/ask"), rewrite(type="ReplaceFullPath", replaceFullPath="/v2"), []),
-    (exact("/ask"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch="/v1"), []),
-    (prefix("/v1"), [{"type": "URLRewrite", "urlRewrite": {"hostname": "inner"}}], [COMPLETIONS, CHAT]),
-])
+@pytest.mark.parametrize(
+    ("match", "filters", "expected"),
+    [
+        (prefix("/llama"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch="/"), [f"/llama{COMPLETIONS}", f"/llama{CHAT}"]),
+        (prefix("/llama/"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch="/v1/"), ["/llama/completions", "/llama/chat/completions"]),
+        (prefix("/ask"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch=CHAT), ["/ask"]),
+        (prefix("/"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch=CHAT), ["/"]),
+        (prefix("/"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch="/v1/chat/comp"), []),
+        (exact("/ask"), FULL, ["/ask"]),
+        (prefix("/ask"), FULL, ["/ask"]),
+        (exact("/ask"), rewrite(type="ReplaceFullPath", replaceFullPath="/v2"), []),
+        (exact("/ask"), rewrite(type="ReplacePrefixMatch", replacePrefixMatch="/v1"), []),
+        (prefix("/v1"), [{"type": "URLRewrite", "urlRewrite": {"hostname": "inner"}}], [COMPLETIONS, CHAT]),
+    ],
+)
 def test_a_rewritten_path_arrives_as_the_endpoint(match: Manifest, filters: list[Manifest], expected: list[str]) -> None:
     assert paths(match, filters=filters) == expected
 
@@ -78,7 +85,9 @@ def test_a_cell_for_every_address_listener_hostname_model_endpoint_and_stream() 
     place = gateway({"name": "a", "protocol": "HTTP", "port": 80}, {"name": "b", "protocol": "HTTPS", "port": 443}, {"name": "c", "protocol": "TCP", "port": 9})
     place["status"]["addresses"].append({"value": "127.0.0.2"})
     pools = {KEY: plan_pool(models=[{"name": "llama"}, {"name": "food"}])}
-    found = cells.cells(http_route(rule(ALPHA, {"name": "plain", "weight": 0}), hostnames=["a.example.com", "b.example.com"]), {("default", "gw"): place}, pools)
+    found = cells.cells(
+        http_route(rule(ALPHA, {"name": "plain", "weight": 0}), hostnames=["a.example.com", "b.example.com"]), {("default", "gw"): place}, pools
+    )
     assert len(found) == len({str(cell) for cell in found}) == 2 * 2 * 2 * 2 * 2 * 2
     assert {cell.address for cell in found} == {
         Address("default/gw", host, port, tls) for host in ("127.0.0.1", "127.0.0.2") for port, tls in ((80, False), (443, True))
@@ -94,42 +103,51 @@ def test_every_cell_has_a_name_of_its_own() -> None:
     assert len({str(cell) for cell in found}) == len(found) == 2 * 2 * 2 * 2
 
 
-@pytest.mark.parametrize(("parents", "expected"), [
-    ([{"name": "gw", "sectionName": "b"}], {8081}),
-    ([{"name": "gw"}], {8080, 8081}),
-    ([{"name": "gw", "kind": "Service", "group": ""}], set()),
-    ([{"name": "gw", "namespace": "elsewhere"}], set()),
-    ([], set()),
-])
+@pytest.mark.parametrize(
+    ("parents", "expected"),
+    [
+        ([{"name": "gw", "sectionName": "b"}], {8081}),
+        ([{"name": "gw"}], {8080, 8081}),
+        ([{"name": "gw", "kind": "Service", "group": ""}], set()),
+        ([{"name": "gw", "namespace": "elsewhere"}], set()),
+        ([], set()),
+    ],
+)
 def test_parents_say_which_listeners(parents: list[Manifest], expected: set[int]) -> None:
     place = gateway({"name": "a", "protocol": "HTTP", "port": 8080}, {"name": "b", "protocol": "HTTP", "port": 8081})
     found = cells.cells(http_route(rule(ALPHA), parentRefs=parents), {("default", "gw"): place}, POOLS)
     assert {cell.address.port for cell in found} == expected
 
 
-@pytest.mark.parametrize(("wanted", "listens", "expected"), [
-    (["llm.example.com"], None, {"llm.example.com"}),
-    (None, None, {""}),
-    (None, "llm.example.com", {"llm.example.com"}),
-    (None, "*.example.com", {"probe.example.com"}),
-    (["*.example.com"], None, {"probe.example.com"}),
-    (["*.example.com"], "llm.example.com", {"llm.example.com"}),
-    (["*.llm.example.com"], "*.example.com", {"probe.llm.example.com"}),
-    (["llm.example.com", "llm.example.org"], "*.example.com", {"llm.example.com"}),
-    (["llm.example.org"], "llm.example.com", set()),
-])
+@pytest.mark.parametrize(
+    ("wanted", "listens", "expected"),
+    [
+        (["llm.example.com"], None, {"llm.example.com"}),
+        (None, None, {""}),
+        (None, "llm.example.com", {"llm.example.com"}),
+        (None, "*.example.com", {"probe.example.com"}),
+        (["*.example.com"], None, {"probe.example.com"}),
+        (["*.example.com"], "llm.example.com", {"llm.example.com"}),
+        (["*.llm.example.com"], "*.example.com", {"probe.llm.example.com"}),
+        (["llm.example.com", "llm.example.org"], "*.example.com", {"llm.example.com"}),
+        (["llm.example.org"], "llm.example.com", set()),
+    ],
+)
 def test_a_hostname_must_fit_route_and_listener(wanted: list[str] | None, listens: str | None, expected: set[str]) -> None:
     place = gateway({"name": "a", "protocol": "HTTP", "port": 8080} | ({"hostname": listens} if listens else {}))
     route = http_route(rule(ALPHA), hostnames=wanted)
     assert {cell.hostname for cell in cells.cells(route, {("default", "gw"): place}, POOLS)} == expected
 
 
-@pytest.mark.parametrize(("allowed", "expected"), [
-    ({}, {8080}),
-    ({"allowedRoutes": {"namespaces": {"from": "Same"}}}, {8080}),
-    ({"allowedRoutes": {"namespaces": {"from": "All"}}}, {8080, 8081}),
-    ({"allowedRoutes": {"namespaces": {"from": "Selector", "selector": {}}}}, {8080, 8081}),
-])
+@pytest.mark.parametrize(
+    ("allowed", "expected"),
+    [
+        ({}, {8080}),
+        ({"allowedRoutes": {"namespaces": {"from": "Same"}}}, {8080}),
+        ({"allowedRoutes": {"namespaces": {"from": "All"}}}, {8080, 8081}),
+        ({"allowedRoutes": {"namespaces": {"from": "Selector", "selector": {}}}}, {8080, 8081}),
+    ],
+)
 def test_a_listener_takes_routes_of_the_namespaces_it_allows(allowed: Manifest, expected: set[int]) -> None:
     open_one = {"name": "a", "protocol": "HTTP", "port": 8080, "allowedRoutes": {"namespaces": {"from": "All"}}}
     place = gateway(open_one, {"name": "b", "protocol": "HTTP", "port": 8081} | allowed, namespace="infra")
@@ -200,20 +218,23 @@ def kept(*candidates: Manifest) -> set[tuple[str, int, str]]:
     return {(cell.route.rpartition("/")[2], cell.rule, cell.path) for cell in cells.reached(every, list(candidates))}
 
 
-@pytest.mark.parametrize(("one", "two", "expected"), [
-    (prefix("/"), prefix("/v1/chat"), {(0, COMPLETIONS), (1, CHAT)}),
-    (prefix("/v1/chat"), prefix("/v1"), {(0, CHAT), (1, COMPLETIONS)}),
-    (prefix(CHAT), exact(CHAT), {(1, CHAT)}),
-    (prefix(CHAT), prefix(CHAT), {(0, CHAT)}),
-    (prefix(CHAT), prefix(CHAT, method="POST"), {(1, CHAT)}),
-    (prefix(CHAT, headers=[{"name": "a", "value": "b"}]), prefix(CHAT), {(0, CHAT), (1, CHAT)}),
-    (prefix(CHAT, headers=[{"name": "a", "value": "b"}]), prefix(CHAT, method="POST"), {(1, CHAT)}),
-    (prefix(CHAT, headers=[{"name": "a", "value": "b"}]), prefix(CHAT, queryParams=[{"name": "c", "value": "d"}]), {(0, CHAT), (1, f"{CHAT}?c=d")}),
-    (prefix(CHAT, headers=[{"name": "A", "value": "b"}]), prefix(CHAT, headers=[{"name": "a", "value": "x|b", "type": "RegularExpression"}]), {(0, CHAT)}),
-    (exact(CHAT), {"path": {"type": "RegularExpression", "value": ".*"}}, {(0, CHAT)}),
-    (prefix("/v1/chat"), {"path": {"type": "RegularExpression", "value": "(?<bad"}}, {(0, CHAT)}),
-    (prefix(CHAT), exact(CHAT, method="GET"), {(0, CHAT)}),
-])
+@pytest.mark.parametrize(
+    ("one", "two", "expected"),
+    [
+        (prefix("/"), prefix("/v1/chat"), {(0, COMPLETIONS), (1, CHAT)}),
+        (prefix("/v1/chat"), prefix("/v1"), {(0, CHAT), (1, COMPLETIONS)}),
+        (prefix(CHAT), exact(CHAT), {(1, CHAT)}),
+        (prefix(CHAT), prefix(CHAT), {(0, CHAT)}),
+        (prefix(CHAT), prefix(CHAT, method="POST"), {(1, CHAT)}),
+        (prefix(CHAT, headers=[{"name": "a", "value": "b"}]), prefix(CHAT), {(0, CHAT), (1, CHAT)}),
+        (prefix(CHAT, headers=[{"name": "a", "value": "b"}]), prefix(CHAT, method="POST"), {(1, CHAT)}),
+        (prefix(CHAT, headers=[{"name": "a", "value": "b"}]), prefix(CHAT, queryParams=[{"name": "c", "value": "d"}]), {(0, CHAT), (1, f"{CHAT}?c=d")}),
+        (prefix(CHAT, headers=[{"name": "A", "value": "b"}]), prefix(CHAT, headers=[{"name": "a", "value": "x|b", "type": "RegularExpression"}]), {(0, CHAT)}),
+        (exact(CHAT), {"path": {"type": "RegularExpression", "value": ".*"}}, {(0, CHAT)}),
+        (prefix("/v1/chat"), {"path": {"type": "RegularExpression", "value": "(?<bad"}}, {(0, CHAT)}),
+        (prefix(CHAT), exact(CHAT, method="GET"), {(0, CHAT)}),
+    ],
+)
 def test_the_more_specific_rule_takes_the_request(one: Manifest, two: Manifest, expected: set[tuple[int, str]]) -> None:
     route = http_route({"matches": [one], "backendRefs": [ALPHA]}, {"matches": [two], "backendRefs": [ALPHA]})
     assert {(number, path) for _route, number, path in kept(route)} == expected
@@ -243,8 +264,18 @@ def test_no_rule_no_winner() -> None:
     assert precedence.winner([], "llm.example.com", "/", {}) is None
 
 
-@pytest.mark.parametrize(("one", "other", "expected"), [
-    ("", "", ""), ("a.b", "", "a.b"), ("", "*.b", "*.b"), ("*.b", "a.b", "a.b"), ("*.b", "b", None), ("*.b", "*.c", None), ("*.b", "*.a.b", "*.a.b"), ("a.b", "c.b", None),
-])
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("", "", ""),
+        ("a.b", "", "a.b"),
+        ("", "*.b", "*.b"),
+        ("*.b", "a.b", "a.b"),
+        ("*.b", "b", None),
+        ("*.b", "*.c", None),
+        ("*.b", "*.a.b", "*.a.b"),
+        ("a.b", "c.b", None),
+    ],
+)
 def test_hostnames_meet(one: str, other: str, expected: str | None) -> None:
     assert precedence.meet(one, other) == precedence.meet(other, one) == expected

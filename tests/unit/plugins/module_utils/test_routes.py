@@ -10,11 +10,12 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import PoolKey
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from migration_fakes import ALPHA, KEY, MOVES, V1, http_route, rule
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import PoolKey
 
 Reference = dict[str, Any]
 
@@ -232,7 +233,9 @@ def test_pools_of_both_groups_with_one_name_are_told_apart() -> None:
     original = [v1, ALPHA | {"weight": 5}]
     after = routes.split_references(original, "default", {KEY: "llama-preview"}, 20)
     assert [(entry["group"], entry["name"], entry["weight"]) for entry in after] == [
-        (routes.V1_GROUP, "llama-preview", 500), (routes.ALPHA_GROUP, "llama-preview", 400), (routes.V1_GROUP, "llama-preview", 100),
+        (routes.V1_GROUP, "llama-preview", 500),
+        (routes.ALPHA_GROUP, "llama-preview", 400),
+        (routes.V1_GROUP, "llama-preview", 100),
     ]
     assert routes.recognise(after, original, "default", {KEY: "llama-preview"}) == {20}
     assert routes.moved_rules(http_route(rule(v1)), {KEY: "llama-preview"}) == []
@@ -283,22 +286,38 @@ def test_a_marked_route_copies_the_rule_and_leads_only_probes_there() -> None:
     header = {"name": "tenant", "value": "x"}
     matches = [{"path": {"type": "Exact", "value": "/v1/completions"}}, {"headers": [header], "method": "POST"}]
     backend = ALPHA | {"weight": 7, "filters": [USER_FILTERS[0], USER_FILTERS[1]]}
-    original = http_route(rule({"name": "plain"}), {"name": "mine", "matches": matches, "filters": USER_FILTERS, "timeouts": {"request": "5s"}, "backendRefs": [{"name": "plain"}, backend]})
+    original = http_route(
+        rule({"name": "plain"}),
+        {"name": "mine", "matches": matches, "filters": USER_FILTERS, "timeouts": {"request": "5s"}, "backendRefs": [{"name": "plain"}, backend]},
+    )
     kept = deepcopy(original)
     made = {variant: routes.marked_routes(original, MOVES, variant, "igm1") for variant in routes.VARIANTS}
     assert original == kept
     for variant, (route,) in made.items():
         assert route["metadata"] == {"name": f"llm-route-igm1-{variant}-0", "namespace": "default", "labels": {routes.LABEL: variant}}
-        assert {field: value for field, value in route["spec"].items() if field != "rules"} == {"parentRefs": original["spec"]["parentRefs"], "hostnames": ["llm.example.com"]}
+        assert {field: value for field, value in route["spec"].items() if field != "rules"} == {
+            "parentRefs": original["spec"]["parentRefs"],
+            "hostnames": ["llm.example.com"],
+        }
         (copy,) = route["spec"]["rules"]
         ours = {"type": "Exact", "name": routes.PROBE_HEADER, "value": routes.probe_value("igm1", variant, 1, 1)}
         assert copy["matches"] == [{"path": matches[0]["path"], "headers": [ours]}, {"headers": [header, ours], "method": "POST"}]
         assert copy["timeouts"] == {"request": "5s"}
         assert "name" not in copy
-        assert copy["filters"] == [USER_FILTERS[0], {"type": "ResponseHeaderModifier", "responseHeaderModifier": {
-            "set": [{"name": "c", "value": "d"}, {"name": routes.MARK_HEADER, "value": routes.mark(variant, 1, 1)}], "remove": ["e"]}}]
+        assert copy["filters"] == [
+            USER_FILTERS[0],
+            {
+                "type": "ResponseHeaderModifier",
+                "responseHeaderModifier": {
+                    "set": [{"name": "c", "value": "d"}, {"name": routes.MARK_HEADER, "value": routes.mark(variant, 1, 1)}],
+                    "remove": ["e"],
+                },
+            },
+        ]
         assert [(entry["group"], entry["weight"]) for entry in copy["backendRefs"]] == {
-            "alpha": [(routes.ALPHA_GROUP, 1)], "v1": [(routes.V1_GROUP, 1)], "both": [(routes.ALPHA_GROUP, 1), (routes.V1_GROUP, 1)],
+            "alpha": [(routes.ALPHA_GROUP, 1)],
+            "v1": [(routes.V1_GROUP, 1)],
+            "both": [(routes.ALPHA_GROUP, 1), (routes.V1_GROUP, 1)],
         }[variant]
         assert all(entry["filters"] == [USER_FILTERS[0]] for entry in copy["backendRefs"]), "a mirror of a reference is a mirror too"
         assert not [reference for reference in routes.references(route) if reference.kind == "mirror"]
@@ -317,7 +336,10 @@ def test_a_rule_without_matches_or_filters_gets_its_own() -> None:
 @example([1] * 17)
 @example([64, 64, 1])
 def test_marked_routes_respect_the_limits(matches: list[int]) -> None:
-    rules = [rule(ALPHA) | {"matches": [{"path": {"type": "PathPrefix", "value": f"/{number}/{entry}"}} for entry in range(count)]} for number, count in enumerate(matches)]
+    rules = [
+        rule(ALPHA) | {"matches": [{"path": {"type": "PathPrefix", "value": f"/{number}/{entry}"}} for entry in range(count)]}
+        for number, count in enumerate(matches)
+    ]
     made = routes.marked_routes(http_route(*rules), MOVES, "alpha", "igm1")
     assert len({route["metadata"]["name"] for route in made}) == len(made)
     assert all(len(route["spec"]["rules"]) <= routes.MAX_RULES for route in made)
