@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,15 +97,21 @@ def settings(**more: Any) -> Settings:
     return Settings.of("fast", more.pop("gateway", "both"), more.pop("seed", 1), {**QUICK, **more})
 
 
+@dataclass
+class FakePod:
+    health: int = 200
+    """Status of /health."""
+
+
 @asynccontextmanager
-async def fake_pod(address: str, port: int = 8000) -> AsyncIterator[web.Application]:
+async def fake_pod(address: str, port: int = 8000) -> AsyncIterator[FakePod]:
     """A model server of sorts: /health 200, / 404, /stream sends an event every 0.1 s for 8 s, everything else tells what it got."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if request.path == "/health":
-            return web.Response(status=application["health"])
+            return web.Response(status=fake.health)
         if request.path == "/":
-            return web.Response(status=404)
+            return web.json_response({"path": "/"}, status=404)
         if request.path == "/slow":
             await asyncio.sleep(3)
         if request.path == "/stream":
@@ -118,14 +125,14 @@ async def fake_pod(address: str, port: int = 8000) -> AsyncIterator[web.Applicat
             return stream
         return web.json_response({"pod": address, "path": request.path_qs, "host": request.host, "headers": dict(request.headers)})
 
+    fake = FakePod()
     application = web.Application()
-    application["health"] = 200
     application.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     await web.TCPSite(runner, address, port).start()
     try:
-        yield application
+        yield fake
     finally:
         await runner.cleanup()
 
@@ -133,11 +140,13 @@ async def fake_pod(address: str, port: int = 8000) -> AsyncIterator[web.Applicat
 class Bench:
     """A gateway without a cluster: ``apply`` a snapshot, send requests, read what was announced."""
 
-    def __init__(self, fleet: Fleet, announced: list[Model], folder: Path, session: aiohttp.ClientSession) -> None:
+    def __init__(self, fleet: Fleet, announced: list[Model], folder: Path, session: aiohttp.ClientSession,
+                 processes: list[asyncio.subprocess.Process]) -> None:
         self.fleet = fleet
         self.announced = announced
         self.folder = folder
         self.session = session
+        self.processes = processes
 
     def apply(self, **snapshot: list[Manifest]) -> None:
         self.fleet.observe(dict(snapshot), set(CLASSES))
@@ -221,7 +230,7 @@ async def bench(**options: Any) -> AsyncIterator[Bench]:
         connector = aiohttp.TCPConnector(force_close=True, limit=0)
         try:
             async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
-                yield Bench(fleet, announced, folder / "gateway", session)
+                yield Bench(fleet, announced, folder / "gateway", session, processes)
         except BaseException:
             print(*(f"{path.name}: {path.read_text(errors='replace')[-3000:]}" for path in folder.glob("*.log")), sep="\n")
             raise

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -80,7 +81,7 @@ class Fleet:
         """Take in the cluster as it is now: endpoints count at once, everything else is a change that each instance takes in its own time."""
         self._snapshot, self._classes = snapshot, classes
         self._allocate(snapshot, classes)
-        model = translate(snapshot, self._addresses, self.settings, classes)
+        model = translate(snapshot, self._addresses, self.settings, classes, self._unusable(snapshot))
         if model != self._model:
             self._version += 1
             self._model = self._models[self._version] = model
@@ -119,6 +120,18 @@ class Fleet:
                 self._addresses[key] = next(address for address in free if address not in taken)
         if self._addresses != before:
             self._publish()
+
+    def _unusable(self, snapshot: Snapshot) -> dict[tuple[str, int], str]:
+        """(Gateway, port) -> why it can't be bound, of every listener that the instances do not have yet."""
+        found = {}
+        served = {(server.gateway, server.port) for server in self._model.servers}
+        for gateway in snapshot.get("Gateway", []):
+            key = f"{gateway['metadata']['namespace']}/{gateway['metadata']['name']}"
+            for listener in gateway["spec"].get("listeners") or []:
+                port = listener["port"]
+                if key in self._addresses and (key, port) not in served and not bindable(self._addresses[key], port):
+                    found[key, port] = f"port {port} of {self._addresses[key]} is taken by another program on this machine; choose another port"
+        return found
 
     def _taken(self, instance: Instance, version: int, model: Model, problem: str | None) -> None:
         """An instance took a change; the last one to do so makes it known to the status writer."""
@@ -159,3 +172,18 @@ class Fleet:
             "instances": [{"number": instance.number, "admin": instance.admin, "access_log": str(instance.access_log)} for instance in self.instances],
         }
         write_atomically(self.folder / "gateway.json", json.dumps(document, indent=1, sort_keys=True) + "\n")
+
+
+def bindable(address: str, port: int) -> bool:
+    """Whether an Envoy could listen here, beside other Envoys that share the port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            probe.bind((address, port))
+            probe.listen(1)
+        except PermissionError:
+            return True  # a port that needs privileges: the settings know
+        except OSError:
+            return False
+    return True

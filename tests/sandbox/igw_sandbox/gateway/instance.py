@@ -74,7 +74,7 @@ class Instance:
         self._paths: dict[str, Path] = {}
         """Backend key -> socket; a new one each time a backend comes, so that it never meets the sockets of its former life."""
         self._warm: dict[str, float] = {}
-        """Backend key -> monotonic time at which its first health checks are through."""
+        """Backend key -> monotonic time at which its first health checks are through; 0 when that is past."""
         self._written: dict[Path, str] = {}
         self._rejected: dict[str, int] = {}
         """What the Envoy had rejected when it was last asked, by statistic."""
@@ -142,7 +142,7 @@ class Instance:
     async def _work(self) -> None:
         """Wait for the next thing to do and do it."""
         now = time.monotonic()
-        times = [*(due for due, _version, _model in list(self._queue)[:1]), *(end for end in self._warm.values() if now < end < math.inf)]
+        times = [*(due for due, _version, _model in list(self._queue)[:1]), *(end for end in self._warm.values() if 0 < end < math.inf)]
         try:
             await asyncio.wait_for(self._poked.wait(), max(0.0, min(times) - now) if times else None)
         except asyncio.TimeoutError:
@@ -207,9 +207,10 @@ class Instance:
     def _write_endpoints(self, backends: Iterable[Backend]) -> None:
         """Endpoint files as of now; a backend that is warming up or has no healthy endpoint is closed at level 1."""
         now = time.monotonic()
+        self._warm = {key: 0.0 if end <= now else end for key, end in self._warm.items()}
         for backend in backends:
             endpoints, healthy = self._directory.endpoints(backend.key), self._directory.healthy(backend.key)
-            is_open = bool(healthy) and now >= self._warm[backend.key]
+            is_open = bool(healthy) and not self._warm[backend.key]
             found = envoy.assignments(backend, self._paths[backend.key] if is_open else None, healthy, endpoints.pickers)
             for role, document in found.items():
                 self._write(envoy.endpoint_file(self._folder, backend, role).name, "", envoy.ENDPOINTS, [document])

@@ -4,6 +4,7 @@
 """Gateways and their listeners: which are served, which routes may attach, what their status says. Pure."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .model import Manifest, Status
@@ -93,19 +94,19 @@ class GatewayView:
         }
 
 
-def served_gateways(gateways: list[Manifest], classes: set[str], addresses: dict[str, str], settings: Settings) -> dict[str, GatewayView]:
-    """NAMESPACE/NAME -> view of every Gateway of a served class that has an address."""
+def served_gateways(gateways: list[Manifest], classes: set[str], addresses: dict[str, str], settings: Settings, unusable: Mapping[tuple[str, int], str]) -> dict[str, GatewayView]:
+    """NAMESPACE/NAME -> view of every Gateway of a served class that has an address. unusable: (Gateway, port) -> why it can't be bound."""
     views = {}
     for gateway in gateways:
         meta = gateway["metadata"]
         key = f"{meta['namespace']}/{meta['name']}"
         if gateway["spec"]["gatewayClassName"] in classes and key in addresses:
-            listeners = _listeners(gateway["spec"].get("listeners") or [], settings)
+            listeners = _listeners(gateway["spec"].get("listeners") or [], settings, {port: why for (owner, port), why in unusable.items() if owner == key})
             views[key] = GatewayView(key, meta["namespace"], meta["name"], meta.get("generation", 1), addresses[key], listeners, meta.get("uid", ""))
     return views
 
 
-def _listeners(specs: list[Manifest], settings: Settings) -> list[Listener]:
+def _listeners(specs: list[Manifest], settings: Settings, unusable: Mapping[int, str]) -> list[Listener]:
     found: list[Listener] = []
     taken: set[tuple[int, str | None]] = set()
     for spec in specs:
@@ -115,6 +116,8 @@ def _listeners(specs: list[Manifest], settings: Settings) -> list[Listener]:
             listener.problem = ("Accepted", "UnsupportedProtocol", f"protocol {spec['protocol']} is not served by this gateway; use HTTP")
         elif listener.port < settings.lowest_port:
             listener.problem = ("Accepted", "PortUnavailable", f"port {listener.port} can't be bound without privileges; use one from {settings.lowest_port} on")
+        elif listener.port in unusable:
+            listener.problem = ("Accepted", "PortUnavailable", unusable[listener.port])
         elif place in taken:
             listener.problem = ("Conflicted", "HostnameConflict", f"another listener has port {listener.port} and the same hostname")
         else:

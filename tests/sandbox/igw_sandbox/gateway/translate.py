@@ -39,11 +39,12 @@ class Rules:
 class Translation:
     """One run of translate: collects backends, servers and statuses on the way."""
 
-    def __init__(self, snapshot: Snapshot, addresses: Mapping[str, str], settings: Settings, classes: set[str]) -> None:
+    def __init__(self, snapshot: Snapshot, addresses: Mapping[str, str], settings: Settings, classes: set[str],
+                 unusable: Mapping[tuple[str, int], str]) -> None:
         self.settings = settings
         self.index = Index(snapshot, settings.pool_groups)
         self.labels = {item["metadata"]["name"]: item["metadata"].get("labels") or {} for item in snapshot.get("Namespace", [])}
-        self.gateways = served_gateways(snapshot.get("Gateway", []), classes, dict(addresses), settings)
+        self.gateways = served_gateways(snapshot.get("Gateway", []), classes, dict(addresses), settings, unusable)
         self.backends: dict[str, Backend] = {}
         self.pools: dict[Target, set[str]] = defaultdict(set)
         """Pools that routes refer to -> Gateways (keys) of these routes."""
@@ -169,9 +170,11 @@ class Translation:
         return True
 
 
-def translate(snapshot: Snapshot, addresses: Mapping[str, str], settings: Settings, classes: set[str]) -> Model:
-    """The Model of a snapshot. addresses: NAMESPACE/NAME of a Gateway -> its address; classes: names of the served GatewayClasses."""
-    return Translation(snapshot, addresses, settings, classes).model()
+def translate(snapshot: Snapshot, addresses: Mapping[str, str], settings: Settings, classes: set[str],
+              unusable: Mapping[tuple[str, int], str] | None = None) -> Model:
+    """The Model of a snapshot. addresses: NAMESPACE/NAME of a Gateway -> its address; classes: names of the served GatewayClasses;
+    unusable: (Gateway, port) -> why it can't be bound."""
+    return Translation(snapshot, addresses, settings, classes, unusable or {}).model()
 
 
 def seconds(duration: str | None) -> float | None:
