@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from igw_sandbox.context import SandboxError
 from igw_sandbox.proxyfaults import Call, Fault
 from igw_sandbox.world import World

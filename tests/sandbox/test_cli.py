@@ -14,7 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from igw_sandbox import cli, estate, supervisor, world as worlds
+
+from igw_sandbox import cli, estate, supervisor
+from igw_sandbox import world as worlds
 from igw_sandbox.context import SandboxError, start_time
 from igw_sandbox.world import World
 

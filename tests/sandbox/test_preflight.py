@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from igw_sandbox import preflight, tools
 from igw_sandbox.context import SandboxError, free_port
 

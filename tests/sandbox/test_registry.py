@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+
 from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World
 

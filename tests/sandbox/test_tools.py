@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from igw_sandbox import assets, golang, tools
 from igw_sandbox.context import SandboxError
 
@@ -105,8 +106,9 @@ def test_two_processes_build_a_tool_once(fake_go: FakeGo) -> None:
 
 
 @pytest.mark.parametrize(("output", "sentence"), [
-    ('go: k8s.io/x: Get "https://proxy": dial tcp: lookup proxy: no such host', "a package registry can't be reached: allow access to it or set GOPROXY .*no such host"),
-    ("link: write: no space left on device", "the disk is full: free some space"), ("./main.go:3: undefined: x", "Building vegeta v12.13.0 failed: .*undefined: x")])
+    ('go: x: Get "https://proxy": dial tcp: lookup proxy: no such host', "a package registry can't be reached: allow access to it or set GOPROXY .*such host"),
+    ("link: write: no space left on device", "the disk is full: free some space"),
+    ("./main.go:3: undefined: x", "Building vegeta v12.13.0 failed: .*undefined: x")])
 def test_a_failed_build_is_a_sentence_and_leaves_nothing(fake_go: FakeGo, tmp_path: Path, output: str, sentence: str) -> None:
     fake_go.install(extra=f"echo '{output}' >&2; exit 1")
     with pytest.raises(SandboxError, match=sentence):

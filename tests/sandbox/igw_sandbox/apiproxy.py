@@ -26,7 +26,8 @@ from igw_sandbox import pki
 from igw_sandbox.context import Context, free_port
 from igw_sandbox.proxyfaults import Call, Counters, Fault, Faults, status_body
 
-HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers", "transfer-encoding", "upgrade", "host", "content-length"})
+HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers", "transfer-encoding", "upgrade", "host",
+                        "content-length"))
 BODY_LIMIT = 64 * 1024 * 1024
 """Bytes of one request; etcd's own limit is far below."""
 
@@ -61,17 +62,17 @@ class ApiProxy:
         self._tls = ssl.create_default_context(cadata=authority_pem.decode())
         self._address: tuple[str, int] = ("", 0)
         self._closed_until = 0.0
-        self._runner: web.AppRunner | None = None
-        self._site: web.BaseSite | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._runner: web.AppRunner
+        self._site: web.TCPSite
+        self._session: aiohttp.ClientSession
         self._reopening: asyncio.Task[None] | None = None
 
     async def start(self, address: str, port: int, tls: ssl.SSLContext) -> None:
         """Listen; ``tls`` is the server's side."""
         application = web.Application(client_max_size=BODY_LIMIT)
         application.router.add_route("*", "/{path:.*}", self.handle)
-        connector = aiohttp.TCPConnector(ssl=self._tls, limit=0)
-        self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None), cookie_jar=aiohttp.DummyCookieJar())
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._tls, limit=0), auto_decompress=False,
+                                              timeout=aiohttp.ClientTimeout(total=None), cookie_jar=aiohttp.DummyCookieJar())
         self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True)
         await self._runner.setup()
         self._address, self._server_tls = (address, port), tls
@@ -84,24 +85,20 @@ class ApiProxy:
     async def stop(self) -> None:
         if self._reopening:
             self._reopening.cancel()
-        if self._runner:
-            for connection in self._connections():
-                connection.abort()
-            await self._runner.cleanup()
-        if self._session:
-            await self._session.close()
+        for connection in self._connections():
+            connection.abort()
+        await self._runner.cleanup()
+        await self._session.close()
 
     def _connections(self) -> list[asyncio.Transport]:
-        return [handler.transport for handler in self._runner.server.connections if handler.transport is not None]
+        server = self._runner.server
+        return [] if server is None else [handler.transport for handler in server.connections if handler.transport is not None]
 
     async def close_for(self, seconds: float) -> None:
         """Refuse and end every connection for ``seconds``; a second call prolongs."""
         self._closed_until = max(self._closed_until, time.monotonic() + seconds)
         if self._reopening is None or self._reopening.done():
-            site = self._site
-            # The site's own stop() would wait for its connections; the listening socket has to go at once.
-            site._server.close()  # pylint: disable=protected-access
-            self._runner._unreg_site(site)  # pylint: disable=protected-access
+            await self._site.stop()  # the listening socket alone
             self._reopening = asyncio.create_task(self._reopen())
         for connection in self._connections():
             connection.abort()
@@ -221,8 +218,8 @@ class ApiProxy:
         return None
 
     def _write_log(self, call: Call, request: web.Request, status: int, began: float, fired: list[Fault]) -> None:
-        line = {"time": round(began, 3), "method": call.method, "path": request.raw_path, "user_agent": call.user_agent, "dry_run": call.dry_run, "write": call.write,
-                "status": status, "duration_ms": round((time.time() - began) * 1000, 1)}
+        line = {"time": round(began, 3), "method": call.method, "path": request.raw_path, "user_agent": call.user_agent, "dry_run": call.dry_run,
+                "write": call.write, "status": status, "duration_ms": round((time.time() - began) * 1000, 1)}
         if fired:
             line["faults"] = [fault.kind for fault in fired]
         self.log.write(json.dumps(line) + "\n")
@@ -277,8 +274,8 @@ async def run(context: Context) -> None:
     with open(context.directory / "api-requests.jsonl", "a", encoding="utf-8") as log:
         proxy = ApiProxy(context.state["direct_server"], (context.directory / "pki" / "ca.crt").read_bytes(), log, context.gke_version)
         admin = web.AppRunner(proxy.admin(), access_log=None)
+        await proxy.start(address, port, tls)
         try:
-            await proxy.start(address, port, tls)
             await admin.setup()
             await web.TCPSite(admin, address, admin_port).start()
             kubeconfig = pki.write_kubeconfig(context.directory / "kubeconfig", f"https://{address}:{port}", authority.pem, context.admin_token, context.name)

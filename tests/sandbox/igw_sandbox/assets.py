@@ -35,7 +35,7 @@ def documents(path: Path) -> list[str]:
 
 
 def day_one_crds(release: str) -> list[Path]:
-    """CRD files that a cluster has before any estate: Gateway API, the sandbox's own, and those of the inference extension's ``release`` (``none``: not these)."""
+    """CRD files that a cluster has before any estate: Gateway API, the sandbox's own, the inference extension's of ``release`` (``none``: not these)."""
     files = [*sorted((folder() / "crds" / "gateway-api").glob("*.yaml")), *sorted(OWN_CRDS.glob("*.yaml"))]
     if release != "none":
         files += sorted((folder() / "crds" / release / "bases").glob("*.yaml"))

@@ -85,7 +85,8 @@ def say(message: str) -> None:
 def _up(options: argparse.Namespace) -> None:
     from igw_sandbox.world import DEFAULT_GKE_VERSION, World
 
-    world = World.up(options.name, options.estate, options.release, options.gke_version or DEFAULT_GKE_VERSION, options.profile, options.gateway, options.seed, say)
+    world = World.up(options.name, options.estate, options.release, options.gke_version or DEFAULT_GKE_VERSION, options.profile, options.gateway, options.seed,
+                     progress=say)
     print(world.kubeconfig)
 
 
@@ -113,7 +114,9 @@ def _status(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps({**state, "alive": alive}, indent=1, sort_keys=True))
         return
-    phase = state["phase"] if alive or state["phase"] in ("failed", "stopped") else f"crashed while {state['phase']} ('sandbox down --name {options.name}' removes it)"
+    phase = state["phase"]
+    if not alive and phase not in ("failed", "stopped"):
+        phase = f"crashed while {phase} ('sandbox down --name {options.name}' removes it)"
     print(f"{options.name}: {phase}")
     for key in ("failure", "kubeconfig", "direct_kubeconfig", "charts", "crds", "api_proxy", "subnet", "services"):
         if state.get(key):

@@ -19,7 +19,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,11 +133,11 @@ class Context:
         except asyncio.TimeoutError:
             raise SandboxError(f"Service {service} of sandbox {self.name} was not ready after {timeout:.0f} s; see {self.logs}.") from None
 
-    async def spawn(self, name: str, argv: list[str | Path], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> asyncio.subprocess.Process:
+    async def spawn(self, name: str, argv: Sequence[str | Path], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> asyncio.subprocess.Process:
         """Start a program whose output goes to logs/NAME.log; it dies with the supervisor.
 
         ``env`` is the program's whole environment when given (add ``os.environ`` yourself if it is wanted), else the supervisor's.
-        A finished process leaves the list by itself. Must be called from the supervisor's main thread: the kernel ties the child's life to the thread that forked it.
+        A finished process leaves the list by itself. Call it in the supervisor's main thread: the kernel ties a child's life to the thread that forked it.
         """
         self.logs.mkdir(parents=True, exist_ok=True)
         with open(self.logs / f"{name}.log", "ab") as output:

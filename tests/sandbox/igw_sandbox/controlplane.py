@@ -8,6 +8,7 @@ import asyncio
 import secrets
 import ssl
 import time
+from collections.abc import Awaitable
 from pathlib import Path
 
 import aiohttp
@@ -95,10 +96,10 @@ async def run(context: Context) -> None:
 async def _ended(context: Context, name: str, process: asyncio.subprocess.Process) -> None:
     """Raise when a program that has to live ends."""
     code = await process.wait()
-    raise SandboxError(f"{name} of sandbox {context.name} ended with status {code}: {context.tail(name, 3)}; the whole log is {context.logs / (name + '.log')}.")
+    raise SandboxError(f"{name} of sandbox {context.name} ended with status {code}: {context.tail(name, 3)}; see {context.logs / (name + '.log')}.")
 
 
-async def _unless_ended(watchers: list[asyncio.Task[None]], work) -> None:
+async def _unless_ended(watchers: list[asyncio.Task[None]], work: Awaitable[None]) -> None:
     """Do ``work``, but fail at once when a program ends meanwhile."""
     task = asyncio.ensure_future(work)
     done, _pending = await asyncio.wait([task, *watchers], return_when=asyncio.FIRST_COMPLETED)
@@ -121,7 +122,8 @@ async def _answering(session: aiohttp.ClientSession, context: Context) -> None:
         except aiohttp.ClientConnectionError as error:
             last = str(error)
         await asyncio.sleep(0.1)
-    raise SandboxError(f"The API server of sandbox {context.name} was not ready after {READY_TIMEOUT:.0f} s ({last}); see {context.logs / 'kube-apiserver.log'}.")
+    log = context.logs / "kube-apiserver.log"
+    raise SandboxError(f"The API server of sandbox {context.name} was not ready after {READY_TIMEOUT:.0f} s ({last}); see {log}.")
 
 
 async def _furnish(session: aiohttp.ClientSession, context: Context) -> None:

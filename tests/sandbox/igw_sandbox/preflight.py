@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from igw_sandbox import golang, tools
 from igw_sandbox.context import SandboxError
@@ -58,12 +59,12 @@ def existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
-def check_disk(needed: int, path: Path, purpose: str, usage: Callable[[Path], object] = shutil.disk_usage) -> None:
+def check_disk(needed: int, path: Path, purpose: str, usage: Callable[[Path], Any] = shutil.disk_usage) -> None:
     """``needed`` bytes free where ``path`` is (or will be)."""
     free = usage(existing(path)).free
     if free < needed:
-        raise SandboxError(f"{purpose} needs {_gigabytes(needed)} on the disk of {path}, only {_gigabytes(free)} are free: free some space or set XDG_CACHE_HOME "
-                           "(and for builds GOCACHE and GOMODCACHE) to a larger disk.")
+        raise SandboxError(f"{purpose} needs {_gigabytes(needed)} on the disk of {path}, only {_gigabytes(free)} are free: free some space or set "
+                           "XDG_CACHE_HOME (and for builds GOCACHE and GOMODCACHE) to a larger disk.")
 
 
 def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int:
@@ -77,7 +78,8 @@ def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int:
 def check_memory(needed: int, purpose: str, available: int | None = None) -> None:
     available = available_memory() if available is None else available
     if available < needed:
-        raise SandboxError(f"{purpose} needs {_gigabytes(needed)} of memory, only {_gigabytes(available)} are available: end other programs or sandboxes first.")
+        has = _gigabytes(available)
+        raise SandboxError(f"{purpose} needs {_gigabytes(needed)} of memory, only {has} are available: end other programs or sandboxes first.")
 
 
 def check_port(address: str, port: int, purpose: str) -> None:
@@ -87,7 +89,8 @@ def check_port(address: str, port: int, purpose: str) -> None:
         try:
             probe.bind((address, port))
         except OSError as error:
-            raise SandboxError(f"{purpose} can't listen on {address}:{port} ({error.strerror}): end the program that uses the port (see 'ss -ltnp') or choose another port.") from None
+            raise SandboxError(f"{purpose} can't listen on {address}:{port} ({error.strerror}): end the program that uses the port (see 'ss -ltnp') "
+                               "or choose another port.") from None
 
 
 def check_resources(names: Sequence[str]) -> None:

@@ -146,8 +146,8 @@ class Counters:
         self.watches += call.watch
 
     def as_dict(self) -> dict[str, int]:
-        return {"GET": 0, "POST": 0, "PUT": 0, "PATCH": 0, "DELETE": 0, **self.by_method, "writes": self.writes, "dry_run": self.dry_run, "reviews": self.reviews,
-                "watches": self.watches, "total": self.total}
+        return {"GET": 0, "POST": 0, "PUT": 0, "PATCH": 0, "DELETE": 0, **self.by_method, "writes": self.writes, "dry_run": self.dry_run,
+                "reviews": self.reviews, "watches": self.watches, "total": self.total}
 
 
 def status_body(code: int, message: str, retry_after: int | None) -> dict[str, Any]:

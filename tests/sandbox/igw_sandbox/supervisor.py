@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from aiohttp import web
 from igw_sandbox import assets
 from igw_sandbox.context import Context, SandboxError
 
-Service = Callable[[Context], Awaitable[None]]
+Service = Callable[[Context], Coroutine[Any, Any, None]]
 
 FIRST = ("controlplane", "registry")
 """Started at once."""
@@ -178,7 +178,8 @@ def build_context(directory: Path, subnet: str) -> Context:
     options = json.loads((directory / "options.json").read_text())
     context = Context(
         name=options["name"], directory=directory, runtime=Path(options["runtime"]), subnet=subnet, profile=options["profile"], gateway=options["gateway"],
-        seed=options["seed"], release=options["release"], gke_version=options["gke_version"], tools={name: Path(path) for name, path in options["tools"].items()})
+        seed=options["seed"], release=options["release"], gke_version=options["gke_version"],
+        tools={name: Path(path) for name, path in options["tools"].items()})
     for folder in (context.runtime, context.logs, directory / "gateway"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     context.publish(name=context.name, phase="starting", subnet=subnet, directory=str(directory), runtime=str(context.runtime), pid=os.getpid(),

@@ -4,8 +4,8 @@
 """Finds or builds the programs of the sandbox, and only those that a command needs.
 
 Go programs are built once from their modules (tests/sandbox/tools/<folder>/go.mod pins them) into a cache outside the tree:
-``$XDG_CACHE_HOME/inference-gateway-migration/tools/<folder>-<version>-<go version>/``. ``KUBEBUILDER_ASSETS`` and a helm on PATH are used instead
-when they are there. Envoy and kubectl come as wheels and lie beside the Python that runs this.
+``$XDG_CACHE_HOME/inference-gateway-migration/tools/<folder>-<version>-<go version>[-<hash of linker flags>]/``. ``KUBEBUILDER_ASSETS`` and a helm on PATH
+are used instead when they are there. Envoy and kubectl come as wheels and lie beside the Python that runs this.
 """
 from __future__ import annotations
 

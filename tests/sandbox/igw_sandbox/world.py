@@ -99,8 +99,9 @@ class World:
             world.clean()
             seed = random.SystemRandom().randrange(10**6) if seed is None else seed
             progress(f"starting sandbox {name} (release {release}, profile {profile}, gateway {gateway}, seed {seed})")
-            world._start({"name": name, "runtime": str(runtime_folder(world.directory)), "release": release, "gke_version": gke_version, "profile": profile,
-                          "gateway": gateway, "seed": seed, "services": None if services is None else list(services), "tools": {tool: str(path) for tool, path in paths.items()}}, progress)
+            world._start({"name": name, "runtime": str(runtime_folder(world.directory)), "release": release, "gke_version": gke_version,
+                          "profile": profile, "gateway": gateway, "seed": seed,
+                          "services": None if services is None else list(services), "tools": {tool: str(path) for tool, path in paths.items()}}, progress)
         try:
             for path in chosen:
                 world.add_estate(path, progress)
@@ -210,7 +211,8 @@ class World:
         environment = {**os.environ, "KUBECONFIG": str(self.direct_kubeconfig), **_helm_home(self.directory)}
         answer = subprocess.run([str(part) for part in argv], input=input, capture_output=True, text=True, check=False, env=environment)
         if check and answer.returncode:
-            raise SandboxError(f"'{' '.join([Path(argv[0]).name, *map(str, argv[1:])])}' failed in sandbox {self.name}: {answer.stderr.strip() or answer.stdout.strip()}")
+            command = " ".join([Path(argv[0]).name, *map(str, argv[1:])])
+            raise SandboxError(f"'{command}' failed in sandbox {self.name}: {answer.stderr.strip() or answer.stdout.strip()}")
         return answer
 
     def tool(self, name: str) -> Path:
@@ -258,7 +260,8 @@ class World:
 
     def proxy(self, path: str, body: Any = None) -> Any:
         """Ask the API proxy's admin endpoint: GET without a body, else POST."""
-        request = urllib.request.Request(self.state["api_proxy"] + path, None if body is None else json.dumps(body).encode(), {"Content-Type": "application/json"})
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.state["api_proxy"] + path, content, {"Content-Type": "application/json"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=30) as answer:
