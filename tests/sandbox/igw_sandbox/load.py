@@ -26,7 +26,7 @@ from .load_run import Options, alive, supervisor_of
 
 __all__ = ["Options", "alive", "current", "main", "start", "status", "stop"]
 
-START_SECONDS = 90.0
+START_SECONDS = 120.0
 STOP_SECONDS = STREAM_TIMEOUT + UNARY_TIMEOUT + 30.0
 
 

@@ -36,12 +36,14 @@ ACCESS_LOG_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Options:
-    """What a load is asked for. rate and streams are arrivals a second; tokens the length of a unary answer; stream_seconds how long streams last."""
+    """What a load is asked for. rate and streams are arrivals a second; tokens the length of a unary answer; stream_seconds how long streams last;
+    patience the seconds in which every target must answer before the load begins."""
 
     rate: float = 110.0
     streams: float = 0.8
     tokens: int = 2
     stream_seconds: tuple[float, ...] = (16.0, 18.0, 20.0, 22.0)
+    patience: float = 60.0
     max_seconds: float = 7200.0
 
 
@@ -96,10 +98,17 @@ class Load:
         return await self._finish(first, begin, end, late)
 
     async def _preflight(self, client: Client, targets: Sequence[Target]) -> None:
-        """Every target answers once before anything is counted: a load on a broken estate would prove nothing."""
-        for record in await asyncio.gather(*(client.send(target, self._options.tokens, stream=False) for target in targets)):
-            if not record.ok:
-                raise SandboxError(f"{record.target} answers '{record.reason}' before the load begins: see `sandbox status` and the gateway's logs")
+        """Every target answers before anything is counted (backends may still be warming up): a load on a broken estate would prove nothing."""
+        deadline = time.monotonic() + self._options.patience
+        while True:
+            answers = await asyncio.gather(*(client.send(target, self._options.tokens, stream=False) for target in targets))
+            bad = [record for record in answers if not record.ok]
+            if not bad:
+                return
+            if time.monotonic() > deadline:
+                raise SandboxError(
+                    f"{bad[0].target} answers '{bad[0].reason}' {self._options.patience:.0f} s after the load was asked for; see the gateway's and the pods' logs.")
+            await asyncio.sleep(1)
 
     async def _send(self, client: Client, targets: Sequence[Target], streaming: Sequence[Target], per_token: float) -> tuple[float, float]:
         """All senders side by side until stop; returns (worst delay of our own starts, end of the arrivals)."""
