@@ -48,7 +48,7 @@ class Facts:
     :param rewrites: whether the EPP knows InferenceModelRewrite.
     :param answers_alias: whether a rewritten request is answered under the name that was asked for.
     :param resources: what the chart asks for the EPP unless told otherwise; empty where it has no such value.
-    :param metrics_rbac: whether the chart always lets the EPP check the tokens of those who read its metrics.
+    :param metrics_rbac: whether the EPP's metrics can be read as the chart leaves it: it may check readers' tokens, or asks for none.
     :param namespaced_cluster_roles: whether the chart's ClusterRoles carry the namespace in their names.
     :param chart_monitoring: whether provider gke brings monitoring objects without being asked.
     :param health_check: what the chart's HealthCheckPolicy says besides the check itself.
@@ -79,7 +79,7 @@ ROWS = (
         health_check={}, refuses=_NO_RESPONSES,
     ),
     Facts((1, 0, 1), "list", "ignored", rewrites=False, metrics_rbac=True, refuses=_NO_RESPONSES),
-    Facts((1, 2, 0), "map", "ignored", rewrites=False, refuses=_NO_RESPONSES),
+    Facts((1, 2, 0), "map", "ignored", rewrites=False, metrics_rbac=True, refuses=_NO_RESPONSES),
     Facts((1, 3, 0), "map", "ignored", refuses=_NO_RESPONSES),
     Facts((1, 4, 0), resources=_EPP_RESOURCES),
     Facts((1, 5, 0), resources=_EPP_RESOURCES, answers_alias=True, refuses=(), alpha_in_manifests=False),

@@ -220,7 +220,7 @@ def test_grants_get_a_twin_that_names_v1_pools_only(demo):
     }
 
 
-@pytest.mark.parametrize(("target", "rights"), [("v1.0.0", 0), ("v1.1.0", 0), ("v1.2.0", 2), ("v1.5.0", 2)])
+@pytest.mark.parametrize(("target", "rights"), [("v1.0.0", 0), ("v1.1.0", 0), ("v1.2.0", 0), ("v1.3.0", 2), ("v1.5.0", 2)])
 def test_monitoring_reads_the_new_epp_and_may(demo, target, rights):
     view = demo.view(target=target)
     (found,) = objects(view, "ClusterPodMonitoring")
