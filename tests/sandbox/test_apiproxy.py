@@ -197,7 +197,7 @@ def test_senseless_faults_are_refused(world: World, arguments: dict, sentence: s
 
 
 def test_an_unknown_kind_names_what_there_is(world: World) -> None:
-    with pytest.raises(SandboxError, match="fault.nonsense; known: .*stop"):
+    with pytest.raises(SandboxError, match="no fault nonsense; known: .*drop_answer.*unreachable"):
         world.fault("nonsense")
 
 

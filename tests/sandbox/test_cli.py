@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -78,6 +79,19 @@ def test_an_estates_images_and_charts_say_which_programs_it_needs(tmp_path: Path
         estate.needed_tools([tmp_path])
 
 
+def test_a_gateway_whose_port_is_taken_is_named_before_anything_is_applied(bare_world: World, tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("0.0.0.0", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        gateway = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "web"},
+                   "spec": {"gatewayClassName": "c", "listeners": [{"name": "http", "protocol": "HTTP", "port": port}]}}
+        (tmp_path / "gateway.json").write_text(json.dumps(gateway))
+        with pytest.raises(SandboxError, match=f"Gateway default/web can't listen on .*:{port} .*: end the program that uses the port"):
+            bare_world.add_estate(tmp_path)
+        assert "web" not in bare_world.kubectl("get", "gateways.gateway.networking.k8s.io", "--ignore-not-found", "-o", "name")
+
+
 def test_subnet_claims_exclude_each_other_and_end_with_their_holder() -> None:
     claim = supervisor.claim_subnet(251)
     assert claim is not None and supervisor.claim_subnet(251) is None
@@ -127,7 +141,8 @@ def test_a_crashed_sandbox_leaves_no_process_and_the_next_up_cleans(make_world: 
     with pytest.raises(SandboxError, match="no running sandbox"):
         World.open(world.name)
     again = World.up(world.name, services=BARE, progress=lambda _message: None)
-    assert again.state["subnet"] == state["subnet"]
+    assert again.state["pid"] != state["pid"]
+    assert "default" in again.kubectl("get", "namespaces")
     again.down()
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from igw_sandbox import preflight
 from igw_sandbox.context import SandboxError
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def needed_tools(paths: Iterable[Path]) -> list[str]:
 def add(world: World, path: Path, progress: Progress) -> None:
     """Apply an estate: namespaces and CRDs, then workloads, then releases, then everything else (it may need what the charts make)."""
     objects = [item for file in manifest_files(path) for item in load(file)]
+    _check_listeners(world, objects)
     progress(f"applying estate {path} ({len(objects)} objects)")
     first = [item for item in objects if item["kind"] in CLUSTER_WIDE]
     if first:
@@ -93,6 +95,13 @@ def add(world: World, path: Path, progress: Progress) -> None:
     for release in helm_releases(path):
         _install(world, release, progress)
     _apply(world, [item for item in objects if item not in first and item not in early])
+
+
+def _check_listeners(world: World, objects: list[dict[str, Any]]) -> None:
+    """Every listener's port must be free in the sandbox's network: a program that listens on 0.0.0.0 has it everywhere."""
+    for gateway in (item for item in objects if item["kind"] == "Gateway"):
+        for listener in gateway.get("spec", {}).get("listeners", []):
+            preflight.check_port(f"{world.state['subnet']}.0.250", listener["port"], f"Gateway {_name(gateway)}")
 
 
 def _apply(world: World, objects: list[dict[str, Any]]) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from igw_sandbox.context import SandboxError
+
 if TYPE_CHECKING:
     from igw_sandbox.world import World
 
@@ -24,4 +26,9 @@ def dispatch(world: World, kind: str, arguments: dict[str, Any]) -> Any:
         return FAULTS[kind](world, **arguments)
     if kind in PROXY_KINDS:
         return world.proxy("/fault", {"kind": kind, **arguments})
-    return world.call(f"fault.{kind}", **arguments)
+    handler = f"fault.{kind}"
+    handlers = world.call("commands")
+    if handler not in handlers:
+        known = sorted([*FAULTS, *PROXY_KINDS, *(name.removeprefix("fault.") for name in handlers if name.startswith("fault."))])
+        raise SandboxError(f"Sandbox {world.name} knows no fault {kind}; known: {', '.join(known)}.")
+    return world.call(handler, **arguments)

@@ -76,6 +76,11 @@ class Supervisor:
         self.stopping = asyncio.Event()
         self.services: dict[str, asyncio.Task[None]] = {}
         context.handlers["stop"] = self._stop
+        context.handlers["commands"] = self._commands
+
+    async def _commands(self) -> list[str]:
+        """Names of all commands that services have registered."""
+        return sorted(self.context.handlers)
 
     async def _stop(self) -> str:
         self.stopping.set()
