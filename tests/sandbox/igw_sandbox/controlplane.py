@@ -22,7 +22,7 @@ CONTROLLERS = (
     "deployment-controller,replicaset-controller,statefulset-controller,daemonset-controller,job-controller,garbage-collector-controller,namespace-controller,"
     "clusterrole-aggregation-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,serviceaccount-token-controller"
 )
-READY_TIMEOUT = 90.0
+READY_TIMEOUT = 150.0
 """Seconds; three is usual, more on a machine that builds something at the same time."""
 
 

@@ -32,7 +32,7 @@ Progress = Callable[[str], None]
 DEFAULT_GKE_VERSION = "v1.34.0-gke.1626000"
 VERSION = re.compile(r"^v\d+\.\d+\.\d+")
 CORE_TOOLS = ("etcd", "kube-apiserver", "kube-controller-manager", "helm", "crane", "envoy", "kubectl")
-START_TIMEOUT = 180.0
+START_TIMEOUT = 240.0
 """Seconds until a started supervisor must be ready."""
 READY_TIMEOUT = 240.0
 """Seconds until an estate must be ready; the gke profile needs up to a minute for a first health check."""
