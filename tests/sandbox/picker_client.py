@@ -52,35 +52,46 @@ def messages(model: str) -> bytes:
 
 def ask(address: str, port: int, model: str, timeout: float = 5.0) -> Verdict:
     """One ext_proc stream on a connection of its own; OSError when nothing listens or nothing answers."""
+    return ask_often(address, port, model, 1, timeout)[0]
+
+
+def ask_often(address: str, port: int, model: str, count: int, timeout: float = 5.0) -> list[Verdict]:
+    """``count`` streams one after the other on one connection, as a gateway has it."""
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     tls.set_alpn_protocols(["h2"])
     with socket.create_connection((address, port), timeout) as plain, tls.wrap_socket(plain) as connection:
         link = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         link.initiate_connection()
-        link.send_headers(1, [(":method", "POST"), (":scheme", "https"), (":authority", f"{address}:{port}"), (":path", PATH),
-                              ("te", "trailers"), ("content-type", "application/grpc")])
-        link.send_data(1, messages(model))
-        connection.sendall(link.data_to_send())
-        return _read(link, connection)
+        return [_stream(link, connection, f"{address}:{port}", model) for _number in range(count)]
 
 
-def _read(link: h2.connection.H2Connection, connection: ssl.SSLSocket) -> Verdict:
+def _stream(link: h2.connection.H2Connection, connection: ssl.SSLSocket, authority: str, model: str) -> Verdict:
+    """Open a stream, send the request's messages and read until the picker has answered both; the stream is then reset by us."""
+    stream = link.get_next_available_stream_id()
+    link.send_headers(stream, [(":method", "POST"), (":scheme", "https"), (":authority", authority), (":path", PATH),
+                               ("te", "trailers"), ("content-type", "application/grpc")])
+    link.send_data(stream, messages(model))
+    connection.sendall(link.data_to_send())
     body = b""
     while True:
         data = connection.recv(65536)
         if not data:
             return Verdict("reset", body)
         for event in link.receive_data(data):
+            if getattr(event, "stream_id", stream) != stream:
+                continue  # what is left of an earlier stream
             if isinstance(event, h2.events.DataReceived):
                 body += event.data
-                link.acknowledge_received_data(event.flow_controlled_length, 1)
-                if Verdict("open", body).picked:
-                    return Verdict("open", body)
+                link.acknowledge_received_data(event.flow_controlled_length, stream)
             elif isinstance(event, (h2.events.ResponseReceived, h2.events.TrailersReceived)):
                 status = dict(event.headers).get("grpc-status")
                 if status is not None:
                     return Verdict(status, body)
             elif isinstance(event, h2.events.StreamReset):
                 return Verdict("reset", body)
+        if Verdict("open", body).picked:
+            link.reset_stream(stream)
+            connection.sendall(link.data_to_send())
+            return Verdict("open", body)
         connection.sendall(link.data_to_send())

@@ -212,14 +212,15 @@ def launch(tool: str, container: JSON, argv: Sequence[str], free: Callable[[], i
 
 def read_probe(declared: JSON, container: JSON) -> Probe | None:
     """A readinessProbe as the kubelet reads it; None for kinds that need a container (exec) or that prove little (tcpSocket)."""
-    times = {"period": float(declared.get("periodSeconds", 10)), "timeout": float(declared.get("timeoutSeconds", 1)),
-             "delay": float(declared.get("initialDelaySeconds", 0)), "failures": int(declared.get("failureThreshold", 3)),
-             "successes": int(declared.get("successThreshold", 1))}
     if "grpc" in declared:
-        return Probe("grpc", int(declared["grpc"]["port"]), declared["grpc"].get("service", ""), **times)
-    if "httpGet" in declared:
-        return Probe("http", _port_number(declared["httpGet"]["port"], container), declared["httpGet"].get("path", "/"), **times)
-    return None
+        kind, port, target = "grpc", int(declared["grpc"]["port"]), declared["grpc"].get("service", "")
+    elif "httpGet" in declared:
+        kind, port, target = "http", _port_number(declared["httpGet"]["port"], container), declared["httpGet"].get("path", "/")
+    else:
+        return None
+    return Probe(kind, port, target, period=float(declared.get("periodSeconds", 10)), timeout=float(declared.get("timeoutSeconds", 1)),
+                 delay=float(declared.get("initialDelaySeconds", 0)), failures=int(declared.get("failureThreshold", 3)),
+                 successes=int(declared.get("successThreshold", 1)))
 
 
 def _port_number(port: int | str, container: JSON) -> int:

@@ -29,6 +29,16 @@ async def passes(probe: Probe, address: str) -> bool:
         return False
 
 
+async def accepts(port: int) -> bool:
+    """Whether a process of ours accepts connections on a local port."""
+    try:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 async def http_get(address: str, port: int, path: str) -> bool:
     async with aiohttp.ClientSession(trust_env=False) as session:
         async with session.get(f"http://{address}:{port}{path}", allow_redirects=False) as answer:
@@ -68,7 +78,7 @@ async def _answer(connection: h2.connection.H2Connection, reader: asyncio.Stream
             if isinstance(event, h2.events.DataReceived):
                 body += event.data
             elif isinstance(event, (h2.events.TrailersReceived, h2.events.ResponseReceived)):
-                status = dict(event.headers).get("grpc-status", status)
+                status = next((str(value) for name, value in event.headers if name == "grpc-status"), status)
             elif isinstance(event, (h2.events.StreamReset, h2.events.ConnectionTerminated)):
                 return False
             elif isinstance(event, h2.events.StreamEnded):
