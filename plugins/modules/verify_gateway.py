@@ -63,7 +63,7 @@ options:
     type: int
     default: 60
   gate:
-    description: Bounds of the sequential test, see M(inference_gateway.migration.shift_traffic#module). Key V(gates) is over how many gates they are split.
+    description: Bounds of the sequential test, see M(inference_gateway.migration.shift_traffic). Key V(gates) is over how many gates they are split.
     type: dict
     default: {}
   judgement:
