@@ -82,9 +82,8 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def migrate(world: World, options: argparse.Namespace, folder: Path, clock: Clock) -> Outcome:
-    """Load, migrate, check. The folder keeps the playbook's log and report and the load's summary."""
-    outcome = Outcome()
+def migrate(world: World, options: argparse.Namespace, folder: Path, clock: Clock, outcome: Outcome) -> None:
+    """Load, migrate, check; fills the outcome as far as it comes. The folder keeps the playbook's log and report and the load's summary."""
     collections = options.collections_path.resolve() if options.collections_path else link_tree(ROOT / "build" / "collections")
     before = world.kubectl_json("get", *ROUTE)
     run = PlaybookRun(world, folder, collections, options.target)
@@ -109,7 +108,6 @@ def migrate(world: World, options: argparse.Namespace, folder: Path, clock: Cloc
         outcome.summary = load.stop(world.directory)
         (folder / "load.json").write_text(json.dumps(outcome.summary, indent=1) + "\n")
     check(world, before, outcome, clock)
-    return outcome
 
 
 def check(world: World, before: dict[str, Any], outcome: Outcome, clock: Clock) -> None:
@@ -145,7 +143,7 @@ def main() -> int:
         clock.say("checking the machine and building tools where they are missing")
         tools.ensure(f"epp-{options.target}", "vegeta", progress=clock.say)
         world = World.up(name=options.name, estates=[ESTATE], release="v0.3.0", profile=options.profile, seed=options.seed, progress=clock.say)
-        outcome = migrate(world, options, folder, clock)
+        migrate(world, options, folder, clock, outcome)
     except SandboxError as error:
         outcome.problems.append(str(error))
     except KeyboardInterrupt:

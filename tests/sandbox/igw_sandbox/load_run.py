@@ -42,7 +42,7 @@ class Options:
     rate: float = 110.0
     streams: float = 0.8
     tokens: int = 2
-    stream_seconds: tuple[float, ...] = (16.0, 18.0, 20.0, 22.0)
+    stream_seconds: tuple[float, ...] = (15.5, 17.0, 18.5, 20.0)
     patience: float = 60.0
     max_seconds: float = 7200.0
 
