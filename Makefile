@@ -7,7 +7,8 @@ ARGS ?=
 
 # $(call with,LAYER) puts the environment's Python into $$python, made or completed first
 with = set -e; \
-	[ -n "$(PYTHON)" ] || { echo "No Python 3.11 or newer on PATH: install one, or name it with make PYTHON=/path/to/python3." >&2; exit 2; }; \
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo "No Python 3.11 or newer $(if $(PYTHON),at $(PYTHON),on PATH): install one, or name it with make PYTHON=/path/to/python3." >&2; exit 2; }; \
 	python=$$("$(PYTHON)" tests/dev/bootstrap.py $(1)); export IGW_PYTHON="$$python"
 
 .DEFAULT_GOAL := help

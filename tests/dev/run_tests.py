@@ -48,7 +48,7 @@ def seed_get_pip(home: Path) -> None:
     for version in GET_PIP_VERSIONS:
         target = cache / f"get_pip_{version.replace('.', '_')}.py"
         fresh = target.with_suffix(f".{os.getpid()}")
-        shutil.copyfile(ROOT / "tests" / "dev" / "get_pip.py", fresh)
+        shutil.copyfile(Path(__file__).with_name("get_pip.py"), fresh)
         fresh.replace(target)
 
 
@@ -100,7 +100,7 @@ def second_python() -> Path | None:
     interpreter = second_interpreter()
     if interpreter is None:
         return None
-    command = [str(interpreter), str(ROOT / "tests" / "dev" / "bootstrap.py"), "test"]
+    command = [str(interpreter), str(Path(__file__).with_name("bootstrap.py")), "test"]
     made = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
     if made.returncode:
         raise SystemExit(f"The second Python's environment could not be made with {interpreter}: see above.")

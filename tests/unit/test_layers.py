@@ -140,7 +140,7 @@ def test_the_execution_environment_gets_the_same_clients() -> None:
 
 def test_no_machine_path_is_in_the_tree() -> None:
     # In pieces, so that this file does not find itself.
-    places = re.compile("|".join(re.escape("/" + "/".join(parts) + "/") for parts in (("root",), ("work", "main"), ("work", "shared"), ("tmp", "venv"))))
+    places = re.compile("|".join(re.escape("/" + "/".join(parts)) for parts in (("root", "."), ("work", "main"), ("work", "shared"), ("tmp", "venv"))))
     found = []
     for name in work_tree_files():
         path = ROOT / name
