@@ -130,6 +130,9 @@ class Cluster:
         self.patience = patience
         try:
             found = get_api_client(module)
+        except (HTTPError, ApiException, DynamicApiError) as error:
+            # Discovery asks the server as soon as a client is made.
+            raise Unreachable(f"The API server that this host's connection names gave no usable answer: {error}") from error
         except (CoreException, OSError, ValueError) as error:
             raise ApiError(f"No connection to the cluster could be set up: {error} Check kubeconfig, context or host of this inventory host.") from error
         self._client = found.client
