@@ -23,6 +23,21 @@ COLLECTION = "inference_gateway.migration"
 STRETCH = 30
 """Seconds of one module execution at most: how often a long wait shows a line, and how long an orphan lives."""
 DRIVEN = ("migrated", "withdrawn")
+HINTS = {
+    "status 503": "503 from the gateway itself mostly means that no pod of the pool passes its health check: look at HealthCheckPolicy of {pools}",
+    "without the endpoint picker": "look at the pods of Deployment {epps}",
+    "not answered by the marked route": "the gateway has not taken the marked routes: look at the status of the HTTPRoutes labelled inference-gateway-migration/marked-route",
+}
+"""What to look at, by a word of what probes saw."""
+
+
+def hint(detail: str, plan: dict[str, Any]) -> str:
+    """A sentence on what to look at, or nothing."""
+    names = {
+        "pools": ", ".join(f"{pool['namespace']}/{pool['v1_name']}" for pool in plan["pools"]),
+        "epps": ", ".join(f"{pool['namespace']}/{pool['epp']['deployment']}" for pool in plan["pools"]),
+    }
+    return "".join(f". {text.format(**names)}" for word, text in HINTS.items() if word in detail)
 
 
 class Stop(Exception):
@@ -162,7 +177,7 @@ class Drive:
             detail = "; ".join(found["faults"]) or "not settled"
             if waited >= seconds:
                 alpha_works = found.get("passing", {}).get("alpha", True)
-                raise Stop("FAILED" if alpha_works else "HELD", f"{what}: not settled within {seconds} s: {detail}")
+                raise Stop("FAILED" if alpha_works else "HELD", f"{what}: not settled within {seconds} s: {detail}{hint(detail, self.options['plan'])}")
             self.say(f"{what}: waiting, {waited:.0f} s: {detail}")
 
     def gate(self, share: int) -> None:

@@ -1,0 +1,103 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbooks on real sandboxes: worlds to migrate, a migration under load, and what came of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SANDBOX = Path(__file__).resolve().parents[1] / "sandbox"
+sys.path.insert(0, str(SANDBOX))
+
+from igw_sandbox import load  # noqa: E402
+from igw_sandbox.world import World  # noqa: E402
+from product import ZERO_DOWNTIME, PlaybookRun  # noqa: E402
+
+ESTATES = SANDBOX / "estates"
+FAST_GATE = {"p1": 0.2}
+"""37 pairs and a few more for the split over gates: for tests that are not about the gate."""
+QUICK = {"migration_gate": FAST_GATE, "migration_warm_seconds": 60, "migration_settle_seconds": 90, "migration_gate_seconds": 120}
+
+
+@dataclass
+class Ended:
+    """How a playbook ended: exit status, report, log, and the load's summary where there was one."""
+
+    status: int
+    report: dict[str, Any]
+    log: str
+    load: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        return self.report["verdict"]
+
+    @property
+    def reason(self) -> str:
+        return self.report["reason"]
+
+
+@pytest.fixture(scope="session")
+def make_world() -> Iterator[Callable[..., World]]:
+    """Factory with the arguments of World.up; what it made ends with the session."""
+    made: list[World] = []
+
+    def make(name: str, **options: Any) -> World:
+        world = World.up(f"it-{os.getpid()}-{name}", **options)
+        made.append(world)
+        return world
+
+    yield make
+    for world in made:
+        world.down()
+
+
+@pytest.fixture
+def demo(make_world: Callable[..., World]) -> Iterator[World]:
+    """A sandbox of the test's own with the demo's estate."""
+    world = make_world("demo", estates=[ESTATES / "demo"])
+    yield world
+    world.down()
+
+
+@pytest.fixture
+def play(collections_path: Path, tmp_path: Path) -> Callable[..., Ended]:
+    """Run a playbook against a world, under ``rate`` requests a second where that is not 0.
+
+    ``show`` gets each line as it comes, so that a test can break something in the middle.
+    """
+    count = iter(range(100))
+
+    def run(world: World, playbook: str = ZERO_DOWNTIME, rate: float = 0, target: str = "v1.5.0", extra: dict[str, Any] | None = None,
+            arguments: tuple[str, ...] = (), collections: Path | None = None, show: Callable[[str], None] = lambda line: None) -> Ended:
+        folder = tmp_path / f"run-{next(count)}"
+        job = PlaybookRun(world, folder, collections or collections_path, target, playbook, QUICK | (extra or {}), arguments)
+        if rate:
+            load.start(world.directory, load.Options(rate=rate, streams=rate / 40))
+        summary: dict[str, Any] = {}
+        try:
+            status = job.run(show)
+        finally:
+            if rate:
+                summary = load.stop(world.directory)
+        return Ended(status, job.report(), (folder / "playbook.log").read_text(), summary)
+
+    return run
+
+
+def route_spec(world: World) -> Any:
+    """The user's route as it is now."""
+    return world.kubectl_json("get", "httproute", "llm-route")["spec"]
+
+
+def alpha_share(world: World) -> list[tuple[str, int]]:
+    """(group, weight) of what the first rule of the user's route names."""
+    return [(reference.get("group", ""), reference.get("weight", 1)) for reference in route_spec(world)["rules"][0]["backendRefs"]]

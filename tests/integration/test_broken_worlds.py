@@ -1,0 +1,78 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each world breaks v1 in another way: FAILED with the cause, all weight on v1alpha2, no request of a user lost."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import yaml
+from conftest import Ended, route_spec
+
+EPP = "vllm-llama3-8b-instruct-ga-epp"
+POOL = "vllm-llama3-8b-instruct-ga"
+
+
+def held_harmless(world, before, ended: Ended, *cause: str) -> None:
+    """What every broken world must show."""
+    assert (ended.status != 0, ended.verdict) == (True, "FAILED"), ended.reason
+    assert all(words in ended.reason for words in cause), ended.reason
+    assert route_spec(world) == before, "the user's route is as it was"
+    assert (ended.load["lost"], ended.load["cut"], ended.load["problems"]) == (0, 0, []), ended.load["reasons"]
+    assert world.kubectl("get", "httproutes", "-A", "-o", "name").split() == ["httproute.gateway.networking.k8s.io/llm-route"], "no marked route is left"
+
+
+def test_a_chart_that_is_not_there(demo, play):
+    before = route_spec(demo)
+    ended = play(demo, rate=20, extra={"migration_chart_ref": f"{demo.state['charts']}/no-such-chart"})
+    held_harmless(demo, before, ended, "no-such-chart", "not found", "migration_chart_ref")
+
+
+def test_a_v1_endpoint_picker_in_a_crash_loop(demo, play, tmp_path: Path):
+    """The real chart with one flag that no endpoint picker knows."""
+    before = route_spec(demo)
+    demo.helm("pull", f"{demo.state['charts']}/inferencepool", "--version", "v1.5.0", "--plain-http", "--destination", str(tmp_path))
+    with tarfile.open(next(tmp_path.glob("inferencepool-*.tgz"))) as archive:
+        archive.extractall(tmp_path, filter="data")
+    values = tmp_path / "inferencepool" / "values.yaml"
+    said = yaml.safe_load(values.read_text())
+    said["inferenceExtension"].setdefault("flags", {})["no-such-flag"] = 1
+    values.write_text(yaml.safe_dump(said))
+    demo.helm("package", str(tmp_path / "inferencepool"), "--destination", str(tmp_path / "broken"))
+    broken = demo.state["charts"].removesuffix("/charts") + "/broken"
+    demo.helm("push", str(next((tmp_path / "broken").glob("*.tgz"))), broken, "--plain-http")
+    ended = play(demo, rate=20, extra={"migration_chart_ref": f"{broken}/inferencepool", "migration_ready_seconds": 60})
+    held_harmless(demo, before, ended, EPP, "CrashLoopBackOff", "no-such-flag")
+
+
+def test_a_health_check_that_no_model_server_answers(demo, play):
+    before = route_spec(demo)
+    prepared = play(demo, extra={"migration_phases": ["plan", "install"]})
+    assert prepared.status == 0, prepared.log[-2000:]
+    wrong = '{"spec": {"default": {"config": {"httpHealthCheck": {"requestPath": "/no-such-path"}}}}}'
+    demo.kubectl("patch", "healthcheckpolicy", POOL, "--type=merge", "-p", wrong)
+    ended = play(demo, rate=20, extra={"migration_phases": ["shift"], "migration_warm_seconds": 25})
+    held_harmless(demo, before, ended, "warm-up", "503", "HealthCheckPolicy")
+
+
+def test_a_proxy_that_resets_a_third_of_the_streams_to_the_v1_endpoint_picker(demo, play):
+    before = route_spec(demo)
+    prepared = play(demo, extra={"migration_phases": ["plan", "install"]})
+    assert prepared.status == 0, prepared.log[-2000:]
+    demo.fault("epp_reset", namespace="default", deployment=EPP, percent=30)
+    ended = play(demo, rate=20, extra={"migration_phases": ["shift"], "migration_warm_seconds": 25})
+    held_harmless(demo, before, ended, "v1: status 5")
+
+
+def test_a_dead_v1_endpoint_picker_behind_fail_open(demo, play):
+    """The gateway answers 200 without it: only the missing EPP header tells."""
+    demo.kubectl("patch", "inferencepools.inference.networking.x-k8s.io", "vllm-llama3-8b-instruct-preview", "--type=merge",
+                 "-p", '{"spec": {"extensionRef": {"failureMode": "FailOpen"}}}')
+    before = route_spec(demo)
+    prepared = play(demo, extra={"migration_phases": ["plan", "install"]})
+    assert prepared.status == 0, prepared.log[-2000:]
+    demo.fault("pod_kill", namespace="default", deployment=EPP, percent=100)
+    ended = play(demo, rate=20, extra={"migration_phases": ["shift"], "migration_warm_seconds": 25})
+    held_harmless(demo, before, ended, "without the endpoint picker")

@@ -1,0 +1,70 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What detect says of clusters that don't use v1alpha2, use it in several namespaces, or don't let it look."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+from conftest import ESTATES
+from igw_sandbox.world import World
+
+DETECT = "inference_gateway.migration.detect"
+CONTROL = ("controlplane", "registry", "apiproxy")
+
+
+@pytest.fixture(scope="module")
+def bare(make_world) -> World:
+    """An API server with the alpha CRDs and no object of theirs."""
+    return make_world("bare", services=CONTROL)
+
+
+@pytest.fixture
+def stranger(bare: World, tmp_path) -> Iterator[dict[str, str]]:
+    """Variables of a credential that may read nothing but the cluster's identity."""
+    bare.kubectl("create", "namespace", "stranger")
+    bare.kubectl("create", "serviceaccount", "stranger", "-n", "stranger")
+    bare.kubectl("create", "clusterrole", "identity", "--verb=get", "--resource=namespaces")
+    bare.kubectl("create", "clusterrolebinding", "identity", "--clusterrole=identity", "--serviceaccount=stranger:stranger")
+    token = bare.kubectl("create", "token", "stranger", "-n", "stranger").strip()
+    config = json.loads(bare.kubeconfig.read_text())
+    authority = tmp_path / "ca.crt"
+    authority.write_bytes(base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]))
+    yield {"migration_kubeconfig": "", "migration_host": config["clusters"][0]["cluster"]["server"], "migration_api_key": token,
+           "migration_ca_cert": str(authority)}
+    bare.kubectl("delete", "clusterrolebinding/identity", "clusterrole/identity", "namespace/stranger", "--wait=false")
+
+
+def test_definitions_without_objects_are_not_in_use(bare, play):
+    ended = play(bare, DETECT)
+    assert ended.status == 0, ended.log
+    assert "v1alpha2 is not in use" in ended.log
+
+
+def test_no_definitions_are_not_in_use(make_world, play):
+    world = make_world("none", services=CONTROL, release="none")
+    ended = play(world, DETECT)
+    world.down()
+    assert ended.status == 0, ended.log
+    assert "v1alpha2 is not in use" in ended.log
+
+
+def test_a_list_that_is_forbidden_is_a_finding(bare, play, stranger):
+    ended = play(bare, DETECT, extra=stranger)
+    assert "may-not-list" in ended.log
+    assert "not in use" not in ended.log
+
+
+def test_two_namespaces_are_found_and_nothing_is_written(bare, play):
+    bare.add_estate(ESTATES / "two_namespaces")
+    bare.reset_requests()
+    ended = play(bare, DETECT)
+    assert ended.status == 0, ended.log
+    named = {item["metadata"]["namespace"] for item in bare.kubectl_json("get", "inferencepools.inference.networking.x-k8s.io", "-A")["items"]}
+    assert len(named) == 2
+    assert all(f"Pool {namespace}/" in ended.log for namespace in named)
+    assert bare.requests()["writes"] == 0

@@ -1,0 +1,31 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The path with a downtime, on an estate that Helm owns and on the same one made of plain manifests."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import ESTATES
+from product import leftovers
+from route_check import route_problems
+
+SIMPLE = "inference_gateway.migration.simple"
+
+
+@pytest.mark.parametrize("estate", ["demo", "raw"])
+def test_v1_serves_alpha_is_gone_and_the_downtime_is_printed(make_world, play, estate):
+    world = make_world(f"simple-{estate}", estates=[ESTATES / estate])
+    try:
+        before = world.kubectl_json("get", "httproute", "llm-route")
+        ended = play(world, SIMPLE)
+        assert (ended.status, ended.verdict) == (0, "PROVEN"), ended.reason
+        assert re.search(r"downtime at most \d+\.\d seconds", ended.log)
+        assert leftovers(world) == []
+        assert route_problems(before, world.kubectl_json("get", "httproute", "llm-route")) == []
+        deployments = world.kubectl("get", "deployments", "-A", "-o", "name")
+        assert "preview-epp" not in deployments, "alpha's endpoint picker is gone"
+    finally:
+        world.down()
