@@ -26,7 +26,7 @@ DRIVEN = ("migrated", "withdrawn")
 HINTS = {
     "status 503": "503 from the gateway itself mostly means that no pod of the pool passes its health check: look at HealthCheckPolicy of {pools}",
     "without the endpoint picker": "look at the pods of Deployment {epps}",
-    "not answered by the marked route": "the gateway has not taken the marked routes: look at the status of the HTTPRoutes labelled inference-gateway-migration/marked-route",
+    "not answered by the marked route": "the gateway has not taken the marked routes: look at their status, label inference-gateway-migration/marked-route",
 }
 """What to look at, by a word of what probes saw."""
 
