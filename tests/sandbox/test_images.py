@@ -47,13 +47,15 @@ def test_a_tag_that_does_not_exist_is_a_pull_error(image: str) -> None:
 def test_the_old_pickers_flags_get_local_ports_in_place() -> None:
     argv = ["-poolName", "p", "-grpcPort", "9002", "-grpcHealthPort", "9003", "-metricsPort", "9090"]
     launch = images.picker("epp-v0.3.0", argv, free())
-    assert launch.argv == ("-poolName", "p", "-grpcPort", "31001", "-grpcHealthPort", "31002", "-metricsPort", "31003")
+    assert launch.argv == ("-poolName", "p", "-grpcPort", "31001", "-grpcHealthPort", "31002", "-metricsPort", "31003",
+                           "--refreshMetricsInterval=200ms")
     assert (launch.ports, launch.picker_port, launch.picker_tls) == ({9002: 31001, 9003: 31002, 9090: 31003}, 9002, True)
 
 
 def test_the_new_pickers_missing_flags_are_added_and_given_ones_kept_in_their_style() -> None:
-    launch = images.picker("epp-v1.5.0", ["/epp", "--pool-name", "p", "--grpc-port=9100", "--secure-serving=false"], free())
-    assert launch.argv == ("--pool-name", "p", "--grpc-port=31001", "--secure-serving=false", "--grpc-health-port=31002", "--metrics-port=31003")
+    launch = images.picker("epp-v1.5.0", ["/epp", "--pool-name", "p", "--grpc-port=9100", "--secure-serving=false", "--refresh-metrics-interval=50ms"], free())
+    assert launch.argv == ("--pool-name", "p", "--grpc-port=31001", "--secure-serving=false", "--refresh-metrics-interval=50ms",
+                           "--grpc-health-port=31002", "--metrics-port=31003")
     assert (launch.ports[9100], launch.picker_port, launch.picker_tls) == (31001, 9100, False)
 
 

@@ -299,6 +299,20 @@ def test_a_pod_waits_for_its_config_map(world: World, namespace: str) -> None:
     assert "named-late" in get(f"http://{only(world, 'app=sim', namespace)['status']['podIP']}:8000/v1/models")[1]
 
 
+def test_a_crash_loop_outlives_its_service_account(world: World, namespace: str) -> None:
+    """An uninstall takes the account before the pod: the pod waits, and nothing else of the sandbox suffers."""
+    simulator(world, namespace, name="epp", image="registry.k8s.io/gateway-api-inference-extension/epp:v1.5.0", args=("--wrong",))
+    world.kubectl("create", "serviceaccount", "short", "-n", namespace)
+    world.kubectl("patch", "deployment", "epp", "-n", namespace, "-p", '{"spec": {"strategy": {"type": "Recreate", "rollingUpdate": null}, '
+                  '"template": {"spec": {"serviceAccountName": "short"}}}}')
+    until(lambda: any(container(pod)["restartCount"] >= 1 and pod["spec"]["serviceAccountName"] == "short" for pod in pods(world, "app=epp", namespace)))
+    world.kubectl("delete", "serviceaccount", "short", "-n", namespace)
+    pod = waiting(world, "app=epp", "CreateContainerConfigError", namespace)
+    assert container(pod)["state"]["waiting"]["message"] == 'serviceaccount "short" not found'
+    world.kubectl("delete", "deployment", "epp", "-n", namespace)
+    until(lambda: not pods(world, "app=epp", namespace))
+
+
 def test_any_other_image_is_ready_without_a_process(world: World, namespace: str) -> None:
     simulator(world, namespace, name="web", image="nginx:1.27", args=())
     world.kubectl("rollout", "status", "deployment", "web", "-n", namespace, "--timeout=120s")

@@ -109,20 +109,20 @@ class Container:
     async def _prepare(self, tool: str) -> tuple[list[str], dict[str, str]]:
         """Command line and environment with volumes in place; waits for ConfigMaps and Secrets that are not there yet."""
         pod = self.pod
+        needs_api = tool != "simulator" and pod.document["spec"].get("automountServiceAccountToken") is not False
         while True:
             try:
                 mounted = await podfiles.mount(self.spec, pod.document, pod.folder, pod.lookup)
                 declared = await podfiles.environment(self.spec, pod.document, pod.address, pod.lookup)
+                own = {"KUBECONFIG": str(await self._kubeconfig())} if needs_api else {}
                 break
             except MissingObject as error:
                 self.state.wait("CreateContainerConfigError", str(error))
                 await pod.publish()
                 await asyncio.sleep(MOUNT_RETRY)
         words = [images.expand(word, declared) for word in (*(self.spec.get("command") or ()), *(self.spec.get("args") or ()))]
-        environment = {"PATH": os.defpath, "HOME": str(pod.folder), "HOSTNAME": pod.name,
+        environment = {"PATH": os.defpath, "HOME": str(pod.folder), "HOSTNAME": pod.name, **own,
                        **{name: podfiles.relocate(value, mounted) for name, value in declared.items()}}
-        if tool != "simulator" and pod.document["spec"].get("automountServiceAccountToken") is not False:
-            environment["KUBECONFIG"] = str(await self._kubeconfig())
         return [podfiles.relocate(word, mounted) for word in words], environment
 
     async def _kubeconfig(self) -> Path:

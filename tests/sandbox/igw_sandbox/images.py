@@ -28,6 +28,8 @@ EXT_PROC_PORT, HEALTH_PORT, METRICS_PORT, SERVING_PORT = 9002, 9003, 9090, 8000
 # Long enough for streams of half a minute; the simulator's own default of 1,024 tokens is not.
 SIMULATOR_DEFAULTS: tuple[tuple[str, str], ...] = (
     ("max-model-len", "32768"), ("max-num-seqs", "256"), ("time-to-first-token", "20ms"), ("inter-token-latency", "2ms"))
+# A picker asks every model server 20 times a second if nothing is said; on a machine that runs a whole cluster that is most of what pickers cost.
+REFRESH = "200ms"
 # The flags of a vLLM server that the simulator has as well; the others (parallelism, memory, quantisation) mean nothing here. True: takes a value.
 SHARED_FLAGS: dict[str, bool] = {
     "model": True, "served-model-name": True, "port": True, "lora-modules": True, "max-loras": True, "max-cpu-loras": True, "max-model-len": True,
@@ -150,6 +152,9 @@ def picker(tool: str, argv: Sequence[str], free: Callable[[], int]) -> Launch:
     words, serving = _replace_port(options(argv), "grpcPort" if camel else "grpc-port", EXT_PROC_PORT, free, ports)
     words, health = _replace_port(words, "grpcHealthPort" if camel else "grpc-health-port", HEALTH_PORT, free, ports)
     words, _metrics = _replace_port(words, "metricsPort" if camel else "metrics-port", METRICS_PORT, free, ports)
+    refresh = "refreshMetricsInterval" if camel else "refresh-metrics-interval"
+    if not take_flag(words, refresh):
+        words = set_flag(words, refresh, REFRESH)
     plain = f"{'secureServing' if camel else 'secure-serving'}=false"
     secure = not any(word.lstrip("-") == plain for word in argv)
     return Launch(tuple(words), ports, Probe("grpc", health, "inference-extension"), serving, secure)

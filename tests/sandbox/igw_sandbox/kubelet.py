@@ -149,6 +149,9 @@ class Kubelet:
     async def _live(self, life: PodLife) -> None:
         try:
             await life.run()
+        except ApiError as error:  # a pod that the API server will not have as we write it: its own trouble, not the cluster's
+            self.context.log(f"kubelet: gives up pod {life.namespace}/{life.name}, whose status stays as it is: {error}")
+            await asyncio.gather(*(container.terminate(0, life.gone) for container in life.containers))
         finally:
             self.lives.pop(life.uid, None)
 

@@ -168,10 +168,12 @@ class PodLife:
         return None if found is None else podfiles.content_of(kind, found.to_dict())
 
     async def token(self) -> str:
-        """A token of the pod's own ServiceAccount that ends with the pod."""
+        """A token of the pod's own ServiceAccount that ends with the pod; MissingObject when the account or the pod is gone."""
         account = self.document["spec"].get("serviceAccountName") or "default"
         bound = BoundObjectReference(apiVersion="v1", kind="Pod", name=self.name, uid=self.uid)
         spec = TokenRequestSpec(audiences=[], expirationSeconds=TOKEN_SECONDS, boundObjectRef=bound)
         request = ServiceAccountToken(metadata=ObjectMeta(), spec=spec)
-        answer = await self._persist(lambda: self.context.client.create(request, account, namespace=self.namespace), harmless=())
+        answer = await self._persist(lambda: self.context.client.create(request, account, namespace=self.namespace))
+        if answer is None:
+            raise podfiles.MissingObject(f'serviceaccount "{account}" not found')
         return answer.status.token
