@@ -213,7 +213,6 @@ async def bench(**options: Any) -> AsyncIterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="igw-") as name:
         folder = Path(name)
         announced: list[Model] = []
-        lines = open(folder / "gateway.log", "a", encoding="utf-8")
         processes: list[asyncio.subprocess.Process] = []
 
         async def spawn(program: str, argv: list[Any]) -> asyncio.subprocess.Process:
@@ -223,7 +222,8 @@ async def bench(**options: Any) -> AsyncIterator[Bench]:
             return process
 
         def log(message: str) -> None:
-            print(message, file=lines, flush=True)
+            with open(folder / "gateway.log", "a", encoding="utf-8") as lines:
+                print(message, file=lines)
 
         fleet = Fleet(settings(**options), folder / "gateway", folder / "s", SUBNET, announced.append, log)
         running = asyncio.create_task(fleet.run(spawn, envoy_program()))
@@ -241,4 +241,3 @@ async def bench(**options: Any) -> AsyncIterator[Bench]:
                 if process.returncode is None:
                     process.kill()
                 await process.wait()
-            lines.close()

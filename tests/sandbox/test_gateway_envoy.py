@@ -11,10 +11,23 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import aiohttp
-from gateway_fakes import (
-    PORT, SUBNET, Bench, alpha_pool, bench, fake_pod, gateway, health_policy, pod, policy, reference, route, service, v1_pool,
-)
 
+from gateway_fakes import (
+    PORT,
+    SUBNET,
+    Bench,
+    alpha_pool,
+    bench,
+    fake_pod,
+    gateway,
+    health_policy,
+    pod,
+    policy,
+    reference,
+    route,
+    service,
+    v1_pool,
+)
 from igw_sandbox.gateway import envoyroutes
 from igw_sandbox.gateway.model import Entry
 from igw_sandbox.gateway.settings import ALPHA_GROUP, V1_GROUP
@@ -39,6 +52,11 @@ def at(path: str, *references: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"matches": [{"path": {"type": "PathPrefix", "value": path}}], "backendRefs": list(references), **more}
 
 
+def rewrite(kind: str, value: str, **more: Any) -> dict[str, Any]:
+    """A URLRewrite filter whose path modifier is of this kind."""
+    return {"type": "URLRewrite", "urlRewrite": {"path": {"type": kind, kind[0].lower() + kind[1:]: value}, **more}}
+
+
 def scenario(play: Callable[[Bench], Coroutine[Any, Any, None]], **options: Any) -> None:
     """Run a test's play against two Envoys and two pods."""
 
@@ -58,9 +76,9 @@ def test_filters_and_matches_as_the_api_defines_them() -> None:
             at("/v1", *S, filters=[change("RequestHeaderModifier", set=[{"name": "x-team", "value": "search"}], remove=["x-secret"]),
                                    change("ResponseHeaderModifier", add=[{"name": "x-mark", "value": "v1"}])]),
             {"matches": [{"path": {"value": "/v1"}, "headers": [{"name": "x-marked", "value": "yes"}]}], "backendRefs": T},
-            at("/plain", *S, filters=[{"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/v1"}}}]),
-            at("/root", *S, filters=[{"type": "URLRewrite", "urlRewrite": {"hostname": "in.side", "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}}]),
-            at("/full", *S, filters=[{"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplaceFullPath", "replaceFullPath": "/new"}}}]),
+            at("/plain", *S, filters=[rewrite("ReplacePrefixMatch", "/v1")]),
+            at("/root", *S, filters=[rewrite("ReplacePrefixMatch", "/", hostname="in.side")]),
+            at("/full", *S, filters=[rewrite("ReplaceFullPath", "/new")]),
             at("/away", filters=[{"type": "RequestRedirect", "requestRedirect": {"hostname": "far.away", "statusCode": 301}}]),
             at("/own", {**S[0], "filters": [change("RequestHeaderModifier", add=[{"name": "x-share", "value": "s"}])]}),
         ]
@@ -115,7 +133,8 @@ def test_fresh_connections_reach_both_instances_and_every_request_is_logged() ->
         lines = [line for line in world.access() if (line["load_id"] or "").startswith("run-")]
         assert sorted(line["load_id"] for line in lines) == sorted(f"run-{number}" for number in range(60))
         assert min(Counter(line["instance"] for line in lines).values()) > 10
-        wanted = {"method": "GET", "path": "/x", "host": "llm.example.com", "status": 200, "flags": "-", "route": "default/route/0", "backend": "Service/default/s:80"}
+        wanted = {"method": "GET", "path": "/x", "host": "llm.example.com", "status": 200, "flags": "-", "route": "default/route/0",
+                  "backend": "Service/default/s:80"}
         assert {name: lines[0][name] for name in wanted} == wanted
         assert lines[0]["bytes"] > 0 and lines[0]["duration_ms"] >= 0 and lines[0]["time"].endswith("Z")
 
@@ -205,7 +224,7 @@ async def read_stream(world: Bench, path: str) -> tuple[int, bool]:
 
 def test_a_backend_that_leaves_cuts_its_streams_and_nobody_elses() -> None:
     async def play(world: Bench) -> None:
-        rules = [at("/s", reference("s", weight=1), filters=[{"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplaceFullPath", "replaceFullPath": "/stream"}}}]),
+        rules = [at("/s", reference("s", weight=1), filters=[rewrite("ReplaceFullPath", "/stream")]),
                  at("/stream", *T)]
         world.apply(**BASE, HTTPRoute=[route(rules=rules)])
         await world.settle()

@@ -7,14 +7,26 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from gateway_fakes import (
-    alpha_pool, gateway, grant, health_policy, meta, pod, policy, reference, route, service, settings, v1_pool,
-)
 
+from gateway_fakes import (
+    alpha_pool,
+    gateway,
+    grant,
+    health_policy,
+    meta,
+    pod,
+    policy,
+    reference,
+    route,
+    service,
+    settings,
+    v1_pool,
+)
+from igw_sandbox.context import SandboxError
 from igw_sandbox.gateway import matching
 from igw_sandbox.gateway.model import Check, Model
 from igw_sandbox.gateway.references import Index
-from igw_sandbox.gateway.settings import ALPHA_GROUP, CLASSES, V1_GROUP
+from igw_sandbox.gateway.settings import ALPHA_GROUP, CLASSES, V1_GROUP, Settings
 from igw_sandbox.gateway.status import cleared, merged
 from igw_sandbox.gateway.translate import seconds, translate
 
@@ -120,7 +132,8 @@ def test_no_status_for_what_no_route_refers_to() -> None:
 
 
 def test_endpoints_are_ready_pods_on_the_pools_port() -> None:
-    pods = [pod("a", "127.1.0.1", "m"), pod("b", "127.1.0.2", "m", ready=False), pod("c", "127.1.0.3", "x"), pod("d", "127.1.0.4", "m", deletionTimestamp="now"),
+    pods = [pod("a", "127.1.0.1", "m"), pod("b", "127.1.0.2", "m", ready=False), pod("c", "127.1.0.3", "x"),
+            pod("d", "127.1.0.4", "m", deletionTimestamp="now"),
             pod("e", "127.1.0.5", "epp"), {**pod("f", "127.1.0.6", "m"), "metadata": meta("f", "other", labels={"app": "m"})}]
     snapshot = {"AlphaPool": [alpha_pool("pa", "m", "epp", port=8001)], "Service": [service("epp", "epp", 9002, 9100)], "Pod": pods}
     index = Index(snapshot, settings().pool_groups)
@@ -162,9 +175,9 @@ def test_policies_belong_to_one_group_and_the_oldest_wins() -> None:
 def test_health_checks_follow_the_policy() -> None:
     config = {"type": "HTTP", "httpHealthCheck": {"requestPath": "/health", "port": 9001}}
     default = {"checkIntervalSec": 2, "timeoutSec": 1, "healthyThreshold": 3, "unhealthyThreshold": 4, "config": config}
-    snapshot = {"Pool": [V1], "Service": [PICKER], "HealthCheckPolicy": [policy("HealthCheckPolicy", "h", {"group": V1_GROUP, "kind": "InferencePool", "name": "pv"}, default)]}
-    for policies, wanted in ((snapshot["HealthCheckPolicy"], Check("HTTP", "/health", 9001, 2.0, 1.0, 3, 4)), ([], Check())):
-        index = Index({**snapshot, "HealthCheckPolicy": policies}, settings().pool_groups)
+    found = policy("HealthCheckPolicy", "h", {"group": V1_GROUP, "kind": "InferencePool", "name": "pv"}, default)
+    for policies, wanted in (([found], Check("HTTP", "/health", 9001, 2.0, 1.0, 3, 4)), ([], Check())):
+        index = Index({"Pool": [V1], "Service": [PICKER], "HealthCheckPolicy": policies}, settings().pool_groups)
         backend = index.resolve("default/gw", "default", reference("pv", V1_GROUP)).backend
         assert backend is not None and index.check(backend) == wanted
 
@@ -215,7 +228,7 @@ def test_two_gateways_have_backends_of_their_own() -> None:
 
 def test_listeners_that_cannot_work_are_reported_and_the_others_serve() -> None:
     listeners = [{"name": "tls", "port": 8443, "protocol": "HTTPS"}, {"name": "low", "port": 80, "protocol": "HTTP"},
-                 {"name": "busy", "port": 9999, "protocol": "HTTP"}, {"name": "a", "port": 8080, "protocol": "HTTP"}, {"name": "b", "port": 8080, "protocol": "HTTP"}]
+                 *({"name": name, "port": port, "protocol": "HTTP"} for name, port in (("busy", 9999), ("a", 8080), ("b", 8080)))]
     model = run(Gateway=[gateway(listeners=listeners)], options={"lowest_port": 1024}, unusable={("default/gw", 9999): "port 9999 is taken"})
     found = {entry["name"]: {item["type"]: item["status"] for item in entry["conditions"]} for entry in model.statuses[0].value["listeners"]}
     assert {name: entry["Programmed"] for name, entry in found.items()} == {"tls": "False", "low": "False", "busy": "False", "a": "True", "b": "False"}
@@ -241,7 +254,8 @@ def test_the_limit_of_extension_chains() -> None:
 
 
 def test_mirrors_are_references() -> None:
-    rules = [{"filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": reference("pa", ALPHA_GROUP), "percent": 5}}], "backendRefs": [reference("s")]}]
+    mirror = {"type": "RequestMirror", "requestMirror": {"backendRef": reference("pa", ALPHA_GROUP), "percent": 5}}
+    rules = [{"filters": [mirror], "backendRefs": [reference("s")]}]
     model = run(AlphaPool=[ALPHA], Service=[PICKER, service("s", "m")], HTTPRoute=[route(rules=rules)])
     assert len(model.backends) == 2 and entries(model)[0].mirrors[0].percent == 5.0
     assert conditions(model, "AlphaPool", "pa")["Accepted"][0] == "True"
@@ -272,3 +286,11 @@ def test_status_of_a_pool_is_taken_back_but_its_default_stays() -> None:
     assert cleared("AlphaPool", {"parent": [default]}) is None
     assert cleared("Pool", {"parents": [ours]}) == {"parents": []}
     assert cleared("HealthCheckPolicy", {"conditions": [{"type": "Attached"}]}) == {"conditions": []}
+
+
+def test_settings_of_profiles_and_their_overrides() -> None:
+    found = Settings.of("gke", "v1_only", 5, {"take": [1, 2], "chain_limit": 3})
+    assert (found.take, found.warm, found.pool_groups, found.seed, found.chain_limit) == ((1, 2), (20.0, 60.0), (V1_GROUP,), 5, 3)
+    for arguments in (("slow", "both", 1), ("fast", "all", 1), ("fast", "both", 1, {"warmth": 1})):
+        with pytest.raises(SandboxError, match="unknown"):
+            Settings.of(*arguments)

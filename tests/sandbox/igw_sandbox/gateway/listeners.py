@@ -94,7 +94,8 @@ class GatewayView:
         }
 
 
-def served_gateways(gateways: list[Manifest], classes: set[str], addresses: dict[str, str], settings: Settings, unusable: Mapping[tuple[str, int], str]) -> dict[str, GatewayView]:
+def served_gateways(gateways: list[Manifest], classes: set[str], addresses: dict[str, str], settings: Settings,
+                    unusable: Mapping[tuple[str, int], str]) -> dict[str, GatewayView]:
     """NAMESPACE/NAME -> view of every Gateway of a served class that has an address. unusable: (Gateway, port) -> why it can't be bound."""
     views = {}
     for gateway in gateways:
@@ -115,7 +116,7 @@ def _listeners(specs: list[Manifest], settings: Settings, unusable: Mapping[int,
         if spec["protocol"] != "HTTP":
             listener.problem = ("Accepted", "UnsupportedProtocol", f"protocol {spec['protocol']} is not served by this gateway; use HTTP")
         elif listener.port < settings.lowest_port:
-            listener.problem = ("Accepted", "PortUnavailable", f"port {listener.port} can't be bound without privileges; use one from {settings.lowest_port} on")
+            listener.problem = ("Accepted", "PortUnavailable", f"port {listener.port} needs privileges; use one from {settings.lowest_port} on")
         elif listener.port in unusable:
             listener.problem = ("Accepted", "PortUnavailable", unusable[listener.port])
         elif place in taken:

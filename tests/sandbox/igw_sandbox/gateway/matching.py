@@ -24,7 +24,8 @@ def intersect(listener: str | None, route: list[str] | None) -> list[str]:
         return [listener or "*"]
     if not listener:
         return list(route)
-    return list(dict.fromkeys(host if hostname_covers(listener, host) else listener for host in route if hostname_covers(listener, host) or hostname_covers(host, listener)))
+    narrower = (host if hostname_covers(listener, host) else listener if hostname_covers(host, listener) else None for host in route)
+    return [host for host in dict.fromkeys(narrower) if host]
 
 
 def path_of(match: Manifest) -> tuple[str, str]:

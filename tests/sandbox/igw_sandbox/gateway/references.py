@@ -108,9 +108,9 @@ class Index:
         check = self.check(backend)
         if not backend.is_pool:
             service = self._services.get((backend.namespace, backend.name))
-            return None if _uid(service) != backend.uid else Endpoints(pods=self._service_pods(service, backend.port), check=check)
+            return None if service is None or _uid(service) != backend.uid else Endpoints(pods=self._service_pods(service, backend.port), check=check)
         pool = self._pools.get((backend.group, backend.namespace, backend.name))
-        if _uid(pool) != backend.uid:
+        if pool is None or _uid(pool) != backend.uid:
             return None
         port = target_port(pool)
         pods = tuple(sorted(f"{pod['status']['podIP']}:{port}" for pod in self._pods.get(backend.namespace, []) if _selects(pool_selector(pool), pod)))
@@ -222,5 +222,5 @@ def _key(item: Manifest) -> tuple[str, str]:
     return item["metadata"]["namespace"], item["metadata"]["name"]
 
 
-def _uid(item: Manifest | None) -> str | None:
-    return None if item is None else item["metadata"].get("uid", "")
+def _uid(item: Manifest) -> str:
+    return item["metadata"].get("uid") or ""

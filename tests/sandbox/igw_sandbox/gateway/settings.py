@@ -65,7 +65,8 @@ class Settings:
         for name in overrides:
             if name not in known:
                 raise SandboxError(f"Gateway setting {name!r} is unknown; known: {', '.join(sorted(known))}.")
-        return dataclasses.replace(self, **{name: tuple(value) if isinstance(value, list) else value for name, value in overrides.items()})
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in overrides.items()}
+        return dataclasses.replace(self, **values)
 
 
 def lowest_port() -> int:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
 from lightkube.core.resource import ApiInfo, ResourceDef
 from lightkube.generic_resource import GenericGlobalResource, GenericGlobalStatus, GenericNamespacedResource, GenericNamespacedStatus
 
@@ -155,7 +154,7 @@ class Watched:
         while True:
             try:
                 await self._list_and_watch(name, kind, after)
-            except httpx2.HTTPError as error:
+            except Exception as error:  # whatever went wrong with a watch, a new list makes it good
                 self._log(f"gateway: watch of {kind.plural}.{kind.group} begins anew after {type(error).__name__}: {error}")
             await asyncio.sleep(RETRY_SECONDS)
 

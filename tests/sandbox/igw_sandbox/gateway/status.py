@@ -27,7 +27,8 @@ def merged(kind: str, wanted: Manifest, current: Manifest, now: str) -> Manifest
     if kind == "HTTPRoute":
         others = [entry for entry in current.get("parents") or [] if entry.get("controllerName") != CONTROLLER]
         wanted = {"parents": others + wanted["parents"]}
-    return _with_times(wanted, current, now)
+    found: Manifest = _with_times(wanted, current, now)
+    return found
 
 
 def _with_times(wanted: Any, current: Any, now: str) -> Any:
@@ -103,20 +104,20 @@ class StatusWriter:
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         found = []
         snapshot = self._watched.snapshot()
-        for kind, namespace, name in [*self._wanted, *((kind, item["metadata"]["namespace"], item["metadata"]["name"])
-                                                       for kind in CLEARED for item in snapshot[kind])]:
+        present = [(kind, item["metadata"]["namespace"], item["metadata"]["name"]) for kind in CLEARED for item in snapshot[kind]]
+        for key in dict.fromkeys([*self._wanted, *present]):
+            kind, namespace, name = key
             item = self._watched.get(kind, namespace, name)
             if item is None:
                 continue
             current = item.get("status") or {}
-            status = self._wanted.get((kind, namespace, name))
+            status = self._wanted.get(key)
             if status is None:
                 value = cleared(kind, current)
             elif status.uid != item["metadata"].get("uid", ""):
                 continue  # another object of that name; its turn comes with the change that brought it
             else:
                 value = merged(kind, status.value, current, now)
-            key = (kind, namespace, name)
             if value is None or all(self._same(kind, current.get(field), part) for field, part in value.items()):
                 continue
             written, until = self._silenced.get(key, (None, 0.0))
@@ -128,7 +129,7 @@ class StatusWriter:
     def _same(kind: str, current: Any, wanted: Any) -> bool:
         """Whether a status part is as wanted; pools keep only the fields that the installed CRD knows."""
         if kind in ("AlphaPool", "Pool"):
-            return _known(wanted, current) == (current or [])
+            return bool(_known(wanted, current) == (current or []))
         return bool(current == wanted)
 
     async def _write(self, key: tuple[str, str, str], value: Manifest) -> bool:

@@ -55,10 +55,10 @@ def pool_status(index: Index, group: str, namespace: str, name: str, gateways: I
         condition("Accepted", True, "Accepted", generation),
         condition("ResolvedRefs", not trouble, "InvalidExtensionRef" if trouble else "ResolvedRefs", generation, trouble or ""),
     ]
-    entries = []
+    entries: list[Manifest] = []
     for gateway in sorted(gateways):
         gateway_namespace, _slash, gateway_name = gateway.partition("/")
-        parent = {"group": GATEWAY_GROUP, "kind": "Gateway", "namespace": gateway_namespace, "name": gateway_name}
+        parent: Manifest = {"group": GATEWAY_GROUP, "kind": "Gateway", "namespace": gateway_namespace, "name": gateway_name}
         if group == ALPHA_GROUP:  # v0.3's parentRef is an ObjectReference, v0.5's has a group; the API server drops what the installed CRD does not know
             entries.append({"parentRef": {**parent, "apiVersion": f"{GATEWAY_GROUP}/v1"}, "conditions": conditions})
         else:

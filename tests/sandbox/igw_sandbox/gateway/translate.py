@@ -181,13 +181,15 @@ def seconds(duration: str | None) -> float | None:
     """A Gateway API duration (1h30m, 250ms) in seconds; None stays None, and so does 0s, which means no limit."""
     if not duration:
         return None
-    return sum(int(number) * UNITS[unit] for number, unit in DURATION.findall(duration)) or None
+    total: float = sum(int(number) * UNITS[unit] for number, unit in DURATION.findall(duration))
+    return total or None
 
 
 def _bad_filters(rule: Manifest) -> list[str]:
     wrong = [f"filter {entry['type']} is not supported" for entry in rule.get("filters") or [] if entry["type"] not in RULE_FILTERS]
     for reference in rule.get("backendRefs") or []:
-        wrong += [f"filter {entry['type']} of a backendRef is not supported" for entry in reference.get("filters") or [] if entry["type"] not in BACKEND_FILTERS]
+        types = [entry["type"] for entry in reference.get("filters") or []]
+        wrong += [f"filter {name} of a backendRef is not supported" for name in types if name not in BACKEND_FILTERS]
     return wrong
 
 
