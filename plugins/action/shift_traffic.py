@@ -16,6 +16,7 @@ from ansible.errors import AnsibleError
 from ansible.utils.display import Display
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds
 from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
 from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionModule as KubernetesAction
 
@@ -91,10 +92,15 @@ class Drive:
 
     def run(self) -> dict[str, Any]:
         """Go through, and on any stop take the traffic back, here: a rescue block would not run after a cancel."""
-        if not self.options["steps"] or self.options["steps"][-1] != 100 or sorted(set(self.options["steps"])) != self.options["steps"]:
-            return {"failed": True, "msg": f"steps must rise and end with 100, not {self.options['steps']}."}
+        steps = self.options["steps"]
+        if not steps or steps[0] < 0 or steps[-1] != 100 or sorted(set(steps)) != steps:
+            return {"failed": True, "msg": f"steps must rise from 0 or more and end with 100, not {steps}."}
+        try:
+            Bounds.of(self.options["gate"])
+        except ValueError as error:
+            return {"failed": True, "msg": f"{error}"}
         if self.action._play_context.check_mode:
-            return self.shift(state="shifted", share=self.options["steps"][0]) | {"verdict": None, "reason": "check mode: nothing was shifted."}
+            return self.preview()
         try:
             reason = self.migrate() if self.options["state"] == "migrated" else self.withdraw()
         except Stop as stop:
@@ -103,6 +109,14 @@ class Drive:
             return {"failed": True, "changed": self.written, "verdict": stop.verdict, "reason": stop.reason, "msg": stop.reason, "evidence": self.evidence}
         self.say(reason)
         return {"changed": self.written, "verdict": "PROVEN", "reason": reason, "evidence": self.evidence}
+
+    def preview(self) -> dict[str, Any]:
+        """The first change of the routes, as check mode shows it."""
+        first = {"state": "shifted", "share": self.options["steps"][0]} if self.options["state"] == "migrated" else {"state": "finished"}
+        try:
+            return self.shift(**first) | {"verdict": None, "reason": "check mode: nothing was shifted."}
+        except Stop as stop:
+            return {"failed": True, "msg": stop.reason}
 
     def migrate(self) -> str:
         """Marked routes, warm-up, then a gate before each step and after the last."""
@@ -167,9 +181,10 @@ class Drive:
 
         :raises Stop: FAILED where alpha works and the rest does not, HELD where alpha does not work either.
         """
-        begun = time.monotonic()
+        begun, clean = time.monotonic(), 0
         while True:
-            found = self.verify(seconds - (time.monotonic() - begun), check=check, variants=variants)
+            found = self.verify(seconds - (time.monotonic() - begun), check=check, variants=variants, clean=clean)
+            clean = found["clean"]
             waited = time.monotonic() - begun
             if found["ok"]:
                 self.say(f"{what}: settled after {waited:.0f} s")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -60,18 +61,24 @@ class Pace:
         self._gap = 1.0 / per_second
         self._clock, self._sleep = clock, sleep
         self._next = clock()
+        self._lock = threading.Lock()
 
     def take(self, count: int = 1) -> None:
         """Wait until ``count`` more requests may be sent."""
-        now = self._clock()
-        if self._next > now:
-            self._sleep(self._next - now)
-        self._next = max(self._next, now) + count * self._gap
+        with self._lock:
+            now = self._clock()
+            mine = max(self._next, now)
+            self._next = mine + count * self._gap
+        if mine > now:
+            self._sleep(mine - now)
 
 
 @dataclass(frozen=True)
 class Settled:
-    """How settling ended. ``passing``: whether each stack (alpha, v1, both, user) passed all its probes in the last round."""
+    """How settling ended.
+
+    :param rounds: clean ones in a row. :param passing: whether each stack (alpha, v1, both, user) passed all its probes in the last round.
+    """
 
     done: bool
     rounds: int
@@ -79,15 +86,15 @@ class Settled:
     faults: Faults
 
 
-def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int) -> Settled:
+def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int, clean: int = 0) -> Settled:
     """Send every probe in rounds until ``rounds`` rounds in a row are without any failure, or until the deadline.
 
     A failure anywhere starts the count anew: front ends converge at different times, and only a run of fresh connections
     without a single miss says that all have.
 
-    :param deadline: on the clock of time.monotonic.
+    :param deadline: on the clock of time.monotonic; the round that is on its way then is ended.
+    :param clean: rounds in a row with which an earlier stretch ended, since many cells may need longer than one.
     """
-    clean = 0
     passing: dict[str, bool] = {}
     last = Faults()
     with ThreadPoolExecutor(workers) as pool:
@@ -135,12 +142,18 @@ class Judgement:
         return cls(Evidence(**data["pairs"]), Evidence(**data["user"]), tuple(data["cells"].items()), data["sent"], tuple(data["faults"]))
 
     def decide(self, bounds: Bounds, cells: Iterable[Cell]) -> Decision:
-        """Reject as soon as either test rejects; accept when the pairs accept and every cell has been seen to work."""
-        if "reject" in (self.pairs.decide(bounds), self.user.decide(bounds)):
+        """Reject as soon as either test rejects; accept when the pairs accept and every cell has been seen to work.
+
+        Two tests may reject, so each has half of the error that the gate may make. Without cells there is nothing to prove.
+        """
+        known, cells = dict(self.cells), list(cells)
+        if not cells:
+            return "accept"
+        each = replace(bounds, false_rollback=bounds.false_rollback / 2)
+        if "reject" in (self.pairs.decide(each), self.user.decide(each)):
             return "reject"
-        known = dict(self.cells)
         covered = all(known.get(str(cell), 0) >= CELL_SUCCESSES for cell in cells)
-        return "accept" if self.pairs.decide(bounds) == "accept" and covered else "undecided"
+        return "accept" if self.pairs.decide(each) == "accept" and covered else "undecided"
 
 
 Trio = tuple[Probe, Probe, Probe]

@@ -11,9 +11,10 @@ can (Wald and Wolfowitz 1948), and may be looked at after every pair.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from math import ceil, log
-from typing import Literal
+from typing import Any, Literal
 
 Decision = Literal["accept", "reject", "undecided"]
 Pair = Literal["success", "failure", "void"]
@@ -43,6 +44,20 @@ class Bounds:
             raise ValueError("migration_gate needs false_promotion and false_rollback between 0 and 0.5.")
         if self.gates < 1:
             raise ValueError("A migration has at least one gate.")
+
+    @classmethod
+    def of(cls, chosen: Mapping[str, Any]) -> Bounds:
+        """From a person's choice, whose numbers may be text (``-e`` hands them on so).
+
+        :raises ValueError: one sentence for what means nothing.
+        """
+        unknown = sorted(set(chosen) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f"migration_gate takes p0, p1, false_promotion and false_rollback, not {', '.join(unknown)}.")
+        try:
+            return cls(**{name: int(value) if name == "gates" else float(value) for name, value in chosen.items()})
+        except TypeError as error:
+            raise ValueError(f"migration_gate takes numbers: {error}.") from error
 
     @property
     def accept_at(self) -> float:

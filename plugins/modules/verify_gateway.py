@@ -58,8 +58,12 @@ options:
     description: Rounds in a row without a failure that count as settled.
     type: int
     default: 5
+  clean:
+    description: How many clean rounds in a row an earlier execution of the same check ended with (RV(clean)). They count.
+    type: int
+    default: 0
   seconds:
-    description: Longest time of this execution.
+    description: Longest time of this execution. A round that has begun is ended.
     type: int
     default: 60
   gate:
@@ -112,6 +116,10 @@ passing:
   description: For each variant whether all its probes passed in the last round.
   returned: with O(check=settled) and O(check=gone)
   type: dict
+clean:
+  description: Rounds in a row without a failure at the end, to go on with.
+  returned: with O(check=settled) and O(check=gone)
+  type: int
 decision:
   description: V(accept), V(reject) or V(undecided).
   returned: with O(check=gate)
@@ -146,6 +154,7 @@ def argument_spec() -> dict:
         "run": {"type": "str"},
         "variants": {"type": "list", "elements": "str", "choices": ["alpha", "v1", "both", "user"], "default": ["user"]},
         "rounds": {"type": "int", "default": 5},
+        "clean": {"type": "int", "default": 0},
         "seconds": {"type": "int", "default": 60},
         "gate": {"type": "dict", "default": {}},
         "judgement": {"type": "dict"},
@@ -172,7 +181,7 @@ def settled(cluster: Cluster, params: dict, deadline: float) -> dict:
     here, gone = read(cluster, params), params["check"] == "gone"
     variants = [None if name == "user" else name for name in params["variants"]]
     probes = here.probes(variants, gone)
-    found = prober.settle(probes, sender(params), params["rounds"], deadline, prober.Pace(params["probe_rate"]), WORKERS)
+    found = prober.settle(probes, sender(params), params["rounds"], deadline, prober.Pace(params["probe_rate"]), WORKERS, params["clean"])
     first = time.time()
     status = read(cluster, params).status_faults() if found.done else []
     while status and time.monotonic() < deadline:
@@ -181,6 +190,7 @@ def settled(cluster: Cluster, params: dict, deadline: float) -> dict:
     return {
         "ok": found.done and not status,
         "passing": found.passing,
+        "clean": found.rounds,
         "faults": [*found.faults.worst(most=4), *status],
         "first_success": first if found.done else 0.0,
     }
@@ -188,7 +198,7 @@ def settled(cluster: Cluster, params: dict, deadline: float) -> dict:
 
 def gate(cluster: Cluster, params: dict, deadline: float) -> dict:
     """One stretch of a gate."""
-    bounds = Bounds(**params["gate"])
+    bounds = Bounds.of(params["gate"])
     here = read(cluster, params)
     found = here.cells()
     trios = [tuple(cells.probe(cell, variant, here.nonce, here.models) for variant in ("alpha", "v1", None)) for cell in found]

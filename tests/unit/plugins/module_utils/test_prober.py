@@ -1,0 +1,246 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settling, judging and the cap on the rate, with senders that do as they are told."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import pytest
+from migration_fakes import ALPHA, KEY, gateway, http_route, plan_pool, rule
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import cells, prober
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import Cell, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.prober import Judgement, Pace
+from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds, Evidence
+
+CELLS = cells.cells(http_route(rule(ALPHA)), {("default", "gw"): gateway()}, {KEY: plan_pool()})
+GATE = Bounds(p1=0.2)
+
+
+@dataclass(frozen=True)
+class Said:
+    reason: str | None = None
+    status: int = 200
+
+    @property
+    def ok(self) -> bool:
+        return self.reason is None
+
+
+OK, BAD = Said(), Said("status 503", 503)
+
+
+def probes(*variants: cells.Variant | None, among: list[Cell] = CELLS) -> list[Probe]:
+    return [cells.probe(cell, variant, "igm1", {}) for variant in variants for cell in among]
+
+
+def trios(among: list[Cell] = CELLS) -> list[prober.Trio]:
+    return [tuple(probes("alpha", "v1", None, among=[cell])) for cell in among]  # type: ignore[misc]
+
+
+def fast() -> Pace:
+    return Pace(1e9)
+
+
+def soon(seconds: float = 20.0) -> float:
+    return time.monotonic() + seconds
+
+
+# -- settle --------------------------------------------------------------------------------------------------------------
+
+
+def in_rounds(size: int, failing: Iterable[int]) -> Callable[[Probe], Said]:
+    """One probe of each of these rounds (from 0) fails."""
+    sent, lock, bad = [0], threading.Lock(), set(failing)
+
+    def send(probe: Probe) -> Said:
+        with lock:
+            number, place = divmod(sent[0], size)
+            sent[0] += 1
+        return BAD if number in bad and place == size // 2 else OK
+
+    return send
+
+
+def test_rounds_in_a_row_settle() -> None:
+    asked = probes("alpha", None)
+    found = prober.settle(asked, in_rounds(len(asked), []), 3, soon(), fast(), 4)
+    assert (found.done, found.rounds, found.passing, found.faults.worst()) == (True, 3, {"alpha": True, "user": True}, [])
+
+
+@pytest.mark.parametrize("failing", [[0], [2], [0, 3], [1, 4]])
+def test_one_failure_starts_the_count_anew(failing: list[int]) -> None:
+    asked, rounds = probes("alpha"), Counter[int]()
+    send = in_rounds(len(asked), failing)
+
+    def counted(probe: Probe) -> Said:
+        rounds["sent"] += 1
+        return send(probe)
+
+    found = prober.settle(asked, counted, 3, soon(), fast(), 1)
+    assert found.done and rounds["sent"] == (max(failing) + 1 + 3) * len(asked)
+
+
+def test_the_deadline_ends_it_with_who_passed_and_why_not() -> None:
+    found = prober.settle(probes("alpha", "v1", None), lambda probe: BAD if probe.variant == "v1" else OK, 3, time.monotonic(), fast(), 4)
+    assert (found.done, found.rounds, found.passing) == (False, 0, {"alpha": True, "v1": False, "user": True})
+    assert len(found.faults.worst()) == 3 and all(text.startswith("v1: status 503 [default/gw ") and text.endswith(" x1") for text in found.faults.worst())
+    assert found.faults.worst("alpha") == []
+
+
+def test_a_deadline_in_the_middle_of_a_clean_run_is_not_settled() -> None:
+    found = prober.settle(probes("alpha"), lambda probe: OK, 3, time.monotonic(), fast(), 4)
+    assert (found.done, found.rounds, found.passing) == (False, 1, {"alpha": True})
+
+
+def test_a_clean_run_goes_on_in_the_next_stretch() -> None:
+    late, clean = time.monotonic(), 0
+    for stretch in range(1, 4):
+        found = prober.settle(probes("alpha"), lambda probe: OK, 3, late, fast(), 4, clean)
+        clean = found.rounds
+        assert (found.done, clean) == (stretch == 3, stretch)
+    assert prober.settle(probes("alpha"), lambda probe: BAD, 3, late, fast(), 4, clean).rounds == 0
+
+
+def test_worst_names_the_most_frequent_first() -> None:
+    faults = prober.Faults()
+    for probe, said, times in zip(probes("v1"), (Said("a"), Said("b"), Said("c"), OK), (1, 3, 2, 9)):
+        for _time in range(times):
+            faults.note(probe, said)
+    assert [text.split(" [")[0] for text in faults.worst(most=2)] == ["v1: b", "v1: c"]
+    assert faults.sent == {"v1": 15}
+
+
+# -- judge ---------------------------------------------------------------------------------------------------------------
+
+
+def judge(send: Callable[[Probe], Said], before: Judgement = Judgement(), bounds: Bounds = GATE, seconds: float = 20.0) -> Judgement:  # noqa: B008
+    return prober.judge(trios(), send, bounds, before, soon(seconds), fast(), 6)
+
+
+def test_a_good_v1_is_accepted_after_its_clean_pairs() -> None:
+    after = judge(lambda probe: OK)
+    assert after.decide(GATE, CELLS) == "accept"
+    assert (after.pairs.failures, after.user.failures, after.faults) == (0, 0, ())
+    assert GATE.clean_pairs <= after.pairs.successes <= GATE.clean_pairs + 2
+    assert after.sent == 3 * after.pairs.successes
+    assert {str(cell) for cell in CELLS} == {name for name, count in after.cells if count >= prober.CELL_SUCCESSES}
+
+
+@pytest.mark.parametrize(("bad", "who"), [("v1", "v1"), (None, "user")])
+def test_a_bad_v1_or_a_bad_way_of_the_users_is_rejected_at_once(bad: str | None, who: str) -> None:
+    after = judge(lambda probe: BAD if probe.variant == bad else OK)
+    assert after.decide(GATE, CELLS) == "reject"
+    assert after.sent <= 3 * 6
+    assert sum(dict(after.cells).values()) == (0 if bad else after.pairs.successes), "a cell is covered by v1's successes"
+    assert after.faults and all(fault.startswith(f"{who}: status 503") for fault in after.faults)
+
+
+def test_what_fails_on_both_stacks_decides_nothing() -> None:
+    after = judge(lambda probe: BAD, seconds=0.2)
+    assert after.decide(GATE, CELLS) == "undecided"
+    assert (after.pairs.successes, after.pairs.failures, after.user.failures) == (0, 0, 0) and after.pairs.void == after.user.void > 0
+
+
+def test_accepting_needs_successes_in_every_cell() -> None:
+    silent = CELLS[-1]
+    after = judge(lambda probe: BAD if probe.cell == silent else OK, seconds=0.5)
+    assert after.pairs.decide(GATE) == "accept"
+    assert after.decide(GATE, CELLS) == "undecided"
+    assert after.decide(GATE, CELLS[:-1]) == "accept"
+    assert dict(after.cells)[str(silent)] == 0
+
+
+@pytest.mark.parametrize("missing", ["one", "two"])
+def test_three_successes_a_cell(missing: str) -> None:
+    covered = tuple((str(cell), prober.CELL_SUCCESSES) for cell in CELLS[:-1])
+    pairs = Evidence(ratio=-100.0)
+    assert Judgement(pairs, cells=(*covered, (str(CELLS[-1]), 2))).decide(GATE, CELLS) == "undecided"
+    assert Judgement(pairs, cells=(*covered, (str(CELLS[-1]), 3))).decide(GATE, CELLS) == "accept"
+
+
+def test_both_tests_share_the_error_of_a_false_rollback() -> None:
+    bounds, evidence = Bounds(), Evidence()
+    for failures in (1, 2, 3):
+        evidence = evidence.add("failure", bounds)
+        expected = "reject" if failures == 3 else "undecided"
+        assert Judgement(user=evidence).decide(bounds, CELLS) == Judgement(pairs=evidence).decide(bounds, CELLS) == expected
+    assert Evidence(failures=2, ratio=evidence.ratio * 2 / 3).decide(bounds) == "reject", "with the whole error two would have been enough"
+
+
+def test_the_evidence_goes_on_in_another_execution() -> None:
+    first = judge(lambda probe: OK, seconds=0.0)
+    assert first == Judgement()
+    part = prober.judge(trios(CELLS[:2]), lambda probe: OK, GATE, Judgement(), soon(), fast(), 6)
+    dumped = json.loads(json.dumps(part.dump()))
+    assert Judgement.load(dumped) == part
+    whole = judge(lambda probe: OK, before=Judgement.load(dumped))
+    assert whole.decide(GATE, CELLS) == "accept"
+    assert whole.sent - part.sent <= 3 * (prober.CELL_SUCCESSES * 4 + 2), "three rounds of all cells show the other two often enough"
+    assert Judgement.load(None) == Judgement.load({}) == Judgement()
+
+
+def test_faults_of_earlier_stretches_are_kept_but_bounded() -> None:
+    before = Judgement(faults=tuple(f"old {number}" for number in range(6)))
+    after = judge(lambda probe: BAD if probe.variant == "v1" else OK, before=before)
+    assert len(after.faults) == 6 and after.faults[0].startswith("old") and after.faults[-1].startswith("v1: ")
+
+
+def test_nothing_to_probe_is_nothing_to_wait_for() -> None:
+    after = prober.judge([], lambda probe: BAD, GATE, Judgement(), soon(2), fast(), 6)
+    assert after.sent == 0 and after.decide(GATE, []) == "accept"
+    assert Judgement().decide(GATE, CELLS) == "undecided"
+
+
+# -- pace ----------------------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now, self.slept = 100.0, 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += seconds
+        self.slept += seconds
+
+
+def test_pace_spreads_requests() -> None:
+    clock = Clock()
+    pace = Pace(10, clock, clock.sleep)
+    for _request in range(21):
+        pace.take()
+    assert clock.slept == pytest.approx(2.0)
+    pace.take(30)
+    pace.take()
+    assert clock.slept == pytest.approx(2.0 + 0.1 + 3.0)
+
+
+def test_pace_lends_nothing_for_idle_time() -> None:
+    clock = Clock()
+    pace = Pace(10, clock, clock.sleep)
+    clock.now += 1000
+    for _request in range(11):
+        pace.take()
+    assert clock.slept == pytest.approx(1.0)
+
+
+def test_pace_holds_for_threads_that_ask_at_once() -> None:
+    waits: list[float] = []
+    pace = Pace(10, lambda: 100.0, waits.append)
+    threads = [threading.Thread(target=pace.take) for _thread in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(waits) == pytest.approx([number / 10 for number in range(1, 12)])
