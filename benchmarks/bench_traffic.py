@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,6 +133,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="igw-bench-traffic-"))
     results = []
     try:
+        if shutil.which("curl") is None:
+            raise SandboxError("The peers' scripts need curl and it is not on PATH; install it.")
         tools.ensure(f"epp-{options.target}", "vegeta", progress=say)
         for subject in options.only or SUBJECTS:
             results.append(measure(subject, options, folder))
