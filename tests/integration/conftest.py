@@ -8,42 +8,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-SANDBOX = Path(__file__).resolve().parents[1] / "sandbox"
-sys.path.insert(0, str(SANDBOX))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from harness import ESTATES, QUICK, Ended  # noqa: E402  (puts the sandbox on the path)
 from igw_sandbox import load  # noqa: E402
 from igw_sandbox.world import World  # noqa: E402
 from product import ZERO_DOWNTIME, PlaybookRun  # noqa: E402
-
-ESTATES = SANDBOX / "estates"
-FAST_GATE = {"p1": 0.2}
-"""37 pairs and a few more for the split over gates: for tests that are not about the gate."""
-QUICK = {"migration_gate": FAST_GATE, "migration_warm_seconds": 60, "migration_settle_seconds": 90, "migration_gate_seconds": 120}
-
-
-@dataclass
-class Ended:
-    """How a playbook ended: exit status, report, log, and the load's summary where there was one."""
-
-    status: int
-    report: dict[str, Any]
-    log: str
-    load: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def verdict(self) -> str:
-        return self.report["verdict"]
-
-    @property
-    def reason(self) -> str:
-        return self.report["reason"]
-
 
 @pytest.fixture(scope="session")
 def make_world() -> Iterator[Callable[..., World]]:
@@ -91,13 +66,3 @@ def play(collections_path: Path, tmp_path: Path) -> Callable[..., Ended]:
         return Ended(status, job.report(), (folder / "playbook.log").read_text(), summary)
 
     return run
-
-
-def route_spec(world: World) -> Any:
-    """The user's route as it is now."""
-    return world.kubectl_json("get", "httproute", "llm-route")["spec"]
-
-
-def alpha_share(world: World) -> list[tuple[str, int]]:
-    """(group, weight) of what the first rule of the user's route names."""
-    return [(reference.get("group", ""), reference.get("weight", 1)) for reference in route_spec(world)["rules"][0]["backendRefs"]]

@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 import yaml
-from conftest import Ended, route_spec
+from harness import Ended, route_spec
 
 EPP = "vllm-llama3-8b-instruct-ga-epp"
 POOL = "vllm-llama3-8b-instruct-ga"

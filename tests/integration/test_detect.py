@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from conftest import ESTATES
+from harness import ESTATES
 from igw_sandbox.world import World
 
 DETECT = "inference_gateway.migration.detect"

@@ -9,7 +9,7 @@ import os
 import subprocess
 
 import pytest
-from conftest import ESTATES
+from harness import ESTATES
 from igw_sandbox.world import World
 from product import ZERO_DOWNTIME, PlaybookRun, variables, write_inventory
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from conftest import Ended
+from harness import ESTATES, Ended
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECK = "    if headers.get(MARK_HEADER) != probe.mark:\n"
@@ -36,8 +36,6 @@ def patched(tmp_path: Path, collections: Path) -> Path:
 
 def test_without_the_mark_alphas_answers_pass_for_v1s(make_world, play, collections_path, tmp_path):
     """Gateway delays are longer than the shortest gate; v1's endpoint picker is dead, so every true answer of v1 is a failure."""
-    from conftest import ESTATES
-
     world = make_world("marks", estates=[ESTATES / "demo"], profile="gke", seed=7)
     try:
         prepared = play(world, extra={"migration_phases": ["plan", "install"]})

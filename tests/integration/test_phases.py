@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from conftest import alpha_share
+from harness import alpha_share
 
 ALPHA, V1 = "inference.networking.x-k8s.io", "inference.networking.k8s.io"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import ESTATES
+from harness import ESTATES
 from product import leftovers
 from route_check import route_problems
 
