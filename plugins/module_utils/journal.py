@@ -16,6 +16,7 @@ import gzip
 import hashlib
 import json
 import secrets
+import zlib
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -32,6 +33,8 @@ LABELS = {"app.kubernetes.io/managed-by": NAME}
 CHUNK = 700_000
 """Bytes of a backup in one ConfigMap, whose limit is 1 MiB with base64 and all else in it."""
 TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+ATTEMPTS = 3
+"""Times an object of ours is read and written anew on a conflict. An answer that got lost also ends in one, with our own write."""
 
 
 class LeaseHeld(Exception):
@@ -57,7 +60,7 @@ def unpack(chunks: list[str], digest: str) -> list[Manifest]:
     """The objects of a backup. :raises BackupBroken: when they are not what was packed."""
     try:
         raw = gzip.decompress(b"".join(base64.b64decode(chunk) for chunk in chunks))
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise BackupBroken(f"the backup can't be unpacked: {error}") from error
     if hashlib.sha256(raw).hexdigest() != digest:
         raise BackupBroken("the backup's sha256 differs from the one in the journal")
@@ -99,7 +102,7 @@ class Journal:
                 self.cluster.create(collection_path("coordination.k8s.io/v1", "leases", self.namespace), body)
                 return
             spec = lease.get("spec") or {}
-            if spec.get("holderIdentity") not in (None, "", run) and now < _expiry(spec):
+            if _holder(lease) not in (None, run) and now < _expiry(spec):
                 raise LeaseHeld(
                     f"Another run ({spec['holderIdentity']}) is at work on this cluster; its lock runs out at {_expiry(spec):%Y-%m-%d %H:%M:%S} UTC. "
                     f"Wait for it, or delete Lease {self.namespace}/{NAME} if that run is known to be dead."
@@ -107,30 +110,47 @@ class Journal:
             taken = spec | _held(run, seconds, now) | {"acquireTime": now.strftime(TIME), "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
             self.cluster.replace(self._lease, lease | {"spec": taken})
         except Conflict as error:
+            if _holder(self.cluster.get(self._lease)) == run:
+                return
             raise LeaseHeld(f"Another run took Lease {self.namespace}/{NAME} at the same moment: start again when it has ended.") from error
 
-    def hold(self, run: str) -> None:
-        """Renew the Lease before a write.
+    def check(self, run: str | None) -> Manifest:
+        """The Lease, where this run holds it: to be looked at before every write.
 
         :raises LeaseLost: when somebody else holds it, or nobody.
         """
-        for _attempt in range(3):
-            lease = self.cluster.get(self._lease)
-            spec = (lease or {}).get("spec") or {}
-            if lease is None or spec.get("holderIdentity") != run:
-                raise LeaseLost(f"Lease {self.namespace}/{NAME} is held by {spec.get('holderIdentity') or 'nobody'}, not by this run ({run}): nothing more was written.")
+        lease = self.cluster.get(self._lease)
+        holder = _holder(lease)
+        if lease is None or not run or holder != run:
+            raise LeaseLost(
+                f"Lease {self.namespace}/{NAME} is held by {holder or 'nobody'}, not by this run ({run or 'which has no name: give run'}): "
+                "nothing more was written."
+            )
+        return lease
+
+    def hold(self, run: str | None) -> None:
+        """Renew the Lease. :raises LeaseLost: when somebody else holds it, or nobody."""
+        for _attempt in range(ATTEMPTS):
+            lease = self.check(run)
             try:
-                self.cluster.replace(self._lease, lease | {"spec": spec | {"renewTime": datetime.now(timezone.utc).strftime(TIME)}})
+                self.cluster.replace(self._lease, lease | {"spec": lease["spec"] | {"renewTime": datetime.now(timezone.utc).strftime(TIME)}})
                 return
             except Conflict:
                 continue
         raise LeaseLost(f"Lease {self.namespace}/{NAME} is being written by somebody else.")
 
-    def release(self, run: str) -> None:
+    def release(self, run: str | None) -> None:
         """Give the Lease up, where this run holds it."""
-        lease = self.cluster.get(self._lease)
-        if lease is not None and (lease.get("spec") or {}).get("holderIdentity") == run:
-            self.cluster.replace(self._lease, lease | {"spec": {field: value for field, value in lease["spec"].items() if field != "holderIdentity"}})
+        for attempt in range(ATTEMPTS):
+            lease = self.cluster.get(self._lease)
+            if lease is None or not run or _holder(lease) != run:
+                return
+            try:
+                self.cluster.replace(self._lease, lease | {"spec": {field: value for field, value in lease["spec"].items() if field != "holderIdentity"}})
+                return
+            except Conflict:
+                if attempt == ATTEMPTS - 1:
+                    raise
 
     # -- the journal ------------------------------------------------------------------------------------------------
 
@@ -171,11 +191,18 @@ class Journal:
         meta = {"name": NAME, "namespace": self.namespace, "labels": LABELS}
         data = {"record": json.dumps(record, sort_keys=True), "status": record["status"], "verdict": record["verdict"] or ""}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
-        found = self.cluster.get(self._record)
-        if found is None:
-            self.cluster.create(collection_path("v1", "configmaps", self.namespace), body)
-        else:
-            self.cluster.replace(self._record, found | {"data": data})
+        for attempt in range(ATTEMPTS):
+            found = self.cluster.get(self._record)
+            try:
+                if found is None:
+                    self.cluster.create(collection_path("v1", "configmaps", self.namespace), body)
+                else:
+                    self.cluster.replace(self._record, found | {"data": data})
+                return
+            except Conflict:
+                # The Lease is ours, so what is there is our own answer that got lost, or somebody's label.
+                if attempt == ATTEMPTS - 1:
+                    raise
 
     # -- the backup -------------------------------------------------------------------------------------------------
 
@@ -197,14 +224,20 @@ class Journal:
     def backup(self, stored: dict[str, Any]) -> list[Manifest]:
         """The objects as they were before the migration. :raises BackupBroken: when they are not whole."""
         found = [self.cluster.get(object_path("v1", "ConfigMap", self.namespace, name)) for name in stored["names"]]
-        missing = [name for name, manifest in zip(stored["names"], found) if manifest is None]
+        chunks = [((manifest or {}).get("binaryData") or {}).get("objects") for manifest in found]
+        missing = [name for name, chunk in zip(stored["names"], chunks) if not chunk]
         if missing:
             raise BackupBroken(f"ConfigMaps {', '.join(missing)} of the backup are gone from namespace {self.namespace}")
-        return unpack([manifest["binaryData"]["objects"] for manifest in found if manifest], stored["sha256"])
+        return unpack([chunk for chunk in chunks if chunk], stored["sha256"])
 
 
 def _held(run: str, seconds: int, now: datetime) -> dict[str, Any]:
     return {"holderIdentity": run, "leaseDurationSeconds": seconds, "renewTime": now.strftime(TIME)}
+
+
+def _holder(lease: Manifest | None) -> str | None:
+    """Who holds a Lease; None for nobody."""
+    return ((lease or {}).get("spec") or {}).get("holderIdentity") or None
 
 
 def _expiry(spec: dict[str, Any]) -> datetime:

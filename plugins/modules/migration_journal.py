@@ -152,8 +152,13 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
         cluster.create(collection_path("v1", "namespaces"), body)
     store.acquire(run, params["lease_seconds"])
     if not continued:
-        wanted = [cluster.get(object_path(*key)) for key in scene.affected(params["plan"])]
-        record = store.open(params["plan"], [manifest for manifest in wanted if manifest is not None])
+        try:
+            wanted = [cluster.get(object_path(*key)) for key in scene.affected(params["plan"])]
+            record = store.open(params["plan"], [manifest for manifest in wanted if manifest is not None])
+        except (ApiError, journal.BackupBroken):
+            # Nobody would learn this run's name, and the next one would wait for the Lease to run out.
+            store.release(run)
+            raise
     return summary(record) | {"changed": True, "run": run, "continued": continued}
 
 

@@ -10,7 +10,7 @@ from copy import deepcopy
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import Conflict, object_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils._api import Conflict, NotServed, object_path
 
 Manifest = dict[str, Any]
 ALPHA = {"group": routes.ALPHA_GROUP, "kind": "InferencePool", "name": "llama-preview"}
@@ -95,7 +95,9 @@ class FakeCluster:
 
     def replace(self, path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
         self._seen("PUT", path, manifest)
-        if path not in self.objects or manifest["metadata"].get("resourceVersion") != self.objects[path]["metadata"]["resourceVersion"]:
+        if path not in self.objects:
+            raise NotServed(f"PUT {path}: not found")
+        if manifest["metadata"].get("resourceVersion") != self.objects[path]["metadata"]["resourceVersion"]:
             raise Conflict(f"PUT {path}: the object has been modified", 409)
         if dry_run:
             return manifest

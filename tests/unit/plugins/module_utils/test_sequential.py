@@ -35,7 +35,11 @@ def test_bounds_that_mean_nothing_are_refused(wrong: dict[str, float], said: str
 def test_bounds_as_a_person_writes_them() -> None:
     assert Bounds.of({}) == Bounds()
     assert Bounds.of({"p1": "0.2", "gates": "3"}) == Bounds(p1=0.2, gates=3)
-    for wrong, said in (({"p2": 1}, "takes p0, p1, false_promotion and false_rollback, not p2"), ({"p1": "much"}, "could not convert"), ({"p1": None}, "takes numbers")):
+    for wrong, said in (
+        ({"p2": 1}, "takes p0, p1, false_promotion and false_rollback, not p2"),
+        ({"p1": "much"}, "could not convert"),
+        ({"p1": None}, "takes numbers"),
+    ):
         with pytest.raises(ValueError, match=said):
             Bounds.of(wrong)
 
