@@ -145,6 +145,9 @@ routes:
   elements: str
 """
 
+from collections.abc import Callable
+from contextlib import suppress
+
 from ansible_collections.inference_gateway.migration.plugins.module_utils import journal, routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import (
     ApiError,
@@ -160,6 +163,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene, route_path
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
+Guard = Callable[[], None]
 ATTEMPTS = 5
 """Writes of one route tried before a stubborn other writer is reported."""
 FORMS: dict[str, routes.Form] = {"shifted": "split", "restored": "original", "finished": "finished", "replaced": "finished"}
@@ -191,61 +195,69 @@ def argument_spec() -> dict:
     }
 
 
-def change(here: Scene, key: RouteKey, form: routes.Form, share: int, dry_run: bool) -> tuple[Manifest, Manifest]:
+def change(here: Scene, key: RouteKey, form: routes.Form, share: int, dry_run: bool, guard: Guard) -> tuple[Manifest, Manifest]:
     """Read-modify-write of one route under its resourceVersion, computed anew from what is live on every conflict.
 
+    :param guard: proves, before every write, that the Lease is still ours.
     :returns: the route before and after.
     :raises routes.Drifted: when somebody else changed a moved rule. :raises ApiError: when more than references changed.
     """
-    original = here.originals[key]
+    original, before = here.originals[key], None
     for _attempt in range(ATTEMPTS):
+        guard()
         live = here.cluster.get(route_path(key))
         if live is None:
             raise ApiError(f"{key}: gone since the plan was made.")
+        # The first one read: after a conflict the write that is found done may be ours, whose answer got lost.
+        before = before or live
         wanted = routes.reshape(live, original, here.moves, form, share)
         if wanted == live:
-            return live, live
+            return before, live
         try:
             written = here.cluster.replace(route_path(key), wanted, dry_run)
         except Conflict:
             continue
         if not routes.only_references_differ(live, written, routes.moved_rules(original, here.moves)):
             raise ApiError(f"{key}: the API server stored more than the references that were written (a webhook?): compare it with the backup.")
-        return live, written
+        return before, written
     raise Conflict(f"{key}: written by somebody else {ATTEMPTS} times in a row: stop that writer, then start again.", 409)
 
 
-def reshape_all(here: Scene, form: routes.Form, share: int, dry_run: bool) -> list[tuple[RouteKey, Manifest, Manifest]]:
+def reshape_all(here: Scene, form: routes.Form, share: int, dry_run: bool, guard: Guard) -> list[tuple[RouteKey, Manifest, Manifest]]:
     """Every route of the migration as one step: where one can't be written, those before it are taken back."""
     done: list[tuple[RouteKey, Manifest, Manifest]] = []
     for key in here.originals:
         try:
-            done.append((key, *change(here, key, form, share, dry_run)))
-        except (ApiError, routes.Drifted):
+            done.append((key, *change(here, key, form, share, dry_run, guard)))
+        except (ApiError, routes.Drifted, ValueError):
             for earlier, before, _after in reversed(done):
-                change(here, earlier, *routes.form_of(before, here.originals[earlier], here.moves), dry_run)
+                change(here, earlier, *routes.form_of(before, here.originals[earlier], here.moves), dry_run, guard)
             raise
     return done
 
 
-def mark(here: Scene, dry_run: bool) -> list[str]:
+def mark(here: Scene, dry_run: bool, guard: Guard) -> list[str]:
     """Make the marked routes that are not there."""
     made = []
     for manifest in here.marked(["alpha", "v1", "both"]):
         key = routes.route_key(manifest)
         if here.cluster.get(route_path(key)) is None:
-            here.cluster.create(collection_path(key.api_version, plural(key.kind), key.namespace), manifest, dry_run)
+            guard()
+            # A conflict is our own write whose answer got lost: nobody else knows the nonce in the name.
+            with suppress(Conflict):
+                here.cluster.create(collection_path(key.api_version, plural(key.kind), key.namespace), manifest, dry_run)
             made.append(str(key))
     return made
 
 
-def unmark(here: Scene, variants: list[str], dry_run: bool) -> list[str]:
+def unmark(here: Scene, variants: list[str], dry_run: bool, guard: Guard) -> list[str]:
     """Remove the marked routes of some variants: ours by label, whatever migration made them."""
     gone = []
-    for namespace in sorted({key.namespace for key in here.originals}):
-        path = collection_path("gateway.networking.k8s.io/v1", "httproutes", namespace)
+    for api_version, kind, namespace in sorted({(key.api_version, key.kind, key.namespace) for key in here.originals}):
+        path = collection_path(api_version, plural(kind), namespace)
         for manifest in list(here.cluster.list(path, labelSelector=f"{LABEL} in ({','.join(variants)})")):
             key = routes.route_key(manifest)
+            guard()
             here.cluster.delete(route_path(key), dry_run)
             gone.append(str(key))
     return gone
@@ -278,14 +290,19 @@ def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
         raise ApiError("No migration was begun on this cluster: run migration_journal with state opened first.")
     if not check_mode:
         store.hold(params["run"])
+
+    def guard() -> None:
+        if not check_mode:
+            store.check(params["run"])
+
     here = Scene.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]))
     state = params["state"]
     if state in ("marked", "unmarked"):
-        names = mark(here, check_mode) if state == "marked" else unmark(here, params["variants"], check_mode)
+        names = mark(here, check_mode, guard) if state == "marked" else unmark(here, params["variants"], check_mode, guard)
         return {"changed": bool(names), "routes": names}
     if state == "finished" and not check_mode:
         refuse_unless_shifted(here)
-    done = reshape_all(here, FORMS[state], params["share"] or 0, check_mode)
+    done = reshape_all(here, FORMS[state], params["share"] or 0, check_mode, guard)
     changed = [(key, before, after) for key, before, after in done if before["spec"] != after["spec"]]
     if changed and not check_mode:
         detail = f" {params['share']}" if state == "shifted" else ""
