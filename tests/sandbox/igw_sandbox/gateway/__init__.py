@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx2
 from lightkube.core.exceptions import ApiError
 from lightkube.types import PatchType
 
@@ -25,7 +24,7 @@ from ..context import Context
 from .fleet import Fleet
 from .model import Model
 from .settings import CLASSES, CONTROLLER, GATEWAY_GROUP, Settings
-from .snapshot import KINDS, Watched
+from .snapshot import KINDS, RequestError, Watched
 from .status import StatusWriter
 from .statuses import condition
 
@@ -106,6 +105,6 @@ async def make_classes(client: Any, watched: Watched, log: Callable[[str], None]
                         raise
                 await client.patch(status, name, {"status": {"conditions": [accepted]}}, patch_type=PatchType.MERGE)
                 break
-            except httpx2.HTTPError as error:  # the kind may be established, but not yet served everywhere inside the API server
+            except RequestError as error:  # the kind may be established, but not yet served everywhere inside the API server
                 log(f"gateway: GatewayClass {name} can't be made yet: {error}")
                 await asyncio.sleep(0.5)

@@ -31,6 +31,8 @@ PICKER_SECONDS = 10
 """How long an endpoint picker may take for one message; Google's load balancers allow their extensions 10 s at most."""
 POD_IDLE_SECONDS = 4
 """Less than the 5 s after which model servers close idle connections: a request never meets a connection that is just being closed."""
+CLIENT_IDLE_SECONDS = 610
+"""As Google's load balancers keep idle connections of clients; level 1 closes its own to level 2 sooner than level 2 would."""
 LIMITS = {"thresholds": [{"max_connections": 100_000, "max_pending_requests": 100_000, "max_requests": 100_000}]}
 
 
@@ -46,7 +48,7 @@ def manager(name: str, routes: Path, filters: list[JSON], log: JSON | None = Non
     """An HTTP connection manager filter whose routes come from a file. ``name`` is the route configuration's and the statistics' name."""
     fields: JSON = {
         "stat_prefix": name, "codec_type": "AUTO", "stream_idle_timeout": "0s", "request_timeout": "0s", "generate_request_id": False,
-        "common_http_protocol_options": {"idle_timeout": "610s"},
+        "common_http_protocol_options": {"idle_timeout": f"{CLIENT_IDLE_SECONDS}s"},
         "rds": {"route_config_name": name, "config_source": file_source(routes)},
         "http_filters": [*filters, typed("envoy.filters.http.router", ROUTER, suppress_envoy_headers=True)],
     }
@@ -122,10 +124,10 @@ def back_routes(backend: Backend) -> JSON:
 def clusters(backend: Backend, folder: Path) -> list[JSON]:
     """Level 1's cluster (the unix socket while the backend is healthy) and level 2's: picker, named pod, any pod."""
     slug = backend.slug
-    front = endpoint_cluster(cluster_name(backend.key), endpoint_file(folder, backend, "front"))
+    front = endpoint_cluster(cluster_name(backend.key), endpoint_file(folder, backend, "front"),
+                             typed_extension_protocol_options=http1(CLIENT_IDLE_SECONDS // 2))
     front["alt_stat_name"] = backend.label  # what the access log prints
-    idle = {"common_http_protocol_options": {"idle_timeout": f"{POD_IDLE_SECONDS}s"}, "explicit_http_config": {"http_protocol_options": {}}}
-    pod_options = {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {"@type": UPSTREAM_HTTP, **idle}}
+    pod_options = http1(POD_IDLE_SECONDS)
     anyone = endpoint_cluster(f"any-{slug}", endpoint_file(folder, backend, "any"), typed_extension_protocol_options=pod_options)
     if not backend.is_pool:
         return [front, anyone]
@@ -136,6 +138,12 @@ def clusters(backend: Backend, folder: Path) -> list[JSON]:
         "original_dst_lb_config": {"use_http_header": True, "http_header_name": DESTINATION_HEADER}, "typed_extension_protocol_options": pod_options,
     }
     return [front, anyone, picker, named]
+
+
+def http1(idle_seconds: int) -> JSON:
+    """Protocol options of a cluster that speaks HTTP/1.1 and closes connections that were idle for so long."""
+    return {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": UPSTREAM_HTTP, "common_http_protocol_options": {"idle_timeout": f"{idle_seconds}s"}, "explicit_http_config": {"http_protocol_options": {}}}}
 
 
 def endpoint_cluster(name: str, path: Path, **fields: Any) -> JSON:

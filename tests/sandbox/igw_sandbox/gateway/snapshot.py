@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lightkube.core.exceptions import ApiError
 from lightkube.core.resource import ApiInfo, ResourceDef
 from lightkube.generic_resource import GenericGlobalResource, GenericGlobalStatus, GenericNamespacedResource, GenericNamespacedStatus
 
@@ -21,6 +22,8 @@ from .settings import ALPHA_GROUP, GATEWAY_GROUP, POLICY_GROUP, V1_GROUP
 Snapshot = dict[str, list[Manifest]]
 """Alias of a kind (a key of KINDS) -> its objects."""
 
+RequestError: type[Exception] = next(base for base in ApiError.__mro__ if base.__name__ == "HTTPError")
+"""Base of everything that goes wrong with a request: httpx.HTTPError or httpx2.HTTPError, as the installed lightkube has it."""
 RETRY_SECONDS = 0.5
 
 

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
-import httpx2
 from lightkube.core.exceptions import ApiError
 from lightkube.types import PatchType
 
 from .model import Manifest, Status
 from .settings import CONTROLLER
-from .snapshot import KINDS, Watched
+from .snapshot import KINDS, RequestError, Watched
 
 CLEARED = ("HTTPRoute", "AlphaPool", "Pool", "HealthCheckPolicy", "GCPBackendPolicy")
 RETRY_SECONDS = 1.0
@@ -143,7 +142,7 @@ class StatusWriter:
                 return True  # deleted meanwhile
             self._log(f"gateway: status of {kind} {namespace}/{name} can't be written: {error}")
             return False
-        except httpx2.HTTPError as error:
+        except RequestError as error:
             self._log(f"gateway: status of {kind} {namespace}/{name} can't be written: {type(error).__name__} {error}")
             return False
         self._silenced[key] = (value, time.monotonic() + 2.0)

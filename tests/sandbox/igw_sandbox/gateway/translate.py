@@ -196,7 +196,7 @@ def _bad_filters(rule: Manifest) -> list[str]:
 def _percent(mirror: Manifest) -> float:
     fraction = mirror.get("fraction")
     if fraction:
-        return 100.0 * fraction["numerator"] / fraction.get("denominator", 100)
+        return float(100.0 * fraction["numerator"] / fraction.get("denominator", 100))
     return float(mirror.get("percent", 100))
 
 
