@@ -176,3 +176,44 @@ def plan_pool(**fields: Any) -> Manifest:
 def make_plan(*pools: Manifest) -> Manifest:
     """A Plan, with what shifting reads."""
     return {"pools": list(pools) or [plan_pool()]}
+
+
+class Ended(Exception):
+    """A module's exit, with its result."""
+
+    def __init__(self, result: dict[str, Any]) -> None:
+        super().__init__(result.get("msg"))
+        self.result = result
+
+
+class FakeModule:
+    """AnsibleK8SModule without Ansible: the argument spec's defaults, and an exit that can be looked at."""
+
+    given: dict[str, Any] = {}
+    check_mode = False
+
+    def __init__(self, argument_spec: dict[str, Any], **_settings: Any) -> None:
+        self.params = {name: option.get("default") for name, option in argument_spec.items()} | self.given
+
+    def exit_json(self, **result: Any) -> None:
+        raise Ended(result | {"failed": False})
+
+    def fail_json(self, msg: str, **result: Any) -> None:
+        raise Ended(result | {"failed": True, "msg": msg})
+
+
+def run_module(monkeypatch: Any, module: Any, cluster: Any, check_mode: bool = False, **given: Any) -> dict[str, Any]:
+    """The result of a module's main() with an API server of dictionaries; ``cluster`` may be the error that connecting raises."""
+
+    def connect(*_arguments: Any, **_settings: Any) -> Any:
+        if isinstance(cluster, Exception):
+            raise cluster
+        return cluster
+
+    monkeypatch.setattr(module, "AnsibleK8SModule", type("Chosen", (FakeModule,), {"given": given, "check_mode": check_mode}))
+    monkeypatch.setattr(module, "Cluster", connect)
+    try:
+        module.main()
+    except Ended as ended:
+        return ended.result
+    raise AssertionError("the module neither exited nor failed")

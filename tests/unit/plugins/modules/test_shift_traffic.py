@@ -1,0 +1,304 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One bounded piece of work on routes, under the Lease, with other writers and lost answers."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from migration_fakes import ALPHA, NAMESPACE, FakeCluster, gateway, http_route, make_plan, plan_pool, rule, run_module
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
+from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Forbidden, Unreachable, object_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.journal import Journal
+from ansible_collections.inference_gateway.migration.plugins.modules import shift_traffic
+
+Manifest = dict[str, Any]
+FIRST = http_route(rule(ALPHA), rule({"name": "plain"}, path="/plain"))
+SECOND = http_route(rule(ALPHA | {"weight": 3}, {"name": "plain"}), name="other")
+PLAN = make_plan(
+    plan_pool(
+        references=[
+            {"api_version": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "namespace": "default", "name": name} for name in ("llm-route", "other")
+        ]
+    )
+)
+
+
+def path_of(route: Manifest) -> str:
+    return object_path(route["apiVersion"], route["kind"], route["metadata"]["namespace"], route["metadata"]["name"])
+
+
+class Here:
+    """A cluster with an open migration of two routes, and a run that holds the Lease."""
+
+    def __init__(self, *manifests: Manifest, plan: Manifest = PLAN) -> None:
+        self.cluster, self.plan = FakeCluster(gateway(), *manifests), plan
+        self.store = Journal(self.cluster, NAMESPACE)  # type: ignore[arg-type]
+        self.store.acquire("run-1", 900)
+        self.store.open(plan, [manifest for manifest in self.cluster.objects.values() if manifest["kind"] == "HTTPRoute"])
+        self.cluster.requests.clear()
+
+    def work(self, state: str, check_mode: bool = False, run: str | None = "run-1", share: int | None = None, **given: Any) -> dict[str, Any]:
+        params = {"state": state, "run": run, "plan": self.plan, "share": share, "state_namespace": NAMESPACE, "variants": ["alpha", "v1", "both"]} | given
+        return shift_traffic.work(self.cluster, params, check_mode)  # type: ignore[arg-type]
+
+    def weights(self, route: Manifest = FIRST, number: int = 0) -> list[tuple[str, int]]:
+        live = self.cluster.objects[path_of(route)]
+        return [(reference["name"], reference.get("weight", 1)) for reference in live["spec"]["rules"][number]["backendRefs"]]
+
+    @property
+    def route_writes(self) -> list[str]:
+        return [path.rpartition("/")[2] for method, path in self.cluster.writes if "httproutes" in path]
+
+    def marked(self) -> list[str]:
+        return sorted(
+            manifest["metadata"]["labels"][routes.LABEL]
+            for manifest in self.cluster.objects.values()
+            if routes.LABEL in (manifest["metadata"].get("labels") or {})
+        )
+
+
+@pytest.fixture
+def here() -> Here:
+    return Here(FIRST, SECOND)
+
+
+# -- weights -------------------------------------------------------------------------------------------------------------
+
+
+def test_all_routes_move_as_one_step_and_back(here: Here) -> None:
+    result = here.work("shifted", share=25)
+    assert result["changed"] and result["routes"] == ["HTTPRoute default/llm-route", "HTTPRoute default/other"]
+    assert here.weights() == [("llama-preview", 75), ("llama-ga", 25)]
+    assert here.weights(SECOND) == [("llama-preview", 225), ("llama-ga", 75), ("plain", 100)]
+    assert result["diff"][0] == {
+        "before": "HTTPRoute default/llm-route rule 0: inference.networking.x-k8s.io/llama-preview 1\nHTTPRoute default/llm-route rule 1: core/plain 1\n",
+        "after": "HTTPRoute default/llm-route rule 0: inference.networking.x-k8s.io/llama-preview 75\n"
+        "HTTPRoute default/llm-route rule 0: inference.networking.k8s.io/llama-ga 25\nHTTPRoute default/llm-route rule 1: core/plain 1\n",
+    }
+    assert not here.work("shifted", share=25)["changed"]
+    assert len(here.route_writes) == 2
+    assert [entry["event"] for entry in here.store.read()["entries"]] == ["routes shifted 25: HTTPRoute default/llm-route, HTTPRoute default/other"]  # type: ignore[index]
+    here.work("restored")
+    assert [here.cluster.objects[path_of(route)]["spec"] for route in (FIRST, SECOND)] == [FIRST["spec"], SECOND["spec"]]
+
+
+def test_finished_only_from_full_share(here: Here) -> None:
+    here.work("shifted", share=50)
+    with pytest.raises(ApiError, match=r"HTTPRoute default/llm-route at 50 %, HTTPRoute default/other at 50 %: not all traffic is on v1"):
+        here.work("finished")
+    here.work("shifted", share=100)
+    assert here.work("finished")["changed"] and not here.work("finished")["changed"]
+    assert (here.weights(), here.weights(SECOND)) == ([("llama-ga", 1)], [("llama-ga", 3), ("plain", 1)])
+
+
+def test_replaced_asks_nothing(here: Here) -> None:
+    here.work("replaced")
+    assert here.weights() == [("llama-ga", 1)]
+
+
+def test_check_mode_writes_nothing(here: Here) -> None:
+    for state in ("shifted", "restored", "finished", "replaced", "marked", "unmarked"):
+        here.work(state, check_mode=True, run=None, share=10)
+    assert here.weights() == [("llama-preview", 1)] and here.marked() == []
+    assert {path for _method, path in here.cluster.writes} <= {path_of(FIRST), path_of(SECOND)} | {
+        path for _method, path in here.cluster.writes if "llm-route-igm" in path or "other-igm" in path
+    }
+    assert here.store.read()["entries"] == []  # type: ignore[index]
+    empty = FakeCluster()
+    assert shift_traffic.work(empty, {"state": "shifted", "state_namespace": NAMESPACE}, True) == {"changed": True, "routes": []}  # type: ignore[arg-type]
+    with pytest.raises(ApiError, match="No migration was begun"):
+        shift_traffic.work(empty, {"state": "shifted", "state_namespace": NAMESPACE}, False)  # type: ignore[arg-type]
+
+
+# -- other writers -------------------------------------------------------------------------------------------------------
+
+
+def meddle(here: Here, path: str, change: Any, times: int = 1) -> None:
+    """Somebody else writes an object right before each of our next ``times`` writes of it."""
+    left = [times]
+
+    def before(method: str, at: str, body: Any) -> None:
+        if method == "PUT" and at == path and left[0]:
+            left[0] -= 1
+            manifest = deepcopy(here.cluster.objects[path])
+            change(manifest)
+            here.cluster.put(manifest)
+
+    here.cluster.before = before
+
+
+def test_a_conflict_is_computed_anew_from_what_is_live(here: Here) -> None:
+    meddle(here, path_of(FIRST), lambda route: route["metadata"].update(annotations={"new": "yes"}))
+    result = here.work("shifted", share=25)
+    assert here.weights() == [("llama-preview", 75), ("llama-ga", 25)]
+    assert here.cluster.objects[path_of(FIRST)]["metadata"]["annotations"] == {"new": "yes"}
+    assert "HTTPRoute default/llm-route" in result["routes"]
+
+
+def test_a_stubborn_other_writer_is_reported_and_the_step_taken_back(here: Here) -> None:
+    meddle(here, path_of(SECOND), lambda route: None, times=99)
+    with pytest.raises(ApiError, match="HTTPRoute default/other: written by somebody else 5 times in a row"):
+        here.work("shifted", share=25)
+    assert here.weights() == [("llama-preview", 1)]
+
+
+def test_weights_that_somebody_else_changed_stop_the_step_and_take_it_back(here: Here) -> None:
+    here.work("shifted", share=10)
+    here.cluster.objects[path_of(SECOND)]["spec"]["rules"][0]["backendRefs"][0]["weight"] += 1
+    with pytest.raises(routes.Drifted, match="rule 0 of HTTPRoute default/other"):
+        here.work("shifted", share=50)
+    assert here.weights() == [("llama-preview", 90), ("llama-ga", 10)]
+
+
+def test_a_route_that_may_not_be_written_takes_the_others_back(here: Here) -> None:
+    here.work("shifted", share=10)
+
+    def refuse(method: str, path: str, body: Any) -> None:
+        if method == "PUT" and path == path_of(SECOND):
+            raise Forbidden("PUT: not allowed", 403)
+
+    here.cluster.before = refuse
+    with pytest.raises(Forbidden):
+        here.work("shifted", share=50)
+    assert here.weights() == [("llama-preview", 90), ("llama-ga", 10)]
+
+
+def test_a_route_that_can_not_be_split_takes_the_others_back() -> None:
+    odd = http_route(rule(ALPHA | {"weight": 999_983}, {"name": "plain"}), name="other")
+    here = Here(FIRST, odd)
+    with pytest.raises(ValueError, match="smaller weights"):
+        here.work("shifted", share=1)
+    assert here.weights() == [("llama-preview", 1)]
+
+
+def test_a_webhook_that_changes_more_is_reported(here: Here) -> None:
+    real = here.cluster.replace
+
+    def hooked(path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
+        if path == path_of(SECOND):
+            manifest["spec"]["hostnames"] = ["hooked.example.com"]
+        return real(path, manifest, dry_run)
+
+    here.cluster.replace = hooked  # type: ignore[method-assign]
+    with pytest.raises(ApiError, match="stored more than the references that were written"):
+        here.work("shifted", share=25)
+    assert here.weights() == [("llama-preview", 1)]
+
+
+def test_a_lost_answer_still_counts_as_a_change(here: Here) -> None:
+    here.cluster.losing = [("PUT", path_of(FIRST)), ("PUT", path_of(SECOND))]
+    result = here.work("shifted", share=25)
+    assert here.cluster.losing == [] and result["changed"] and len(result["routes"]) == 2 and len(result["diff"]) == 2
+
+
+def test_a_route_that_is_gone(here: Here) -> None:
+    del here.cluster.objects[path_of(SECOND)]
+    with pytest.raises(ApiError, match="HTTPRoute default/other: gone since the plan was made"):
+        here.work("shifted", share=25)
+
+
+# -- the Lease -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run", [None, "run-2"])
+@pytest.mark.parametrize("state", ["marked", "unmarked", "shifted", "restored", "finished", "replaced"])
+def test_nothing_is_written_without_the_lease(here: Here, run: str | None, state: str) -> None:
+    with pytest.raises(Exception, match="held by run-1"):
+        here.work(state, run=run, share=10)
+    assert here.cluster.writes == []
+
+
+def test_a_run_without_a_name_writes_nothing_while_nobody_holds_the_lease(here: Here) -> None:
+    here.store.release("run-1")
+    with pytest.raises(Exception, match="held by nobody"):
+        here.work("shifted", run=None, share=10)
+    assert here.route_writes == []
+
+
+@pytest.mark.parametrize("state", ["shifted", "marked", "unmarked"])
+def test_a_lease_that_is_lost_between_two_writes_ends_the_work(here: Here, state: str) -> None:
+    if state == "unmarked":
+        here.work("marked")
+        here.cluster.requests.clear()
+    real = {name: getattr(here.cluster, name) for name in ("replace", "create", "delete")}
+
+    def then_lose(name: str) -> Any:
+        def write(path: str, *rest: Any) -> Any:
+            result = real[name](path, *rest)
+            if "httproutes" in path:
+                lease = next(manifest for manifest in here.cluster.objects.values() if manifest["kind"] == "Lease")
+                lease["spec"]["holderIdentity"] = "run-2"
+            return result
+
+        return write
+
+    for name in real:
+        setattr(here.cluster, name, then_lose(name))
+    with pytest.raises(Exception, match="held by run-2"):
+        here.work(state, share=10)
+    assert len(here.route_writes) == 1
+
+
+# -- marked routes -------------------------------------------------------------------------------------------------------
+
+
+def test_marked_routes_are_made_once_and_removed_by_variant(here: Here) -> None:
+    assert len(here.work("marked")["routes"]) == 6
+    assert here.marked() == ["alpha", "alpha", "both", "both", "v1", "v1"]
+    assert here.work("marked") == {"changed": False, "routes": []}
+    assert len(here.work("unmarked", variants=["both", "alpha"])["routes"]) == 4
+    assert here.marked() == ["v1", "v1"]
+    assert here.work("unmarked")["changed"] and not here.work("unmarked")["changed"]
+    assert set(here.cluster.objects) >= {path_of(FIRST), path_of(SECOND)}
+    made = {path for method, path in here.cluster.requests if method == "POST"}
+    assert made == {path for method, path in here.cluster.requests if method == "DELETE"}, "users' routes are not ours to delete"
+
+
+def test_a_marked_route_whose_answer_got_lost(here: Here) -> None:
+    here.cluster.losing = [("POST", "llm-route-igm")]
+    assert len(here.work("marked")["routes"]) == 6 and here.cluster.losing == []
+
+
+def test_marked_routes_of_every_kind_are_removed() -> None:
+    grpc = FIRST | {"kind": "GRPCRoute"}
+    plan = make_plan(plan_pool(references=[{"api_version": "gateway.networking.k8s.io/v1", "kind": "GRPCRoute", "namespace": "default", "name": "llm-route"}]))
+    here = Here(plan=plan)
+    here.cluster.put(grpc)
+    here.work("marked")
+    assert here.marked() == ["alpha", "both", "v1"]
+    here.work("unmarked")
+    assert here.marked() == []
+
+
+# -- main ----------------------------------------------------------------------------------------------------------------
+
+
+def test_main_reports_what_the_action_plugin_reads(monkeypatch: pytest.MonkeyPatch, here: Here) -> None:
+    given = {"plan": PLAN, "run": "run-1", "state": "shifted", "share": 10}
+    assert run_module(monkeypatch, shift_traffic, here.cluster, **given)["changed"]
+    here.cluster.objects[path_of(FIRST)]["spec"]["rules"][0]["backendRefs"].reverse()
+    drifted = run_module(monkeypatch, shift_traffic, here.cluster, **given)
+    assert drifted["failed"] and drifted["held"] and "settle who owns the weights" in drifted["msg"]
+    silent = run_module(monkeypatch, shift_traffic, Unreachable("no usable answer"), **given)
+    assert silent["failed"] and silent["unreachable_api"]
+    for error in (ApiError("no"), ValueError("no")):
+        plain = run_module(monkeypatch, shift_traffic, error, **given)
+        assert plain["failed"] and "held" not in plain and "unreachable_api" not in plain
+    lost = run_module(monkeypatch, shift_traffic, here.cluster, **given | {"run": "run-9"})
+    assert lost["failed"] and "not by this run (run-9)" in lost["msg"]
+
+
+@pytest.mark.parametrize("state", ["migrated", "withdrawn"])
+def test_main_does_not_drive(monkeypatch: pytest.MonkeyPatch, here: Here, state: str) -> None:
+    result = run_module(monkeypatch, shift_traffic, here.cluster, plan=PLAN, state=state)
+    assert result["failed"] and "action plugin" in result["msg"] and here.cluster.requests == []
+
+
+def test_at_full_share_the_alpha_reference_stays_with_nothing(here: Here) -> None:
+    here.work("shifted", share=100)
+    assert here.weights() == [("llama-preview", 0), ("llama-ga", 100)]
