@@ -207,11 +207,11 @@ def reshape(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str], fo
         found = rules(live)[number].get("backendRefs") or [] if number < len(rules(live)) else []
         if not recognise(found, before, key.namespace, moves):
             raise Drifted(f"rule {number} of {key} was changed by somebody else: its backendRefs are {_describe(found)}")
-        rules(after)[number]["backendRefs"] = {
-            "original": lambda refs: deepcopy(refs),
-            "split": lambda refs: split_references(refs, key.namespace, moves, share),
-            "finished": lambda refs: finished_references(refs, key.namespace, moves),
-        }[form](before)
+        rules(after)[number]["backendRefs"] = (
+            deepcopy(before) if form == "original"
+            else finished_references(before, key.namespace, moves) if form == "finished"
+            else split_references(before, key.namespace, moves, share)
+        )
     return after
 
 
@@ -233,7 +233,8 @@ def share_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -
 
 def form_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> tuple[Form, int]:
     """The form and share by which :func:`reshape` makes a live route's moved rules again. :raises Drifted: when none does."""
-    for form, share in (("original", 0), ("finished", 100), ("split", share_of(live, original, moves))):
+    forms: tuple[tuple[Form, int | None], ...] = (("original", 0), ("finished", 100), ("split", share_of(live, original, moves)))
+    for form, share in forms:
         if share is not None and reshape(live, original, moves, form, share) == live:
             return form, share
     raise Drifted(f"the moved rules of {route_key(original)} stand at different shares")

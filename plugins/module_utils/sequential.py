@@ -55,7 +55,8 @@ class Bounds:
         if unknown:
             raise ValueError(f"migration_gate takes p0, p1, false_promotion and false_rollback, not {', '.join(unknown)}.")
         try:
-            return cls(**{name: int(value) if name == "gates" else float(value) for name, value in chosen.items()})
+            numbers: dict[str, Any] = {name: int(value) if name == "gates" else float(value) for name, value in chosen.items()}
+            return cls(**numbers)
         except TypeError as error:
             raise ValueError(f"migration_gate takes numbers: {error}.") from error
 

@@ -16,9 +16,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from harness import ESTATES, QUICK, Ended  # noqa: E402  (puts the sandbox on the path)
+
 from igw_sandbox import load  # noqa: E402
 from igw_sandbox.world import World  # noqa: E402
 from product import ZERO_DOWNTIME, PlaybookRun  # noqa: E402
+
 
 @pytest.fixture(scope="session")
 def make_world() -> Iterator[Callable[..., World]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from harness import ESTATES
+
 from igw_sandbox.world import World
 
 DETECT = "inference_gateway.migration.detect"

@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 from harness import ESTATES
+
 from igw_sandbox.world import World
 from product import ZERO_DOWNTIME, PlaybookRun, variables, write_inventory
 

@@ -9,6 +9,7 @@ import re
 
 import pytest
 from harness import ESTATES
+
 from product import leftovers
 from route_check import route_problems
 

@@ -40,7 +40,7 @@ class Options:
     patience the seconds in which every target must answer before the load begins."""
 
     rate: float = 110.0
-    streams: float = 0.8
+    streams: float = 1.1
     tokens: int = 2
     stream_seconds: tuple[float, ...] = (15.5, 17.0, 18.5, 20.0)
     patience: float = 60.0
@@ -107,7 +107,7 @@ class Load:
                 return
             if time.monotonic() > deadline:
                 raise SandboxError(
-                    f"{bad[0].target} answers '{bad[0].reason}' {self._options.patience:.0f} s after the load was asked for; see the gateway's and the pods' logs.")
+                    f"{bad[0].target} answers '{bad[0].reason}' {self._options.patience:.0f} s after the load began; see the gateway's and pods' logs.")
             await asyncio.sleep(1)
 
     async def _send(self, client: Client, targets: Sequence[Target], streaming: Sequence[Target], per_token: float) -> tuple[float, float]:
