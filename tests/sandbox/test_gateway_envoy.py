@@ -149,9 +149,11 @@ def test_a_new_backend_answers_503_until_it_is_warm_in_each_instance_and_is_forg
         await world.until_status(200, "/t")
         world.apply(**BASE, HTTPRoute=[route(rules=[at("/s", *S)], generation=2)])
         await world.settle()
+        assert [instance.cold() for instance in world.fleet.instances] == [[], []]
         started = time.monotonic()
         world.apply(**BASE, HTTPRoute=[route(rules=[at("/s", *S), at("/t", *T)], generation=3)])
         await world.settle()
+        assert [instance.cold() for instance in world.fleet.instances] == [["Service/default/t:80"]] * 2
         assert {await world.status("/t") for _number in range(10)} == {503}
         await world.until_status(200, "/t")
         assert time.monotonic() - started > 1.0

@@ -6,6 +6,7 @@
 Files in DIR/gateway: gateway.json (addresses, admin URLs, seed), access-N.jsonl, converged.jsonl. The program's own lines are in
 logs/gateway.log. Single habits (settings.Settings) can be changed before ``up`` by the environment variable IGW_GATEWAY_SETTINGS (a JSON
 object) and at any time by the fault ``gateway``, e.g. ``sandbox fault gateway take=[30,40]``.
+The command ``gateway.cold`` (World.call) names the backends that each instance still answers 503 for.
 """
 from __future__ import annotations
 
@@ -59,7 +60,11 @@ async def run(context: Context) -> None:
         log(f"gateway: settings {overrides}")
         return fleet.change_settings(overrides)
 
+    async def cold() -> dict[str, list[str]]:
+        return {instance.name: instance.cold() for instance in fleet.instances}
+
     context.handlers["fault.gateway"] = change_settings
+    context.handlers["gateway.cold"] = cold
     context.publish(gateway={
         "file": str(folder / "gateway.json"), "converged": str(folder / "converged.jsonl"), "log": str(log_path), "seed": seed,
         "access_logs": [str(instance.access_log) for instance in fleet.instances], "instances": [instance.admin for instance in fleet.instances]})

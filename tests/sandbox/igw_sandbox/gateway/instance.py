@@ -93,6 +93,10 @@ class Instance:
             found.update(model.backends)
         return found
 
+    def cold(self) -> list[str]:
+        """Labels of the backends that answer 503 here: not taken yet, warming up, or without a healthy endpoint; sorted."""
+        return sorted({backend.label for key, backend in self.backends.items() if self._warm.get(key, math.inf) or not self._directory.healthy(key)})
+
     def offer(self, version: int, model: Model) -> float:
         """Queue a change; it is taken after this instance's own delay, never before an earlier one. Returns the delay in seconds."""
         delay = self._random.uniform(*self._directory.settings.take)
