@@ -135,11 +135,15 @@ class Drive:
         return f"v1 proven at 100 % by {sum(gate['pairs'] for gate in self.evidence)} pairs in {len(self.evidence)} gates"
 
     def withdraw(self) -> str:
-        """v1alpha2 out of the users' rules, and only then, when no request can be on its way there, out of the gateway."""
+        """v1alpha2 out of the users' rules, and only then, when no request can be on its way there, out of the gateway.
+
+        Nothing here needs v1alpha2 or its marked routes: a run that was killed after they were gone goes on.
+        """
         self.passed = 100
         self.shift(state="finished")
+        self.shift(state="marked", variants=["v1"])
         self.say("v1alpha2 references are out of the routes; the marked route holds its backends until requests have ended")
-        self.settle("routes finished", ["alpha", "v1", "user"], self.options["settle_seconds"])
+        self.settle("routes finished", ["v1", "user"], self.options["settle_seconds"])
         self.drain("v1alpha2")
         self.remove(["alpha"])
         return "no gateway instance sends anything to v1alpha2 any more"

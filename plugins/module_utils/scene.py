@@ -85,8 +85,14 @@ class Scene:
 
     @property
     def models(self) -> dict[str, Manifest]:
-        """Model name to its entry in the Plan."""
-        return {model["name"]: model for pool in self.plan["pools"] for model in pool["models"]}
+        """Model name to its entry in the Plan; where several pools serve one name, with the answers of all of them."""
+        found: dict[str, Manifest] = {}
+        for model in (model for pool in self.plan["pools"] for model in pool["models"]):
+            known = found.setdefault(model["name"], model)
+            if known is not model:
+                both = [*(known.get("alpha_answers") or []), *(model.get("alpha_answers") or []), *filter(None, [model.get("answer")])]
+                found[model["name"]] = known | {"alpha_answers": both}
+        return found
 
     def pools(self) -> dict[PoolKey, Manifest]:
         """Both pools of every entry in the Plan, so that a route's references are known before, during and after."""

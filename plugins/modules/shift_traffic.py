@@ -33,7 +33,7 @@ options:
         failure the traffic goes back to v1alpha2.
       - V(withdrawn) takes the v1alpha2 references out of the users' routes, waits until every gateway instance has taken it and
         the longest request has ended, and removes the marked routes that hold the v1alpha2 pools.
-      - V(marked) makes the marked routes, V(unmarked) removes those of O(variants).
+      - V(marked) makes the marked routes of O(variants), V(unmarked) removes them.
       - V(shifted) gives v1 O(share) percent of what each reference had.
       - V(restored) writes the users' rules back as they were before the migration.
       - V(finished) leaves the v1 references alone in the users' rules, with the weights they had.
@@ -56,7 +56,7 @@ options:
     description: Percent for v1, with O(state=shifted).
     type: int
   variants:
-    description: Which marked routes to remove, with O(state=unmarked).
+    description: Which marked routes to make or remove, with O(state=marked) and O(state=unmarked).
     type: list
     elements: str
     choices: [alpha, v1, both]
@@ -236,10 +236,10 @@ def reshape_all(here: Scene, form: routes.Form, share: int, dry_run: bool, guard
     return done
 
 
-def mark(here: Scene, dry_run: bool, guard: Guard) -> list[str]:
-    """Make the marked routes that are not there."""
+def mark(here: Scene, variants: list[routes.Variant], dry_run: bool, guard: Guard) -> list[str]:
+    """Make the marked routes of some variants that are not there."""
     made = []
-    for manifest in here.marked(["alpha", "v1", "both"]):
+    for manifest in here.marked(variants):
         key = routes.route_key(manifest)
         if here.cluster.get(route_path(key)) is None:
             guard()
@@ -250,7 +250,7 @@ def mark(here: Scene, dry_run: bool, guard: Guard) -> list[str]:
     return made
 
 
-def unmark(here: Scene, variants: list[str], dry_run: bool, guard: Guard) -> list[str]:
+def unmark(here: Scene, variants: list[routes.Variant], dry_run: bool, guard: Guard) -> list[str]:
     """Remove the marked routes of some variants: ours by label, whatever migration made them."""
     gone = []
     for api_version, kind, namespace in sorted({(key.api_version, key.kind, key.namespace) for key in here.originals}):
@@ -298,7 +298,7 @@ def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
     here = Scene.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]))
     state = params["state"]
     if state in ("marked", "unmarked"):
-        names = mark(here, check_mode, guard) if state == "marked" else unmark(here, params["variants"], check_mode, guard)
+        names = (mark if state == "marked" else unmark)(here, params["variants"], check_mode, guard)
         return {"changed": bool(names), "routes": names}
     if state == "finished" and not check_mode:
         refuse_unless_shifted(here)

@@ -1,0 +1,121 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Opening, noting and closing a migration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from migration_fakes import ALPHA, NAMESPACE, FakeCluster, http_route, make_plan, rule, run_module
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils._api import Forbidden, Unreachable
+from ansible_collections.inference_gateway.migration.plugins.module_utils.journal import Journal
+from ansible_collections.inference_gateway.migration.plugins.modules import migration_journal
+
+Manifest = dict[str, Any]
+PLAN = make_plan()
+ROUTE = http_route(rule(ALPHA))
+
+
+class Here:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.cluster = FakeCluster(ROUTE)
+
+    def __call__(self, state: str, check_mode: bool = False, **given: Any) -> dict[str, Any]:
+        self.cluster.requests.clear()
+        return run_module(self.monkeypatch, migration_journal, self.cluster, check_mode, state=state, **given)
+
+    @property
+    def holder(self) -> str | None:
+        lease = [manifest for manifest in self.cluster.objects.values() if manifest["kind"] == "Lease"]
+        return lease[0]["spec"].get("holderIdentity") if lease else None
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Here:
+    return Here(monkeypatch)
+
+
+def test_read_writes_nothing_and_says_which_cluster(here: Here) -> None:
+    result = here("read")
+    assert result == {"journal": None, "changed": False, "failed": False, "cluster": {"id": "uid-of-kube-system", "server": FakeCluster.server}}
+    assert here.cluster.writes == []
+
+
+def test_a_whole_migration(here: Here) -> None:
+    opened = here("opened", plan=PLAN)
+    assert opened["changed"] and not opened["continued"] and opened["plan"] == PLAN and here.holder == opened["run"]
+    assert "plan" not in opened["journal"] and opened["journal"]["phases"] == []
+    assert here.cluster.writes[0] == ("POST", f"/api/v1/namespaces/{NAMESPACE}")
+    stored = Journal(here.cluster, NAMESPACE).backup(opened["journal"]["backup"])  # type: ignore[arg-type]
+    assert [entry["kind"] for entry in stored] == ["HTTPRoute"], "what is not there is not in the backup"
+    run = opened["run"]
+    for phase in ("plan", "install", "shift", "shift", "retire"):
+        noted = here("noted", run=run, phase=phase)
+    assert noted["journal"]["phases"] == ["plan", "install", "shift", "retire"]
+    closed = here("closed", run=run, verdict="PROVEN", reason="all gates passed")
+    assert (closed["journal"]["status"], closed["journal"]["verdict"], here.holder) == ("finished", "PROVEN", None) and "plan" not in closed
+    again = here("opened", plan=PLAN)
+    assert not again["continued"] and again["journal"]["migration"] != opened["journal"]["migration"]
+
+
+@pytest.mark.parametrize(("verdict", "phase"), [("HELD", "retire"), ("FAILED", "retire"), ("PROVEN", "shift")])
+def test_what_is_not_at_its_end_stays_open_and_goes_on(here: Here, verdict: str, phase: str) -> None:
+    opened = here("opened", plan=PLAN)
+    here("noted", run=opened["run"], phase=phase)
+    closed = here("closed", run=opened["run"], verdict=verdict, reason="why")
+    assert (closed["journal"]["status"], closed["journal"]["reason"], here.holder) == ("open", "why", None)
+    again = here("opened")
+    assert again["continued"] and again["plan"] == PLAN and again["run"] != opened["run"]
+    assert again["journal"]["migration"] == opened["journal"]["migration"]
+
+
+def test_an_open_migration_keeps_its_own_plan(here: Here) -> None:
+    here("released", run=here("opened", plan=PLAN)["run"])
+    assert here("opened", plan={"pools": [], "other": True})["plan"] == PLAN
+
+
+def test_without_a_plan_nothing_begins(here: Here) -> None:
+    result = here("opened")
+    assert result["failed"] and "run the phase plan first" in result["msg"] and here.cluster.writes == []
+
+
+def test_check_mode_writes_nothing(here: Here) -> None:
+    result = here("opened", check_mode=True, plan=PLAN)
+    assert result["changed"] and result["run"] == "check-mode" and here.cluster.writes == []
+    run = here("opened", plan=PLAN)["run"]
+    for state in ("noted", "closed", "released"):
+        assert not here(state, check_mode=True, run=run, phase="plan", verdict="PROVEN", reason="x")["changed"]
+        assert here.cluster.writes == []
+    continued = here("opened", check_mode=True)
+    assert continued["continued"] and continued["plan"] == PLAN and here.cluster.writes == []
+
+
+def test_one_run_at_a_time(here: Here) -> None:
+    run = here("opened", plan=PLAN)["run"]
+    other = here("opened", plan=PLAN)
+    assert other["failed"] and f"Another run ({run})" in other["msg"]
+    assert not here("opened", plan=PLAN, run=run)["failed"], "the same run may go on"
+    for state in ("noted", "closed"):
+        result = here(state, run="run-x", phase="plan", verdict="PROVEN", reason="x")
+        assert result["failed"] and "not by this run" in result["msg"] and here.cluster.writes == []
+    here("released", run="run-x")
+    assert here.holder == run
+
+
+def test_an_opening_that_fails_gives_the_lock_up(here: Here) -> None:
+    def refuse(method: str, path: str, body: Any) -> None:
+        if method == "POST" and "configmaps" in path:
+            raise Forbidden("POST configmaps: not allowed", 403)
+
+    here.cluster.before = refuse
+    result = here("opened", plan=PLAN)
+    assert result["failed"] and "not allowed" in result["msg"] and here.holder is None
+
+
+def test_no_connection_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run_module(monkeypatch, migration_journal, Unreachable("no usable answer"), state="read")
+    assert (result["failed"], result["msg"]) == (True, "no usable answer")
