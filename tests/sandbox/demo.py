@@ -130,11 +130,16 @@ def check(world: World, before: dict[str, Any], outcome: Outcome, clock: Clock) 
         clock.say(f"lost: {number} with {reason}")
 
 
+def interrupt(number: int, frame: Any) -> None:
+    """Signal handler: as Ctrl-C."""
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """Everything, and the sandbox goes whatever happens."""
     options = arguments()
     # A terminated demo takes its sandbox down as an interrupted one does.
-    signal.signal(signal.SIGTERM, lambda number, frame: (_ for _ in ()).throw(KeyboardInterrupt()))
+    signal.signal(signal.SIGTERM, interrupt)
     clock = Clock()
     outcome = Outcome()
     folder = Path(tempfile.mkdtemp(prefix="igw-demo-"))

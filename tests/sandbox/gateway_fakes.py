@@ -89,8 +89,8 @@ def health_policy(name: str, group: str, kind: str, target: str, path: str = "/h
 
 
 def grant(namespace: str, source: str, group: str, kind: str) -> Manifest:
-    return {"metadata": meta("grant", namespace), "spec": {"from": [{"group": GATEWAY_GROUP, "kind": "HTTPRoute", "namespace": source}],
-                                                            "to": [{"group": group, "kind": kind}]}}
+    allowed = {"from": [{"group": GATEWAY_GROUP, "kind": "HTTPRoute", "namespace": source}], "to": [{"group": group, "kind": kind}]}
+    return {"metadata": meta("grant", namespace), "spec": allowed}
 
 
 def settings(**more: Any) -> Settings:

@@ -164,8 +164,9 @@ class Habits:
         self.apply({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": name, "namespace": "default"}, "spec": spec})
         return name
 
-    def ask(self, path: str = "/v1/completions", host: str = "", body: Any = COMPLETION, **headers: str) -> Reply:
-        """One request over a fresh connection, without retries."""
+    def ask(self, path: str = "/v1/completions", host: str = "", body: Any = None, **headers: str) -> Reply:
+        """One request over a fresh connection, without retries; without a body a small completion, with an empty one a GET."""
+        body = COMPLETION if body is None else body
         connection = http.client.HTTPConnection(self.address, PORT, timeout=15)
         try:
             sent = {"Host": host or self.host, "Content-Type": "application/json", **headers}
@@ -383,7 +384,7 @@ def test_an_invalid_backend_answers_500_for_its_share_and_the_gateway_stays_prog
              {"matches": [{"path": {"type": "PathPrefix", "value": "/health"}}], "backendRefs": [good]}]
     found = habits.settled(habits.route(rules=rules))
     assert found["ResolvedRefs"] == ("False", reason) and found["Accepted"][0] == "True"
-    habits.until(200, path="/health", body=None)
+    habits.until(200, path="/health", body="")
     shares = habits.statuses(60)
     assert set(shares) == {200, 500} and 10 < shares[500] < 50
     assert habits.conditions("gateway", "gw")["Programmed"] == ("True", "Programmed")

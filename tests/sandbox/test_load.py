@@ -74,7 +74,7 @@ def test_each_fault_is_lost(world: FakeWorld, vegeta: Path) -> None:
 
 def test_a_log_that_disagrees_is_a_problem(world: FakeWorld, vegeta: Path) -> None:
     """A request that the gateway did not log, or logged twice, spoils the run although no client lost anything."""
-    load.start(world.directory, OPTIONS, vegeta)
+    load.start(world.directory, replace(OPTIONS, log_seconds=1.0), vegeta)
     world.faults = {world.requests + 10: "unlogged", world.requests + 20: "twice"}
     time.sleep(1)
     summary = load.stop(world.directory)

@@ -31,19 +31,19 @@ from .load_writes import converged_writes, read_lines
 
 # Share of the arrival rate that our own client takes; vegeta halves the rest between fresh and kept-alive connections.
 OWN_SHARE = 0.15
-ACCESS_LOG_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
 class Options:
     """What a load is asked for. rate and streams are arrivals a second; tokens the length of a unary answer; stream_seconds how long streams last;
-    patience the seconds in which every target must answer before the load begins."""
+    patience the seconds in which every target must answer before the load begins; log_seconds how long the access logs are waited for."""
 
     rate: float = 110.0
     streams: float = 1.1
     tokens: int = 2
     stream_seconds: tuple[float, ...] = (15.5, 17.0, 18.5, 20.0)
     patience: float = 60.0
+    log_seconds: float = 15.0
     max_seconds: float = 7200.0
 
 
@@ -159,7 +159,7 @@ class Load:
         """Wait for the access logs to be written out, then account."""
         self._journal.flush()
         logs = sorted((self._directory / "gateway").glob("access-*.jsonl"))
-        ids, deadline = {record.id for record in self._records}, time.monotonic() + ACCESS_LOG_SECONDS
+        ids, deadline = {record.id for record in self._records}, time.monotonic() + self._options.log_seconds
         while True:
             access = [line for log in logs for line in read_lines(log)]
             if time.monotonic() > deadline or ids <= {line.get("load_id") for line in access}:

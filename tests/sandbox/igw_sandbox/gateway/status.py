@@ -93,7 +93,8 @@ class StatusWriter:
             self._poked.clear()
             if self._wanted is None:
                 continue
-            if not all([await self._write(*change) for change in self._changes()]):
+            written = [await self._write(*change) for change in self._changes()]
+            if not all(written):
                 await asyncio.sleep(RETRY_SECONDS)
                 self._poked.set()
 

@@ -37,12 +37,12 @@ class Said:
 OK, BAD = Said(), Said("status 503", 503)
 
 
-def probes(*variants: cells.Variant | None, among: list[Cell] = CELLS) -> list[Probe]:
+def probes(*variants: cells.Variant | None, among: tuple[Cell, ...] = tuple(CELLS)) -> list[Probe]:
     return [cells.probe(cell, variant, "igm1", {}) for variant in variants for cell in among]
 
 
-def trios(among: list[Cell] = CELLS) -> list[prober.Trio]:
-    return [tuple(probes("alpha", "v1", None, among=[cell])) for cell in among]  # type: ignore[misc]
+def trios(among: tuple[Cell, ...] = tuple(CELLS)) -> list[prober.Trio]:
+    return [tuple(probes("alpha", "v1", None, among=(cell,))) for cell in among]  # type: ignore[misc]
 
 
 def fast() -> Pace:
@@ -178,7 +178,7 @@ def test_both_tests_share_the_error_of_a_false_rollback() -> None:
 def test_the_evidence_goes_on_in_another_execution() -> None:
     first = judge(lambda probe: OK, seconds=0.0)
     assert first == Judgement()
-    part = prober.judge(trios(CELLS[:2]), lambda probe: OK, GATE, Judgement(), soon(), fast(), 6)
+    part = prober.judge(trios(tuple(CELLS[:2])), lambda probe: OK, GATE, Judgement(), soon(), fast(), 6)
     dumped = json.loads(json.dumps(part.dump()))
     assert Judgement.load(dumped) == part
     whole = judge(lambda probe: OK, before=Judgement.load(dumped))

@@ -82,7 +82,8 @@ def test_all_routes_move_as_one_step_and_back(here: Here) -> None:
     }
     assert not here.work("shifted", share=25)["changed"]
     assert len(here.route_writes) == 2
-    assert [entry["event"] for entry in here.store.read()["entries"]] == ["routes shifted 25: HTTPRoute default/llm-route, HTTPRoute default/other"]  # type: ignore[index]
+    events = [entry["event"] for entry in here.store.read()["entries"]]  # type: ignore[index]
+    assert events == ["routes shifted 25: HTTPRoute default/llm-route, HTTPRoute default/other"]
     here.work("restored")
     assert [here.cluster.objects[path_of(route)]["spec"] for route in (FIRST, SECOND)] == [FIRST["spec"], SECOND["spec"]]
 
