@@ -102,6 +102,7 @@ def test_a_broken_estate_is_refused(world: FakeWorld, vegeta: Path) -> None:
         load.start(world.directory, replace(OPTIONS, patience=0), vegeta)
     world.faults = {world.requests + 1: 503}
     load.start(world.directory, OPTIONS, vegeta)
+    time.sleep(1)
     assert load.stop(world.directory)["ok"], "what was asked before the load began is not counted"
 
 
