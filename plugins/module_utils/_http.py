@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import EMBEDDINGS, RESPONSES, Probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import MARK_HEADER
 
 EPP_HEADER = "x-went-into-resp-headers"
@@ -30,6 +30,12 @@ READ_LIMIT = 1_000_000
 """Bytes of an answer that are read at most; a probe asks for a handful of tokens."""
 
 FINISHED = ("stop", "length")
+ANSWERED = ("completed", "incomplete")
+"""Statuses of a response; ``incomplete`` is what a small max_output_tokens brings."""
+
+
+class TooLong(Exception):
+    """An answer that is not read to its end."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,9 @@ def send(probe: Probe, timeout: float, ca_file: str | None = None, verify: bool 
         body = _read(response, begun + timeout)
         reason = judge(probe, status, {name.lower(): value for name, value in response.getheaders()}, body)
     except (TimeoutError, socket.timeout):
-        reason = f"no complete answer within {timeout:.0f} s"
+        reason = f"no complete answer within {timeout:g} s"
+    except TooLong as error:
+        reason = f"{error}"
     except (OSError, http.client.HTTPException) as error:
         reason = f"connection failed: {error or type(error).__name__}"
     finally:
@@ -113,8 +121,12 @@ def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
     while part := response.read1(65536):
         parts.append(part)
         size += len(part)
-        if size > READ_LIMIT or time.monotonic() > deadline:
+        if time.monotonic() > deadline:
             raise TimeoutError
+        if size > READ_LIMIT:
+            raise TooLong(f"the answer is longer than {READ_LIMIT} bytes")
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
     return b"".join(parts)
 
 
@@ -155,23 +167,37 @@ def _stream_fault(probe: Probe, body: bytes) -> str | None:
         chunks = [json.loads(event) for event in events[:-1]]
     except ValueError:
         return "stream with an event that is not JSON"
-    named = [chunk for chunk in chunks if isinstance(chunk, dict) and chunk.get("choices")]
+    named = [(chunk, choice) for chunk in chunks if (choice := _first(chunk, "choices")) is not None]
     if not named:
         return "stream without choices"
-    finish = next((choice.get("finish_reason") for chunk in reversed(named) for choice in chunk["choices"] if choice.get("finish_reason")), None)
-    return _model_fault(probe, named[0].get("model"), finish)
+    finish = next((choice["finish_reason"] for _chunk, choice in reversed(named) if choice.get("finish_reason")), None)
+    return _model_fault(probe, named[0][0]) or _finish_fault(finish)
 
 
 def _shape_fault(probe: Probe, answer: Any) -> str | None:
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    if not choices:
-        return "200 without choices"
-    return _model_fault(probe, answer.get("model"), choices[0].get("finish_reason"))
+    field = {EMBEDDINGS: "data", RESPONSES: "output"}.get(probe.cell.endpoint, "choices")
+    found = _first(answer, field)
+    if found is None:
+        return f"200 without {field}"
+    if probe.cell.endpoint == EMBEDDINGS:
+        return _model_fault(probe, answer) or (None if found.get("embedding") else "200 with an empty embedding")
+    if probe.cell.endpoint == RESPONSES:
+        return _model_fault(probe, answer) or (None if answer.get("status") in ANSWERED else f"status of the response is {answer.get('status')}")
+    return _model_fault(probe, answer) or _finish_fault(found.get("finish_reason"))
 
 
-def _model_fault(probe: Probe, model: Any, finish: Any) -> str | None:
-    if probe.answers and model not in probe.answers:
+def _first(answer: Any, field: str) -> dict[str, Any] | None:
+    """The first entry of a list in an answer, None where it is not of that shape."""
+    found = answer.get(field) if isinstance(answer, dict) else None
+    return found[0] if isinstance(found, list) and found and isinstance(found[0], dict) else None
+
+
+def _model_fault(probe: Probe, answer: dict[str, Any]) -> str | None:
+    model = answer.get("model")
+    if probe.answers and not (isinstance(model, str) and model in probe.answers):
         return f"answer names model {model}, asked for {probe.cell.model}"
-    if finish not in FINISHED:
-        return f"finish_reason is {finish}"
     return None
+
+
+def _finish_fault(finish: Any) -> str | None:
+    return None if finish in FINISHED else f"finish_reason is {finish}"

@@ -29,6 +29,10 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 
 COMPLETIONS = "/v1/completions"
 CHAT = "/v1/chat/completions"
+EMBEDDINGS = "/v1/embeddings"
+RESPONSES = "/v1/responses"
+STREAMS = {COMPLETIONS: (False, True), CHAT: (False, True), EMBEDDINGS: (False,), RESPONSES: (False,)}
+"""Endpoints for which a request can be made and its answer judged, and whether without and with a stream."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,13 @@ class Probe:
 
     def body(self, text: str) -> Manifest:
         """A small real request at temperature 0."""
-        common = {"model": self.cell.model, "max_tokens": 4, "temperature": 0, "stream": self.cell.stream}
-        return common | ({"messages": [{"role": "user", "content": text}]} if self.cell.endpoint == CHAT else {"prompt": text})
+        short = {"max_tokens": 4, "temperature": 0, "stream": self.cell.stream}
+        return {"model": self.cell.model} | {
+            COMPLETIONS: short | {"prompt": text},
+            CHAT: short | {"messages": [{"role": "user", "content": text}]},
+            EMBEDDINGS: {"input": text},
+            RESPONSES: {"input": text, "max_output_tokens": 16, "temperature": 0},
+        }[self.cell.endpoint]
 
 
 def addresses(gateway: Manifest, section: str | None = None, namespace: str | None = None) -> list[Address]:
@@ -138,7 +147,7 @@ def cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: 
                 continue
             found += [
                 Cell(place, hostname, str(key), reference.rule, reference.index, path, headers, model["name"], endpoint, stream, shared)
-                for model, stream in product(pool["models"], (False, True))
+                for model, stream in product(pool["models"], STREAMS.get(endpoint, ()))
             ]
     return list(dict.fromkeys(found))
 

@@ -11,7 +11,7 @@ import pytest
 from migration_fakes import ALPHA, KEY, V1, gateway, http_route, plan_pool, rule
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import cells, precedence, routes
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import CHAT, COMPLETIONS, Address, Cell
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Address, Cell
 
 Manifest = dict[str, Any]
 POOLS = {KEY: plan_pool()}
@@ -187,6 +187,23 @@ def test_a_probe_through_a_marked_rule_and_through_the_users() -> None:
     body = marked.body("hello")
     assert body == {"model": "llama", "max_tokens": 4, "temperature": 0, "stream": True, "messages": [{"role": "user", "content": "hello"}]}
     assert cells.probe(first(route, endpoint=COMPLETIONS, stream=False), "v1", "igm1", models).body("hello")["prompt"] == "hello"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said", "streams"),
+    [
+        (COMPLETIONS, {"prompt": "hi", "max_tokens": 4, "temperature": 0, "stream": False}, 2),
+        (CHAT, {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4, "temperature": 0, "stream": False}, 2),
+        (EMBEDDINGS, {"input": "hi"}, 1),
+        (RESPONSES, {"input": "hi", "max_output_tokens": 16, "temperature": 0}, 1),
+        ("/v1/rerank", None, 0),
+    ],
+)
+def test_every_endpoint_has_a_request_of_its_own(endpoint: str, said: Manifest | None, streams: int) -> None:
+    found = cells.cells(http_route(rule(ALPHA)), GATEWAYS, {KEY: plan_pool(endpoints=[endpoint])})
+    assert len(found) == streams
+    if said is not None:
+        assert cells.probe(found[0], None, "igm1", {}).body("hi") == {"model": "llama"} | said
 
 
 def test_marks_of_probes_and_of_marked_routes_agree() -> None:
