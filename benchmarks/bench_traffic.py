@@ -93,15 +93,14 @@ def measure(subject: str, options: argparse.Namespace, folder: Path) -> dict[str
         time.sleep(max(0.0, begun["begin"] + LEAD - time.time()))
         say(f"{subject}: migrating under {options.rate:g} requests a second")
         began = time.time()
-        try:
-            ended = ours(world, options, folder / subject) if subject == "ours" else script(subject, world, options, folder / subject)
-            seconds = time.time() - began
-            say(f"{subject}: {ended['verdict']} after {seconds:.0f} s; {options.tail:g} s of load more")
-            time.sleep(options.tail)
-        finally:
-            summary = load.stop(world.directory)
+        ended = ours(world, options, folder / subject) if subject == "ours" else script(subject, world, options, folder / subject)
+        seconds = time.time() - began
+        say(f"{subject}: {ended['verdict']} after {seconds:.0f} s; {options.tail:g} s of load more")
+        time.sleep(options.tail)
+        summary = load.stop(world.directory)
         return {"subject": subject, **ended, "seconds": round(seconds, 1), "load": summary}
     finally:
+        load.kill(world.directory)  # only an interrupted subject still has one
         world.down()
 
 

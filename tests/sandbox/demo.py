@@ -92,21 +92,19 @@ def migrate(world: World, options: argparse.Namespace, folder: Path, clock: Cloc
     outcome.problems += [f"not loaded: {skipped}" for skipped in begun["skipped"]]
     for target in begun["targets"]:
         clock.say(f"  {target['name']}")
-    try:
-        # Counted from the load's first arrival; the playbook's own first write comes later still.
-        time.sleep(max(0.0, begun["begin"] + MARGIN + SLACK - time.time()))
-        clock.say(f"ansible-playbook begins: v0.3.0 to {options.target}")
-        status = run.run(clock.say)
-        report = run.report()
-        outcome.verdict = report["verdict"]
-        clock.say(f"the playbook ended with status {status}: {report['verdict']}: {report['reason']}")
-        if (status == 0) != (report["verdict"] == "PROVEN"):
-            outcome.problems.append(f"the playbook's exit status {status} contradicts its verdict {report['verdict']}")
-        time.sleep(MARGIN + SLACK)
-    finally:
-        clock.say("load ends; open streams are waited for")
-        outcome.summary = load.stop(world.directory)
-        (folder / "load.json").write_text(json.dumps(outcome.summary, indent=1) + "\n")
+    # Counted from the load's first arrival; the playbook's own first write comes later still.
+    time.sleep(max(0.0, begun["begin"] + MARGIN + SLACK - time.time()))
+    clock.say(f"ansible-playbook begins: v0.3.0 to {options.target}")
+    status = run.run(clock.say)
+    report = run.report()
+    outcome.verdict = report["verdict"]
+    clock.say(f"the playbook ended with status {status}: {report['verdict']}: {report['reason']}")
+    if (status == 0) != (report["verdict"] == "PROVEN"):
+        outcome.problems.append(f"the playbook's exit status {status} contradicts its verdict {report['verdict']}")
+    time.sleep(MARGIN + SLACK)
+    clock.say("load ends; open streams are waited for")
+    outcome.summary = load.stop(world.directory)
+    (folder / "load.json").write_text(json.dumps(outcome.summary, indent=1) + "\n")
     check(world, before, outcome, clock)
 
 
@@ -154,6 +152,8 @@ def main() -> int:
     except KeyboardInterrupt:
         outcome.problems.append("interrupted")
     finally:
+        if world is not None:
+            load.kill(world.directory)  # only an interrupted demo still has one
         if world is not None and not options.keep:
             clock.say("taking the sandbox down")
             world.down()

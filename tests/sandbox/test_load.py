@@ -107,14 +107,15 @@ def test_a_broken_estate_is_refused(world: FakeWorld, vegeta: Path) -> None:
 
 
 def test_only_one_load_runs(world: FakeWorld, vegeta: Path) -> None:
-    """A second start, and a stop without a start, are refused with the remedy."""
+    """A second start, a stop without a start and a stop after a kill are refused with the remedy."""
     with pytest.raises(SandboxError, match="load start"):
         load.stop(world.directory)
-    load.start(world.directory, OPTIONS, vegeta)
-    try:
-        with pytest.raises(SandboxError, match="load stop"):
-            load.start(world.directory, OPTIONS, vegeta)
-    finally:
+    running = load.start(world.directory, OPTIONS, vegeta)
+    with pytest.raises(SandboxError, match="load stop"):
+        load.start(world.directory, OPTIONS, vegeta)
+    load.kill(world.directory)
+    assert not load.alive(running)
+    with pytest.raises(SandboxError, match="without a summary"):
         load.stop(world.directory)
 
 

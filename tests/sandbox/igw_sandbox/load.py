@@ -24,7 +24,7 @@ from .context import SandboxError, write_atomically
 from .load_client import STREAM_TIMEOUT, UNARY_TIMEOUT
 from .load_run import Options, alive, supervisor_of
 
-__all__ = ["Options", "alive", "current", "main", "start", "status", "stop"]
+__all__ = ["Options", "alive", "current", "kill", "main", "start", "status", "stop"]
 
 START_SECONDS = 120.0
 STOP_SECONDS = STREAM_TIMEOUT + UNARY_TIMEOUT + 30.0
@@ -94,6 +94,17 @@ def stop(directory: Path) -> dict[str, Any]:
     if not summary.exists():
         raise SandboxError(f"The load {folder.name} ended without a summary; see {folder / 'load.log'}.")
     return json.loads(summary.read_text())
+
+
+def kill(directory: Path) -> None:
+    """End a load at once, without a summary; harmless when none runs. Its senders die with it."""
+    folder = current(directory)
+    now = status(folder) if folder else {}
+    if now.get("pid") and alive(now):
+        os.kill(now["pid"], signal.SIGKILL)
+        deadline = time.monotonic() + 5
+        while alive(now) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -169,7 +169,7 @@ class Load:
         """Wait for the access logs to be written out, then account."""
         self._journal.flush()
         logs = sorted((self._directory / "gateway").glob("access-*.jsonl"))
-        ids, deadline = {record.id for record in self._records}, time.monotonic() + self._options.log_seconds
+        ids, deadline = {record.id for record in self._records}, time.monotonic() + (self._options.log_seconds if alive(self._supervisor) else 0)
         while True:
             access = [line for log in logs for line in read_lines(log)]
             if time.monotonic() > deadline or ids <= {line.get("load_id") for line in access}:
