@@ -21,12 +21,11 @@ MODEL = "base"
 
 
 class FakeWorld:
-    """Serves both in a thread. `fault` maps a request's number to what goes wrong: an int status, "cut", "garbage", "unlogged" or "twice"."""
+    """Serves both in a thread. The next requests of a kind ("unary", "stream") meet `faults` of it: a status, "cut", "garbage", "unlogged" or "twice"."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.faults: dict[int, Any] = {}
-        self.requests = 0
+        self.faults: dict[str, list[Any]] = {"unary": [], "stream": []}
         self.generation = 1
         self.converge = True
         self._watchers: list[web.StreamResponse] = []
@@ -110,16 +109,14 @@ class FakeWorld:
         with (self.directory / "gateway" / "access-0.jsonl").open("a") as stream:
             stream.write((json.dumps(line) + "\n") * {"unlogged": 0, "twice": 2}.get(fault, 1))
 
-    def _next_fault(self) -> Any:
-        self.requests += 1
-        return self.faults.pop(self.requests, None)
-
     async def _plain(self, request: web.Request) -> web.StreamResponse:
         self._log(request, 200, None)
         return web.Response(text="hello")
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        body, fault = await request.json(), self._next_fault()
+        body = await request.json()
+        waiting = self.faults["stream" if body.get("stream") else "unary"]
+        fault = waiting.pop(0) if waiting else None
         chat = request.path.endswith("chat/completions")
         if isinstance(fault, int):
             self._log(request, fault, fault)
