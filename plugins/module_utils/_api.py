@@ -184,7 +184,10 @@ class Cluster:
             raise _api_error(method, path, error) from error
         except (HTTPError, OSError) as error:
             raise ApiError(str(error)) from error
-        return json.loads(answer.data)
+        try:
+            return json.loads(answer.data)
+        except ValueError as error:
+            raise ApiError(f"{method} {path}: the answer is not JSON (a proxy's page?)") from error
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
