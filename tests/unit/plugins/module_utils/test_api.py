@@ -167,8 +167,8 @@ def test_the_cluster_must_be_the_one_that_was_meant(make: Make) -> None:
 
 @pytest.mark.parametrize(
     ("error", "expected"),
-    [(OSError("no such file"), ApiError), (ValueError("bad"), ApiError), (MaxRetryError(None, "/"), Unreachable), (refusal(503), Unreachable)],
-)  # type: ignore[arg-type]
+    [(OSError("no such file"), ApiError), (ValueError("bad"), ApiError), (ProtocolError("cut"), Unreachable), (refusal(503), Unreachable)],
+)
 def test_a_client_that_can_not_be_made(monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type[ApiError]) -> None:
     def fail(module: Any) -> None:
         raise error
