@@ -1,0 +1,365 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loop that drives a shift, with module executions that are played: what it asks for, in which order, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleActionFail
+from migration_fakes import make_plan, plan_pool
+
+from ansible_collections.inference_gateway.migration.plugins.action import shift_traffic
+from ansible_collections.inference_gateway.migration.plugins.action.shift_traffic import ActionModule, Drive
+from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
+
+Result = dict[str, Any]
+EVIDENCE = {"successes": 38, "failures": 0, "void": 1, "ratio": -9.0}
+GOOD_GATE = {"ok": True, "decision": "accept", "judgement": {"pairs": EVIDENCE, "user": EVIDENCE, "sent": 117}, "faults": []}
+UNDECIDED = GOOD_GATE | {"ok": False, "decision": "undecided", "faults": ["v1: status 503 x2"]}
+REJECTED = UNDECIDED | {"decision": "reject", "judgement": GOOD_GATE["judgement"] | {"pairs": EVIDENCE | {"failures": 3}}}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now, self.slept = 1000.0, 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += seconds
+
+
+class Played:
+    """Plays the action plugin: writes down each piece of work as one word or two, and answers by script.
+
+    ``answers``: (piece as it is written down, answer) in the order in which they are wanted; each is given once. Everything
+    else goes well. A stretch that does not end well takes all its seconds.
+    """
+
+    def __init__(self, clock: Clock, check_mode: bool = False) -> None:
+        self.clock = clock
+        self._play_context = SimpleNamespace(check_mode=check_mode)
+        self.done: list[str] = []
+        self.calls: list[tuple[str, Result]] = []
+        self.answers: list[tuple[str, Result]] = []
+        self.share = 0
+
+    def piece(self, module: str, arguments: Result, task_vars: Result) -> Result:
+        name = self.name(module, arguments)
+        self.done.append(name)
+        self.calls.append((module, arguments))
+        scripted = next((entry for entry in self.answers if entry[0] == name), None)
+        if scripted:
+            self.answers.remove(scripted)
+        result = scripted[1] if scripted else self.good(module, arguments)
+        self.clock.now += 1 if result.get("ok", True) else arguments.get("seconds", 5)
+        return result
+
+    @staticmethod
+    def name(module: str, arguments: Result) -> str:
+        if module == "verify_gateway":
+            return arguments["check"] + ("" if arguments["check"] == "gate" else " " + "+".join(arguments["variants"]))
+        extra = arguments.get("share", "+".join(arguments.get("variants", [])))
+        return f"{arguments['state']} {extra}".strip()
+
+    def good(self, module: str, arguments: Result) -> Result:
+        if module == "shift_traffic":
+            return {"changed": True, "routes": ["HTTPRoute default/llm-route"]}
+        if arguments["check"] == "gate":
+            return GOOD_GATE
+        return {"ok": True, "clean": 5, "faults": [], "passing": {name: True for name in arguments["variants"]}}
+
+
+def unsettled(**passing: bool) -> Result:
+    return {"ok": False, "clean": 0, "faults": ["v1: status 503 x9"], "passing": passing}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(shift_traffic, "time", made)
+    return made
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    said: list[str] = []
+    monkeypatch.setattr(shift_traffic, "Display", lambda: SimpleNamespace(display=said.append))
+    return said
+
+
+Start = Callable[..., tuple[Result, Played]]
+
+
+@pytest.fixture
+def start(clock: Clock, lines: list[str]) -> Start:
+    def run(*answers: tuple[str, Result], check_mode: bool = False, **options: Any) -> tuple[Result, Played]:
+        played = Played(clock, check_mode)
+        played.answers = list(answers)
+        chosen = {name: option.get("default") for name, option in argument_spec().items()} | {"plan": make_plan(), "run": "run-1", "drain_seconds": 7} | options
+        result = Drive(played, chosen, {"inventory_hostname": "east"}).run()  # type: ignore[arg-type]
+        assert played.answers == [], "every scripted answer was asked for"
+        return result, played
+
+    return run
+
+
+WARM = "settled alpha+v1+both+user"
+STEP = "settled alpha+v1+user"
+CLEAN_UP = "unmarked alpha+v1+both"
+BACK = ["settled alpha", "restored", "settled alpha+user"]
+DRAINED = ["unmarked both", "gone both"]
+
+# -- the way through -----------------------------------------------------------------------------------------------------
+
+
+def test_a_migration_that_goes_well(start: Start, lines: list[str], clock: Clock) -> None:
+    result, played = start()
+    assert played.done == ["marked", WARM, "gate"] + [piece for share in (10, 50, 100) for piece in (f"shifted {share}", STEP, "gate")]
+    assert (result["verdict"], result["changed"]) == ("PROVEN", True) and "failed" not in result
+    assert result["reason"] == "v1 proven at 100 % by 152 pairs in 4 gates"
+    assert [gate["share"] for gate in result["evidence"]] == [0, 10, 50, 100]
+    assert result["evidence"][0] == {"share": 0, "pairs": 38, "sent": 117, "failures": 0, "user_failures": 0, "faults": []}
+    assert lines and all(line.startswith("east: ") for line in lines)
+    assert "east: step 2 of 3: v1 gets 50 %" in lines
+    assert clock.slept == 0
+
+
+def test_every_piece_is_bounded_and_bears_the_lease(start: Start) -> None:
+    _result, played = start(probe_rate=9, probe_timeout=3, gate={"p1": 0.2}, steps=[50, 100])
+    for module, arguments in played.calls:
+        assert arguments["run"] == "run-1" and arguments["plan"] == make_plan() and arguments["state_namespace"]
+        if module == "verify_gateway":
+            assert 1 <= arguments["seconds"] <= shift_traffic.STRETCH
+            assert (arguments["probe_rate"], arguments["probe_timeout"], arguments["fail"]) == (9, 3, False)
+    gates = [arguments["gate"] for module, arguments in played.calls if arguments.get("check") == "gate"]
+    assert gates == [{"p1": 0.2, "gates": 3}] * 3
+
+
+def test_nothing_changed_is_said_so(start: Start) -> None:
+    same = {"changed": False, "routes": []}
+    result, _played = start(("marked", same), *[(f"shifted {share}", same) for share in (10, 50, 100)])
+    assert result["changed"] is False
+
+
+def test_a_gate_goes_on_with_its_evidence(start: Start, lines: list[str]) -> None:
+    _result, played = start(("gate", UNDECIDED), ("gate", UNDECIDED))
+    handed_on = [arguments["judgement"] for _module, arguments in played.calls if arguments.get("check") == "gate"]
+    assert handed_on[:4] == [None, UNDECIDED["judgement"], UNDECIDED["judgement"], None]
+    assert "east: gate at 0 %: 38 pairs, 0 failed on v1 alone, 1 on both: undecided" in lines
+
+
+def test_settling_goes_on_with_its_clean_rounds(start: Start, lines: list[str]) -> None:
+    _result, played = start((WARM, unsettled(alpha=True) | {"clean": 3}), (WARM, unsettled(alpha=True)))
+    handed_on = [arguments["clean"] for _module, arguments in played.calls if arguments.get("check") == "settled"]
+    assert handed_on[:4] == [0, 3, 0, 0]
+    assert "east: warm-up: waiting, 30 s: v1: status 503 x9" in lines
+
+
+def test_soaking_probes_on_at_each_step(start: Start) -> None:
+    _result, played = start(soak_seconds=3, steps=[100])
+    assert played.done == ["marked", WARM, "gate", "shifted 100", STEP, STEP, STEP, STEP, "gate"]
+
+
+def test_a_withdrawal(start: Start, clock: Clock) -> None:
+    result, played = start(state="withdrawn")
+    assert played.done == ["finished", "marked v1", "settled v1+user", *DRAINED, "unmarked alpha", "gone alpha"]
+    assert result["verdict"] == "PROVEN" and clock.slept == 7
+
+
+@pytest.mark.parametrize(("said", "timeouts", "expected"), [(None, [30, 300], 300), (None, [None], 30), (None, [], 30), (45, [300], 45), (0, [300], 0)])
+def test_how_long_requests_get_to_end(start: Start, clock: Clock, said: int | None, timeouts: list[int | None], expected: int) -> None:
+    plan = {"pools": [plan_pool(timeout_seconds=seconds) for seconds in timeouts]}
+    _result, played = start(state="withdrawn", drain_seconds=said, plan=plan)
+    assert clock.slept == expected
+    assert played.done.index("gone both") < played.done.index("unmarked alpha")
+
+
+# -- the way back --------------------------------------------------------------------------------------------------------
+
+
+def test_a_rejected_gate_takes_everything_back(start: Start, clock: Clock, lines: list[str]) -> None:
+    result, played = start(("gate", GOOD_GATE), ("gate", REJECTED))
+    assert played.done[played.done.index("shifted 10") :] == ["shifted 10", STEP, "gate", *BACK, *DRAINED, CLEAN_UP]
+    assert (result["failed"], result["verdict"], result["changed"]) == (True, "FAILED", True)
+    assert result["msg"] == result["reason"] == "gate at 10 %: v1 fails where v1alpha2 does not (41 pairs, 3 failed on v1 alone, 1 on both): v1: status 503 x2"
+    assert [gate["failures"] for gate in result["evidence"]] == [0, 3]
+    assert clock.slept == 7, "v1's requests end before its marked route, which holds its backends, goes"
+    assert any(line.startswith("east: FAILED: gate at 10 %") for line in lines)
+
+
+def test_where_nothing_had_moved_nothing_is_drained(start: Start, clock: Clock) -> None:
+    result, played = start(("gate", REJECTED), ("restored", {"changed": False, "routes": []}))
+    assert played.done == ["marked", WARM, "gate", *BACK, CLEAN_UP]
+    assert result["verdict"] == "FAILED" and clock.slept == 0
+
+
+@pytest.mark.parametrize(("passed", "expected"), [(0, "restored"), (1, "shifted 10"), (2, "shifted 50")])
+def test_a_gate_without_a_decision_is_held_at_what_was_proven(start: Start, clock: Clock, passed: int, expected: str) -> None:
+    result, played = start(*[("gate", GOOD_GATE)] * (passed + 1), *[("gate", UNDECIDED)] * 4, gate_seconds=100)
+    back = len(played.done) - 1 - played.done[::-1].index("gate")
+    drained = [] if passed else DRAINED
+    assert played.done[back + 1 :] == ["settled alpha", expected, "settled alpha+user", *drained, CLEAN_UP]
+    assert result["verdict"] == "HELD" and result["failed"]
+    assert f"gate at {(10, 50, 100)[passed]} %: no decision within 100 s" in result["reason"]
+
+
+@pytest.mark.parametrize(("alpha", "verdict"), [(True, "FAILED"), (False, "HELD")])
+def test_a_warm_up_that_does_not_settle(start: Start, alpha: bool, verdict: str) -> None:
+    result, played = start((WARM, unsettled(alpha=alpha, v1=False)), (WARM, unsettled(alpha=alpha, v1=False)), warm_seconds=60)
+    assert result["verdict"] == verdict and result["reason"].startswith("warm-up: not settled within 60 s: v1: status 503 x9")
+    assert "HealthCheckPolicy of default/llama-ga" in result["reason"], "a hint of where to look"
+    assert "gate" not in played.done and played.done[-1] == CLEAN_UP
+
+
+def test_where_alpha_does_not_answer_weights_stay(start: Start) -> None:
+    result, played = start(("gate", GOOD_GATE), ("gate", REJECTED), ("settled alpha", unsettled(alpha=False) | {"faults": ["alpha: status 500 x1", "more"]}))
+    assert played.done[-2:] == ["gate", "settled alpha"], "nothing is written after that"
+    assert result["verdict"] == "HELD"
+    assert result["reason"].endswith("v1alpha2 does not answer either (alpha: status 500 x1), so weights stay as they are.")
+
+
+def test_the_way_back_asks_alpha_before_it_writes(start: Start) -> None:
+    _result, played = start(("gate", REJECTED))
+    assert played.done.index("settled alpha") < played.done.index("restored")
+
+
+def test_a_write_that_fails_takes_back(start: Start) -> None:
+    result, played = start(("shifted 50", {"failed": True, "msg": "HTTPRoute default/x: refused by a webhook"}))
+    assert (result["verdict"], result["reason"]) == ("FAILED", "HTTPRoute default/x: refused by a webhook")
+    assert played.done[-5:-1] == ["restored", "settled alpha+user", *DRAINED]
+
+
+def test_somebody_elses_weights_are_held_not_fought(start: Start) -> None:
+    drift = {"failed": True, "held": True, "msg": "rule 0 was changed by somebody else"}
+    result, played = start(("shifted 50", drift), ("shifted 10", {"changed": True, "routes": []}), ("shifted 10", drift))
+    assert result["verdict"] == "HELD"
+    assert result["reason"] == "rule 0 was changed by somebody else. On the way back: rule 0 was changed by somebody else"
+    assert played.done[-2:] == ["settled alpha", "shifted 10"]
+
+
+def test_a_way_back_that_does_not_settle_is_held(start: Start) -> None:
+    result, _played = start(("gate", REJECTED), *[("settled alpha+user", unsettled(alpha=True, user=False))] * 2, settle_seconds=60)
+    assert result["verdict"] == "HELD"
+    assert "On the way back: way back: not settled within 60 s" in result["reason"]
+
+
+def test_a_lost_lease_writes_nothing_more(start: Start) -> None:
+    lost = {"failed": True, "msg": "Lease x is held by run-2, not by this run"}
+    result, played = start(("gate", lost), ("settled alpha", lost))
+    assert played.done == ["marked", WARM, "gate", "settled alpha"]
+    assert result["verdict"] == "HELD"
+
+
+def test_a_withdrawal_that_fails_goes_back_to_alpha(start: Start) -> None:
+    broken = unsettled(v1=False, user=False)
+    result, played = start(*[("settled v1+user", broken)] * 2, state="withdrawn", settle_seconds=60)
+    assert played.done[-6:] == [*BACK, *DRAINED, CLEAN_UP] and result["verdict"] == "FAILED"
+
+
+def test_a_withdrawal_that_is_held_goes_back_to_full_share(start: Start) -> None:
+    result, played = start(("marked v1", {"failed": True, "held": True, "msg": "drift"}), state="withdrawn")
+    assert played.done == ["finished", "marked v1", "settled alpha", "shifted 100", "settled alpha+user", CLEAN_UP]
+    assert result["verdict"] == "HELD"
+
+
+# -- an API server that does not answer ----------------------------------------------------------------------------------
+
+SILENT = {"failed": True, "unreachable_api": True, "msg": "no usable answer"}
+
+
+def test_a_silent_api_server_is_waited_for_with_a_line(start: Start, lines: list[str]) -> None:
+    result, played = start(("shifted 10", SILENT), ("shifted 10", SILENT))
+    assert result["verdict"] == "PROVEN" and played.done.count("shifted 10") == 3
+    assert [line for line in lines if "API server" in line] == [
+        "east: the API server does not answer; trying again for up to 299 s more. no usable answer",
+        "east: the API server does not answer; trying again for up to 298 s more. no usable answer",
+        "east: the API server answers again",
+    ]
+
+
+def test_an_api_server_that_stays_silent_is_held_and_weights_stay(start: Start) -> None:
+    result, played = start(*[("shifted 50", SILENT)] * 3, *[("settled alpha", SILENT)] * 3, api_patience=3)
+    assert result["verdict"] == "HELD" and result["reason"] == "no usable answer. On the way back: no usable answer"
+    assert played.done[-3:] == ["settled alpha"] * 3
+
+
+# -- options and check mode ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [[], [10, 50], [50, 10, 100], [10, 10, 100], [-10, 100], [10, 100, 110]])
+def test_steps_that_are_none_are_refused_before_anything(start: Start, steps: list[int]) -> None:
+    result, played = start(steps=steps)
+    assert result == {"failed": True, "msg": f"steps must rise from 0 or more and end with 100, not {steps}."} and played.done == []
+
+
+@pytest.mark.parametrize("gate", [{"p1": 0}, {"p2": 0.1}, {"p1": "much"}, {"p1": []}])
+def test_a_gate_that_means_nothing_is_refused_before_anything(start: Start, gate: dict[str, Any]) -> None:
+    result, played = start(gate=gate)
+    assert result["failed"] and result["msg"] and played.done == []
+
+
+@pytest.mark.parametrize(("state", "first"), [("migrated", "shifted 10"), ("withdrawn", "finished")])
+def test_check_mode_shows_the_first_change(start: Start, state: str, first: str) -> None:
+    result, played = start(check_mode=True, state=state)
+    assert played.done == [first]
+    assert (result["changed"], result["verdict"]) == (True, None) and "check mode" in result["reason"]
+
+
+def test_check_mode_that_fails_says_why(start: Start) -> None:
+    result, played = start(("shifted 10", {"failed": True, "msg": "no migration"}), check_mode=True)
+    assert result == {"failed": True, "msg": "no migration"} and played.done == ["shifted 10"]
+
+
+# -- the plugin itself ---------------------------------------------------------------------------------------------------
+
+
+class Plugin(ActionModule):
+    """The plugin without Ansible around it."""
+
+    def __init__(self, transport: str = "local", **args: Any) -> None:
+        self._task = SimpleNamespace(args=args)
+        self._connection = SimpleNamespace(transport=transport)
+        self.executed: list[tuple[str, Result]] = []
+
+    def get_kubeconfig(self, kubeconfig: Any, remote_transport: bool, new_module_args: Result) -> None:
+        if kubeconfig == "missing":
+            raise AnsibleActionFail("could not find missing")
+        new_module_args["kubeconfig"] = f"{'remote' if remote_transport else 'found'}:{kubeconfig}"
+
+    def _execute_module(self, module_name: str, module_args: Result, task_vars: Result) -> Result:
+        self.executed.append((module_name, module_args))
+        return {"changed": False}
+
+
+def test_a_piece_has_the_tasks_connection_and_nothing_else_of_it() -> None:
+    plugin = Plugin(kubeconfig="a", context="b", host=None, steps=[100], cluster_id="uid")
+    assert plugin.piece("verify_gateway", {"check": "gate"}, {}) == {"changed": False}
+    assert plugin.executed == [
+        ("inference_gateway.migration.verify_gateway", {"kubeconfig": "found:a", "context": "b", "cluster_id": "uid", "check": "gate"}),
+    ]  # fmt: skip
+    remote = Plugin(transport="ssh", kubeconfig="a")
+    remote.piece("verify_gateway", {}, {})
+    assert remote.executed[0][1] == {"kubeconfig": "remote:a"}
+
+
+def test_a_kubeconfig_that_is_not_there_is_a_result() -> None:
+    plugin = Plugin(kubeconfig="missing")
+    result = plugin.piece("verify_gateway", {}, {})
+    assert result["failed"] and "could not find missing" in result["msg"] and plugin.executed == []
+
+
+@pytest.mark.parametrize(("state", "driven"), [(None, True), ("migrated", True), ("withdrawn", True), ("shifted", False), ("unmarked", False)])
+def test_only_two_states_are_driven(monkeypatch: pytest.MonkeyPatch, state: str | None, driven: bool) -> None:
+    plugin = Plugin(**({} if state is None else {"state": state}))
+    monkeypatch.setattr(plugin, "validate_argument_spec", lambda spec: (None, {name: option.get("default") for name, option in spec.items()}))
+    monkeypatch.setattr(shift_traffic.KubernetesAction, "run", lambda self, tmp, task_vars: {"by": "kubernetes.core"})
+    monkeypatch.setattr(Drive, "run", lambda self: {"by": "us"})
+    assert plugin.run(None, {}) == {"by": "us" if driven else "kubernetes.core"}
