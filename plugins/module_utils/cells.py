@@ -91,13 +91,14 @@ class Probe:
 
     def body(self, text: str) -> Manifest:
         """A small real request at temperature 0."""
-        short = {"max_tokens": 4, "temperature": 0, "stream": self.cell.stream}
-        return {"model": self.cell.model} | {
+        short: Manifest = {"max_tokens": 4, "temperature": 0, "stream": self.cell.stream}
+        shapes: dict[str, Manifest] = {
             COMPLETIONS: short | {"prompt": text},
             CHAT: short | {"messages": [{"role": "user", "content": text}]},
             EMBEDDINGS: {"input": text},
             RESPONSES: {"input": text, "max_output_tokens": 16, "temperature": 0},
-        }[self.cell.endpoint]
+        }
+        return {"model": self.cell.model} | shapes[self.cell.endpoint]
 
 
 def addresses(gateway: Manifest, section: str | None = None, namespace: str | None = None) -> list[Address]:
