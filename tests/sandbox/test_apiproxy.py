@@ -91,7 +91,7 @@ def test_a_watch_delivers_at_once_and_can_be_dropped(world: World, api, direct_a
     names = []
     while "watched" not in names:
         names.append(json.loads(answer.readline())["object"]["metadata"]["name"])
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15, "delivered while the watch is open, not when it ends"
     world.fault("drop_watches")
     with pytest.raises(GONE + (http.client.IncompleteRead,)):
         if answer.readline() == b"":
