@@ -53,7 +53,7 @@ class Cluster:
         assert self._session
         await self._session.close()
 
-    async def list(self, path: str) -> tuple[list[dict[str, Any]], str]:
+    async def all_of(self, path: str) -> tuple[list[dict[str, Any]], str]:
         """(all objects at a list path, the list's resourceVersion); an absent kind is an empty list."""
         assert self._session
         async with self._session.get(self._server + path) as response:
@@ -65,7 +65,7 @@ class Cluster:
 
     async def targets(self) -> tuple[list[Target], list[str]]:
         """(every target of the estate as it is now, what was skipped and why)."""
-        found = {name: (await self.list(path))[0] for name, path in LISTS.items()}
+        found = {name: (await self.all_of(path))[0] for name, path in LISTS.items()}
         running = [pod for pod in found["pods"] if pod.get("status", {}).get("phase") == "Running"]
         return discover(
             found["routes"], found["gateways"], found["alpha_pools"] + found["v1_pools"], found["models"], found["services"], running)
@@ -78,7 +78,7 @@ class Cluster:
         assert self._session
         while True:
             try:
-                items, version = await self.list(ROUTES)
+                items, version = await self.all_of(ROUTES)
                 for item in items:
                     _report(item, seen)
                 query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "600"}

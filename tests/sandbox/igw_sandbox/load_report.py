@@ -86,7 +86,7 @@ def cross_check(records: Sequence[Record], access: Sequence[Mapping[str, Any]], 
         if load_id.startswith(run + "-"):
             seen[load_id].append(int(line.get("status") or 0))
     sent = {record.id: record for record in records}
-    problems = []
+    problems: list[str] = []
     _add(problems, [key for key, count in Counter(record.id for record in records).items() if count > 1], "ids were journaled more than once")
     _add(problems, [key for key in sent if key not in seen], "requests are in no access log: they never reached a gateway, or a log line is lost")
     _add(problems, [key for key in seen if key not in sent], "ids in the access logs were sent by no client that reported them")

@@ -175,7 +175,7 @@ def endpoint_paths(kind: str, value: str, filters: Sequence[Object]) -> dict[str
 
     {} when no endpoint can be reached through it (say, PathPrefix /v1/models).
     """
-    rewrite = next((f["urlRewrite"].get("path", {}) for f in filters if f.get("type") == "URLRewrite"), {})
+    rewrite: Object = next((f["urlRewrite"].get("path", {}) for f in filters if f.get("type") == "URLRewrite"), {})
     if rewrite.get("type") == "ReplaceFullPath":
         return {rewrite["replaceFullPath"]: value} if rewrite["replaceFullPath"] in ENDPOINTS else {}
     prefix = value.rstrip("/")
