@@ -78,12 +78,14 @@ class Settled:
     """How settling ended.
 
     :param rounds: clean ones in a row. :param passing: whether each stack (alpha, v1, both, user) passed all its probes in the last round.
+    :param first: when the first of the clean rounds had ended, in seconds since the epoch; 0 without one.
     """
 
     done: bool
     rounds: int
     passing: dict[str, bool]
     faults: Faults
+    first: float
 
 
 def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int, clean: int = 0) -> Settled:
@@ -95,8 +97,7 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace
     :param deadline: on the clock of time.monotonic; the round that is on its way then is ended.
     :param clean: rounds in a row with which an earlier stretch ended, since many cells may need longer than one.
     """
-    passing: dict[str, bool] = {}
-    last = Faults()
+    first = time.time() if clean else 0.0
     with ThreadPoolExecutor(workers) as pool:
         while True:
             last = Faults()
@@ -105,10 +106,10 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace
                 last.note(probe, answer)
             passing = {who: not last.worst(who) for who in last.sent}
             clean = clean + 1 if all(passing.values()) else 0
-            if clean >= rounds:
-                return Settled(True, clean, passing, last)
-            if time.monotonic() >= deadline:
-                return Settled(False, clean, passing, last)
+            if clean < 2:
+                first = time.time() if clean else 0.0
+            if clean >= rounds or time.monotonic() >= deadline:
+                return Settled(clean >= rounds, clean, passing, last, first)
 
 
 def _paced(probe: Probe, send: Sender, pace: Pace) -> Answered:

@@ -129,7 +129,7 @@ judgement:
   returned: with O(check=gate)
   type: dict
 first_success:
-  description: Seconds since the epoch of the first clean round.
+  description: When the first of the clean rounds at the end had ended, in seconds since the epoch; 0 without one.
   returned: with O(check=settled)
   type: float
 """
@@ -182,7 +182,6 @@ def settled(cluster: Cluster, params: dict, deadline: float) -> dict:
     variants = [None if name == "user" else name for name in params["variants"]]
     probes = here.probes(variants, gone)
     found = prober.settle(probes, sender(params), params["rounds"], deadline, prober.Pace(params["probe_rate"]), WORKERS, params["clean"])
-    first = time.time()
     status = read(cluster, params).status_faults() if found.done else []
     while status and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -192,7 +191,7 @@ def settled(cluster: Cluster, params: dict, deadline: float) -> dict:
         "passing": found.passing,
         "clean": found.rounds,
         "faults": [*found.faults.worst(most=4), *status],
-        "first_success": first if found.done else 0.0,
+        "first_success": found.first,
     }
 
 

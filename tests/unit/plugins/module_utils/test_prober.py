@@ -109,6 +109,20 @@ def test_a_clean_run_goes_on_in_the_next_stretch() -> None:
     assert prober.settle(probes("alpha"), lambda probe: BAD, 3, late, fast(), 4, clean).rounds == 0
 
 
+def test_the_first_clean_round_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, now = probes("alpha"), [1000.0]
+    send = in_rounds(len(asked), [0, 2])
+
+    def each_takes_a_second(probe: Probe) -> Said:
+        now[0] += 1
+        return send(probe)
+
+    monkeypatch.setattr(prober.time, "time", lambda: now[0])
+    found = prober.settle(asked, each_takes_a_second, 3, soon(), fast(), 1)
+    assert found.done and found.first == 1000.0 + 4 * len(asked)
+    assert prober.settle(asked, lambda probe: BAD, 3, time.monotonic(), fast(), 1).first == 0.0
+
+
 def test_worst_names_the_most_frequent_first() -> None:
     faults = prober.Faults()
     for probe, said, times in zip(probes("v1"), (Said("a"), Said("b"), Said("c"), OK), (1, 3, 2, 9)):
