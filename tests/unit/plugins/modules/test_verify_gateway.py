@@ -66,15 +66,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Here:
 
 def test_the_users_rules_settle_without_a_migration(here: Here) -> None:
     result = here(rounds=3)
-    assert result == {
-        "failed": False,
-        "changed": False,
-        "ok": True,
-        "passing": {"user": True},
-        "clean": 3,
-        "faults": [],
-        "first_success": result["first_success"],
-    }
+    first = result.pop("first_success")
+    assert result == {"failed": False, "changed": False, "ok": True, "passing": {"user": True}, "clean": 3, "faults": []}
     assert len(here.asked) == 3 * CELLS and first > 1e9
     assert here.cluster.writes == []
 
