@@ -126,7 +126,7 @@ def test_a_removed_marked_route_is_gone_when_the_users_rule_answers(here: Here) 
 def test_a_gate_in_stretches(here: Here) -> None:
     here.begin()
     first = here(check="gate", gate=GATE, seconds=0, fail=False)
-    assert (first["ok"], first["decision"], first["judgement"]["sent"]) == (False, "undecided", 0)
+    assert (first["ok"], first["decision"], first["judgement"]["sent"], first["failed"]) == (False, "undecided", 0, False)
     undecided = here(check="gate", gate=GATE, seconds=0)
     assert undecided["failed"] and undecided["msg"] == "not decided in time"
     last = here(check="gate", gate=GATE, judgement=first["judgement"])
@@ -135,6 +135,7 @@ def test_a_gate_in_stretches(here: Here) -> None:
     assert pairs >= Bounds.of(GATE).clean_pairs and last["judgement"]["sent"] == 3 * pairs == len(here.asked)
     assert here.asked_by() == {"alpha", "v1", "user"}
     more = here(check="gate", gate=GATE, judgement=last["judgement"])
+    assert last["judgement"]["sent"] == len(here.asked), "what is decided is not asked again"
     assert more["decision"] == "accept" and more["judgement"] == last["judgement"], "what is decided stays so"
 
 
