@@ -136,9 +136,9 @@ def test_the_metrics_of_a_picker_need_rights_as_in_a_cluster(world: World) -> No
     world.kubectl("create", "serviceaccount", "reader")
     world.kubectl("create", "clusterrole", "metrics", "--verb=get", "--non-resource-url=/metrics")
     world.kubectl("create", "clusterrolebinding", "metrics", "--clusterrole=metrics", "--serviceaccount=default:reader")
-    status, text = get(url, world.kubectl("create", "token", "reader").strip())
-    assert status == 200
-    assert "inference_pool_ready_pods" in text
+    token = world.kubectl("create", "token", "reader").strip()
+    assert get(url, token)[0] == 200
+    until(lambda: "inference_pool_ready_pods" in get(url, token)[1])  # flushed every 5 s
 
 
 def test_chart_v150_runs_with_its_config_map(world: World, v1: dict[str, Any]) -> None:

@@ -140,14 +140,15 @@ class Container:
         fast, probe = self.pod.context.profile == "fast", launch.probe
         if fast:
             probe = replace(probe, timeout=max(probe.timeout, PROBE_SECONDS))
-        closed = launch.ports[launch.picker_port] if fast and launch.picker_port else 0
+        closed = launch.picker_port if fast else None
         await asyncio.sleep(0.2 if fast else probe.delay)
         good = bad = 0
         while True:
             passed = await passes(probe, self.pod.address)
             if passed and closed:
-                passed = await accepts(closed)
-                closed = 0 if passed else closed
+                # Both: the pod network accepts before the process does, and takes a moment to listen.
+                passed = await accepts("127.0.0.1", launch.ports[closed]) and await accepts(self.pod.address, closed)
+                closed = None if passed else closed
             good, bad = (good + 1, 0) if passed else (0, bad + 1)
             if self.state.ready != passed and (good >= probe.successes or bad >= probe.failures):
                 self.state.ready = passed

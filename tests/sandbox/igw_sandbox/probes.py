@@ -29,10 +29,10 @@ async def passes(probe: Probe, address: str) -> bool:
         return False
 
 
-async def accepts(port: int) -> bool:
-    """Whether a process of ours accepts connections on a local port."""
+async def accepts(address: str, port: int) -> bool:
+    """Whether somebody accepts connections there."""
     try:
-        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        _reader, writer = await asyncio.open_connection(address, port)
     except OSError:
         return False
     writer.close()
