@@ -176,7 +176,7 @@ def test_a_client_that_can_not_be_made(monkeypatch: pytest.MonkeyPatch, error: E
     monkeypatch.setattr(_api, "get_api_client", fail)
     with pytest.raises(ApiError) as caught:
         Cluster(SimpleNamespace(params={}))
-    assert type(caught.value) is expected
+    assert caught.type is expected
 
 
 # -- errors and patience -------------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def test_refusals_in_the_servers_own_words_and_at_once(make: Make, clock: Clock,
     cluster, client = make(wrap(refusal(status, {"kind": "Status", "message": "because"})))
     with pytest.raises(ApiError, match="PUT /x: because") as caught:
         cluster.request("PUT", "/x")
-    assert type(caught.value) is kind and caught.value.status == status
+    assert caught.type is kind and caught.value.status == status
     assert len(client.seen) == 1 and clock.pauses == []
 
 
