@@ -77,7 +77,7 @@ def test_filters_and_matches_as_the_api_defines_them() -> None:
                                    change("ResponseHeaderModifier", add=[{"name": "x-mark", "value": "v1"}])]),
             {"matches": [{"path": {"value": "/v1"}, "headers": [{"name": "x-marked", "value": "yes"}]}], "backendRefs": T},
             at("/plain", *S, filters=[rewrite("ReplacePrefixMatch", "/v1")]),
-            at("/root", *S, filters=[rewrite("ReplacePrefixMatch", "/", hostname="in.side")]),
+            at("/base", *S, filters=[rewrite("ReplacePrefixMatch", "/", hostname="in.side")]),
             at("/full", *S, filters=[rewrite("ReplaceFullPath", "/new")]),
             at("/away", filters=[{"type": "RequestRedirect", "requestRedirect": {"hostname": "far.away", "statusCode": 301}}]),
             at("/own", {**S[0], "filters": [change("RequestHeaderModifier", add=[{"name": "x-share", "value": "s"}])]}),
@@ -94,9 +94,9 @@ def test_filters_and_matches_as_the_api_defines_them() -> None:
         assert (await world.get("/v1/x", **{"x-marked": "yes"}))[2]["pod"] == OTHER_POD
         assert (await world.get("/v1", host=f"llm.example.com:{PORT}"))[0] == 200
         assert (await world.get("/plain/models?a=b"))[2]["path"] == "/v1/models?a=b"
-        found = (await world.get("/root/x/y"))[2]
+        found = (await world.get("/base/x/y"))[2]
         assert (found["path"], found["host"]) == ("/x/y", "in.side")
-        assert (await world.get("/root"))[2] == {"path": "/"}
+        assert (await world.get("/base"))[2] == {"path": "/"}
         assert (await world.get("/full/x?a=b"))[2]["path"] == "/new?a=b"
         status, headers, _body = await world.get("/away/x")
         assert (status, headers["location"]) == (301, "http://far.away/away/x")
