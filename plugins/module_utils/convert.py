@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import METRIC_FLAGS, Draft, model_name, targets
+from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import Draft, model_name, targets
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import (
     ALPHA_VERSION,
     DEFAULT_EPP_PORT,
@@ -68,7 +68,7 @@ def resources(alpha: Mapping[str, Any], default: Mapping[str, Mapping[str, str]]
 def chart_values(draft: Draft) -> dict[str, Any]:
     """Values for the inferencepool chart of the target release."""
     facts = draft.options.release.facts
-    carried = {METRIC_FLAGS[name]: value for name, value in draft.alpha_flags.items() if name in METRIC_FLAGS}
+    carried = draft.carried_flags
     extension: dict[str, Any] = {"replicas": 1, "extProcPort": DEFAULT_EPP_PORT}
     if carried:
         extension["flags"] = carried if facts.flags == "map" else [{"name": name, "value": value} for name, value in ({"v": "1"} | carried).items()]

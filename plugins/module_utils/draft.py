@@ -49,6 +49,12 @@ METRIC_FLAGS = {
     "loraInfoMetric": "lora-info-metric",
 }
 """Flags of the alpha EPP that describe the model server, and their names in every v1 EPP."""
+BUILT_IN_METRICS = {
+    "totalQueuedRequestsMetric": "vllm:num_requests_waiting",
+    "kvCacheUsagePercentageMetric": "vllm:kv_cache_usage_perc",
+    "loraInfoMetric": "vllm:lora_requests_info",
+}
+"""What EPPs that take no such flags read, unless their configuration says otherwise."""
 _NAMED_BY_CHART = {"poolName", "poolNamespace", "v", "zap-encoder", "grpcPort", "grpcHealthPort", "metricsPort"}
 
 
@@ -165,9 +171,16 @@ class Draft:
         return flags(self.alpha_epp.container)
 
     @property
+    def carried_flags(self) -> dict[str, str]:
+        """Its flags that the target EPP gets too, under the names that it has for them."""
+        return {METRIC_FLAGS[name]: value for name, value in self.alpha_flags.items() if name in METRIC_FLAGS and self.options.release.facts.metric_flags}
+
+    @property
     def lost_flags(self) -> list[str]:
         """Its flags that nothing of the target release stands for."""
-        return sorted(set(self.alpha_flags) - _NAMED_BY_CHART - set(METRIC_FLAGS))
+        built_in = {name for name, value in BUILT_IN_METRICS.items() if self.alpha_flags.get(name) == value}
+        kept = set(METRIC_FLAGS) if self.options.release.facts.metric_flags else built_in
+        return sorted(set(self.alpha_flags) - _NAMED_BY_CHART - kept)
 
     @cached_property
     def owner(self) -> Owner:
