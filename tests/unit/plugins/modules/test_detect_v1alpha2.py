@@ -188,6 +188,13 @@ def test_an_older_version_is_read_where_the_newer_is_not_served(fake_cluster, de
     assert [route["apiVersion"] for route in here.of("http_routes")] == ["gateway.networking.k8s.io/v1beta1"]
 
 
+def test_an_older_version_is_read_where_the_newer_is_served_without_this_kind(fake_cluster, demo):
+    demo.add("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "web")
+    cluster = fake_cluster(demo.manifests)
+    assert [grant["metadata"]["name"] for grant in reader.read_estate(cluster, []).of("grants")] == ["web"]
+    assert "gateway.networking.k8s.io/v1" in cluster.groups(), "Gateways and routes are there in v1"
+
+
 def test_helm_records_are_read_where_allowed(fake_cluster, demo):
     record = {"name": POOL, "chart": {"metadata": {"name": "inferencepool", "version": "v0.3.0"}}, "config": {}}
     packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(record).encode()))).decode()
