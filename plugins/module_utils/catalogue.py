@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import Draft, Options
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import Estate
+from ansible_collections.inference_gateway.migration.plugins.module_utils.reach import Reach, reaches
 from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import Facts
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import PoolKey
 
@@ -44,6 +45,11 @@ class View:
     def concerns(self, namespace: str) -> bool:
         """Whether pools of a namespace were asked for."""
         return not self.options.namespaces or namespace in self.options.namespaces
+
+    @cached_property
+    def reaches(self) -> list[Reach]:
+        """By which requests each reference to a planned pool can be reached."""
+        return reaches(self.estate, self.drafts, self.options.endpoints)
 
     @cached_property
     def moved(self) -> Mapping[PoolKey, str]:

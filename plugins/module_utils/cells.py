@@ -9,12 +9,13 @@ its own kind can reach a moved pool.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from urllib.parse import urlencode
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.precedence import meet, winner
+from ansible_collections.inference_gateway.migration.plugins.module_utils.precedence import Table, meet
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import (
     PROBE_HEADER,
     Manifest,
@@ -107,7 +108,7 @@ def addresses(gateway: Manifest, section: str | None = None, namespace: str | No
     name = f"{own}/{gateway['metadata']['name']}"
     listeners = [
         listener
-        for listener in gateway["spec"].get("listeners") or []
+        for listener in (gateway.get("spec") or {}).get("listeners") or []
         if listener.get("protocol") in ("HTTP", "HTTPS") and section in (None, listener.get("name"))
         and (namespace in (None, own) or ((listener.get("allowedRoutes") or {}).get("namespaces") or {}).get("from", "Same") != "Same")
     ]
@@ -120,7 +121,7 @@ def addresses(gateway: Manifest, section: str | None = None, namespace: str | No
 def parent_gateways(route: Manifest) -> Iterator[tuple[str, str, str | None]]:
     """(namespace, name, sectionName) of every Gateway a route names as its parent."""
     own = route["metadata"].get("namespace", "default")
-    for parent in route["spec"].get("parentRefs") or []:
+    for parent in (route.get("spec") or {}).get("parentRefs") or []:
         if parent.get("kind", "Gateway") == "Gateway":
             yield parent.get("namespace", own), parent["name"], parent.get("sectionName")
 
@@ -133,6 +134,7 @@ def cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: 
     key = route_key(route)
     places = [place for namespace, name, section in parent_gateways(route) if (namespace, name) in gateways
               for place in addresses(gateways[namespace, name], section, key.namespace)]
+    hostnames = (route.get("spec") or {}).get("hostnames") or [""]
     found = []
     for reference in references(route):
         pool = pools.get(reference.target)
@@ -140,7 +142,7 @@ def cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: 
             continue
         rule = rules(route)[reference.rule]
         shared = any(other.kind == "backend" and other.rule == reference.rule and other.weight and other.target not in pools for other in references(route))
-        for place, wanted, match, endpoint in product(places, route["spec"].get("hostnames") or [""], rule.get("matches") or [{}], pool["endpoints"]):
+        for place, wanted, match, endpoint in product(places, hostnames, rule.get("matches") or [{}], pool["endpoints"]):
             hostname = _concrete(meet(wanted, place.hostname or ""))
             path = _path(match, rule, endpoint)
             headers = _headers(match)
@@ -158,14 +160,23 @@ def reached(found: list[Cell], candidates: list[Manifest]) -> list[Cell]:
 
     :param candidates: every route known.
     """
-    parents = {str(route_key(route)): {f"{namespace}/{name}" for namespace, name, _section in parent_gateways(route)} for route in candidates}
+    tables = gateway_tables(candidates)
+    return [cell for cell in found if taken_by(cell, tables) == (cell.route, cell.rule)]
 
-    def taken_by(cell: Cell) -> tuple[str, int] | None:
-        beside = [route for route in candidates if cell.address.gateway in parents[str(route_key(route))]]
-        found = winner(beside, cell.hostname, cell.path, dict(cell.headers))
-        return (str(found[0]), found[1]) if found else None
 
-    return [cell for cell in found if taken_by(cell) == (cell.route, cell.rule)]
+def gateway_tables(candidates: Iterable[Manifest]) -> dict[str, Table]:
+    """For each Gateway (``namespace/name``) the matches of the HTTPRoutes that name it as their parent."""
+    beside: dict[str, list[Manifest]] = defaultdict(list)
+    for route in candidates:
+        for gateway in {f"{namespace}/{name}" for namespace, name, _section in parent_gateways(route)}:
+            beside[gateway].append(route)
+    return {gateway: Table(routes) for gateway, routes in beside.items()}
+
+
+def taken_by(cell: Cell, tables: Mapping[str, Table]) -> tuple[str, int] | None:
+    """The route and rule that take a cell's requests."""
+    found = tables[cell.address.gateway].winner(cell.hostname, cell.path, dict(cell.headers))
+    return (str(found[0]), found[1]) if found else None
 
 
 def unprobed(route: Manifest, found: list[Cell], pools: Mapping[PoolKey, Manifest]) -> list[int]:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import health
 from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import Draft, model_name, targets
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import (
-    ALPHA_VERSION,
     DEFAULT_EPP_PORT,
     MANAGED_BY,
     OURS,
@@ -20,7 +20,11 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
     name_of,
     namespace_of,
 )
+from ansible_collections.inference_gateway.migration.plugins.module_utils.listings import ALPHA_VERSION
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import ALPHA_GROUP, POOL_KIND, V1_GROUP, PoolKey
+
+PLUGINS_FILE = "alpha-plugins.yaml"
+"""The entry of the chart's ConfigMap that holds a carried plugin configuration."""
 
 # -- models -------------------------------------------------------------------------------------------------------------
 
@@ -74,7 +78,9 @@ def chart_values(draft: Draft) -> dict[str, Any]:
         extension["flags"] = carried if facts.flags == "map" else [{"name": name, "value": value} for name, value in ({"v": "1"} | carried).items()]
     if facts.failure_mode == "taken":
         extension["failureMode"] = draft.failure_mode
-    if facts.resources:
+    if draft.plugin_configuration and not draft.unknown_plugins:
+        extension |= {"pluginsConfigFile": PLUGINS_FILE, "pluginsCustomConfig": {PLUGINS_FILE: draft.plugin_configuration}}
+    if facts.resources and draft.options.epp_resources == "preserve":
         extension["resources"] = resources(dig(draft.alpha_epp.container, "resources", default={}), facts.resources)
     # Both fields of the port: the pool reads one and, up to v1.4, the chart's HealthCheckPolicy the other.
     return {
@@ -160,7 +166,8 @@ def objects(draft: Draft, moved: Mapping[PoolKey, str]) -> Iterator[Manifest]:
         if targets(model) and draft.options.release.facts.rewrites:
             yield rewrite(model, draft.v1_name)
     if not draft.chart_writes_policies:
-        yield from (policy_twin(policy, draft.v1_name) for _kind, policy in sorted(draft.policies.items()))
+        twins = (policy_twin(policy, draft.v1_name) for _kind, policy in sorted(draft.policies.items()))
+        yield from (health.complete(policy) if draft.estate.strict_health_checks and policy["kind"] == "HealthCheckPolicy" else policy for policy in twins)
     yield from (grant_twin(grant, moved) for grant in draft.grants)
     if draft.monitorings and not (draft.chart_writes_policies and draft.options.release.facts.chart_monitoring):
         yield from (monitoring_twin(entry, draft) for entry in draft.monitorings)

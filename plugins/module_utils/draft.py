@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
+from ansible_collections.inference_gateway.migration.plugins.module_utils import pickers, releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import (
     Epp,
     Estate,
@@ -43,20 +43,6 @@ EPP_NAME_LENGTH = 40
 DEFAULT_TIMEOUT = 30
 """Seconds a request may last where no GCPBackendPolicy says otherwise."""
 
-METRIC_FLAGS = {
-    "totalQueuedRequestsMetric": "total-queued-requests-metric",
-    "kvCacheUsagePercentageMetric": "kv-cache-usage-percentage-metric",
-    "loraInfoMetric": "lora-info-metric",
-}
-"""Flags of the alpha EPP that describe the model server, and their names in every v1 EPP."""
-BUILT_IN_METRICS = {
-    "totalQueuedRequestsMetric": "vllm:num_requests_waiting",
-    "kvCacheUsagePercentageMetric": "vllm:kv_cache_usage_perc",
-    "loraInfoMetric": "vllm:lora_requests_info",
-}
-"""What EPPs that take no such flags read, unless their configuration says otherwise."""
-_NAMED_BY_CHART = {"poolName", "poolNamespace", "v", "zap-encoder", "grpcPort", "grpcHealthPort", "metricsPort"}
-
 
 @dataclass(frozen=True)
 class Options:
@@ -67,6 +53,7 @@ class Options:
     :param endpoints: what clients call; ``endpoints_said`` tells a person's list from the default.
     :param accept: finding codes that a person overrules.
     :param namespaces: the namespaces that a person chose, none for all.
+    :param epp_resources: whether the v1 EPP asks what alpha's asks (``preserve``) or what the chart asks (``chart``).
     """
 
     release: releases.Release
@@ -76,6 +63,7 @@ class Options:
     endpoints_said: bool = False
     accept: frozenset[str] = frozenset()
     namespaces: tuple[str, ...] = ()
+    epp_resources: str = "preserve"
 
 
 # -- names --------------------------------------------------------------------------------------------------------------
@@ -104,19 +92,6 @@ def targets(model: Manifest) -> list[Manifest]:
     """targetModels, where they are anything but the model under its own name."""
     found = dig(model, "spec", "targetModels", default=[])
     return [] if [entry.get("name") for entry in found] == [model_name(model)] else found
-
-
-def flags(container: Manifest) -> dict[str, str]:
-    """Flags of an alpha EPP's container by name, without dashes; a flag without a value is ``true``."""
-    found: dict[str, str] = {}
-    words = [str(word) for word in [*dig(container, "command", default=[])[1:], *dig(container, "args", default=[])]]
-    for number, word in enumerate(words):
-        if not word.startswith("-") or word.lstrip("-") == "":
-            continue
-        name, equals, value = word.lstrip("-").partition("=")
-        following = words[number + 1] if number + 1 < len(words) else "-"
-        found[name] = value if equals else "true" if following.startswith("-") else following
-    return found
 
 
 def grants_alpha(grant: Manifest) -> bool:
@@ -168,19 +143,33 @@ class Draft:
     @cached_property
     def alpha_flags(self) -> dict[str, str]:
         """Its flags."""
-        return flags(self.alpha_epp.container)
+        return pickers.flags(self.alpha_epp.container)
 
     @property
     def carried_flags(self) -> dict[str, str]:
         """Its flags that the target EPP gets too, under the names that it has for them."""
-        return {METRIC_FLAGS[name]: value for name, value in self.alpha_flags.items() if name in METRIC_FLAGS and self.options.release.facts.metric_flags}
+        taken = set(pickers.CARRIED_FLAGS) - (set() if self.options.release.facts.metric_flags else set(pickers.BUILT_IN_METRICS))
+        return {pickers.CARRIED_FLAGS[name]: value for name, value in self.alpha_flags.items() if name in taken}
 
     @property
     def lost_flags(self) -> list[str]:
         """Its flags that nothing of the target release stands for."""
-        built_in = {name for name, value in BUILT_IN_METRICS.items() if self.alpha_flags.get(name) == value}
-        kept = set(METRIC_FLAGS) if self.options.release.facts.metric_flags else built_in
-        return sorted(set(self.alpha_flags) - _NAMED_BY_CHART - kept)
+        carried = {name for name in pickers.CARRIED_FLAGS if pickers.CARRIED_FLAGS[name] in self.carried_flags}
+        built_in = {name for name, value in pickers.BUILT_IN_METRICS.items() if self.alpha_flags.get(name) == value}
+        understood = pickers.PLUGIN_FLAGS if self.plugin_configuration else frozenset()
+        return sorted(set(self.alpha_flags) - pickers.SET_BY_CHART - carried - built_in - understood)
+
+    @cached_property
+    def plugin_configuration(self) -> str | None:
+        """Its EndpointPickerConfig as text; None where it has none, or where that can't be read."""
+        source = pickers.plugin_source(self.alpha_epp.deployment, self.alpha_epp.container)
+        mounted = self.estate.config_maps.get((self.namespace, source.config_map), {}) if source else {}
+        return self.alpha_flags.get("configText") or dig(mounted, "data", source.key if source else "")
+
+    @property
+    def unknown_plugins(self) -> list[str]:
+        """Plugin types of its configuration that no v1 EPP has."""
+        return sorted(pickers.plugin_types(self.plugin_configuration or "") - pickers.KNOWN_PLUGINS)
 
     @cached_property
     def owner(self) -> Owner:
@@ -247,7 +236,9 @@ class Draft:
 
     @property
     def chart_writes_policies(self) -> bool:
-        """Whether the target chart's own policies say exactly what alpha's say."""
+        """Whether the target chart's own policies say exactly what alpha's say, in a form that the live CRD takes."""
+        if self.estate.strict_health_checks:
+            return False
         said = {kind: dig(policy, "spec", "default", default={}) for kind, policy in self.policies.items()}
         return said == releases.chart_policies(self.options.release.facts, self.port)
 

@@ -18,11 +18,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import health
+from ansible_collections.inference_gateway.migration.plugins.module_utils.listings import LISTINGS
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import (
     ALPHA_GROUP,
     POOL_KIND,
     PoolKey,
     Reference,
+    RouteKey,
     references,
 )
 
@@ -34,48 +37,6 @@ DEFAULT_EPP_PORT = 9002
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = "inference_gateway.migration"
 """Value of MANAGED_BY on every object that is created besides the chart."""
-
-
-class Listing(NamedTuple):
-    """One kind to list.
-
-    :param api_versions: the first one that is served is listed.
-    :param scope: ``alpha``: decides whether v1alpha2 is in use; ``pools``: only the pools' namespaces matter; ``cluster``: any namespace may name a pool.
-    """
-
-    name: str
-    api_versions: tuple[str, ...]
-    plural: str
-    scope: Literal["alpha", "pools", "cluster"]
-
-
-ALPHA_VERSION = f"{ALPHA_GROUP}/v1alpha2"
-_GATEWAY = ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1")
-_RBAC = ("rbac.authorization.k8s.io/v1",)
-_GKE = ("networking.gke.io/v1",)
-_MONITORING = ("monitoring.googleapis.com/v1",)
-
-LISTINGS = (
-    Listing("pools", (ALPHA_VERSION,), "inferencepools", "alpha"),
-    Listing("models", (ALPHA_VERSION,), "inferencemodels", "alpha"),
-    Listing("v1_pools", ("inference.networking.k8s.io/v1",), "inferencepools", "pools"),
-    Listing("objectives", (ALPHA_VERSION,), "inferenceobjectives", "pools"),
-    Listing("rewrites", (ALPHA_VERSION,), "inferencemodelrewrites", "pools"),
-    Listing("services", ("v1",), "services", "pools"),
-    Listing("deployments", ("apps/v1",), "deployments", "pools"),
-    Listing("role_bindings", _RBAC, "rolebindings", "pools"),
-    Listing("health_policies", _GKE, "healthcheckpolicies", "pools"),
-    Listing("backend_policies", _GKE, "gcpbackendpolicies", "pools"),
-    Listing("traffic_policies", _GKE, "gcptrafficdistributionpolicies", "pools"),
-    Listing("pod_monitorings", _MONITORING, "podmonitorings", "pools"),
-    Listing("cluster_pod_monitorings", _MONITORING, "clusterpodmonitorings", "cluster"),
-    Listing("cluster_role_bindings", _RBAC, "clusterrolebindings", "cluster"),
-    Listing("http_routes", _GATEWAY, "httproutes", "cluster"),
-    Listing("grpc_routes", ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha2"), "grpcroutes", "cluster"),
-    Listing("gateways", _GATEWAY, "gateways", "cluster"),
-    Listing("gateway_classes", _GATEWAY, "gatewayclasses", "cluster"),
-    Listing("grants", ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"), "referencegrants", "cluster"),
-)
 
 
 class Refused(NamedTuple):
@@ -270,6 +231,7 @@ class Estate:
     :param crds: live CustomResourceDefinitions by name.
     :param refused: lists that were forbidden.
     :param releases: readable Helm releases by (namespace, release).
+    :param config_maps: those that hold an alpha EPP's plugin configuration, by (namespace, name).
     """
 
     server: str
@@ -279,6 +241,7 @@ class Estate:
     crds: Mapping[str, Manifest] = field(default_factory=dict)
     refused: tuple[Refused, ...] = ()
     releases: Mapping[tuple[str, str], HelmRelease] = field(default_factory=dict)
+    config_maps: Mapping[tuple[str, str], Manifest] = field(default_factory=dict)
 
     def of(self, listing: str) -> tuple[Manifest, ...]:
         """Every object of one listing."""
@@ -288,6 +251,11 @@ class Estate:
     def in_use(self) -> bool:
         """Whether v1alpha2 is in use, or can't be known not to be."""
         return bool(self.of("pools") or self.of("models")) or any(entry.alpha for entry in self.refused)
+
+    @cached_property
+    def strict_health_checks(self) -> bool:
+        """Whether the live HealthCheckPolicy CRD refuses a check without portSpecification."""
+        return health.wants_port_specification(self.crds.get(health.CRD))
 
     @cached_property
     def pools(self) -> dict[PoolKey, Manifest]:
@@ -312,6 +280,18 @@ class Estate:
             for reference in references(route):
                 found[reference.target].append(reference)
         return found
+
+    @cached_property
+    def _references_of(self) -> dict[RouteKey, list[Reference]]:
+        found: dict[RouteKey, list[Reference]] = defaultdict(list)
+        for named in self.references.values():
+            for reference in named:
+                found[reference.route].append(reference)
+        return found
+
+    def route_references(self, key: RouteKey) -> list[Reference]:
+        """Every backendRef and mirror of one route, by rule and index."""
+        return sorted(self._references_of[key], key=lambda reference: (reference.rule, reference.index))
 
     @cached_property
     def models(self) -> dict[PoolKey, list[Manifest]]:

@@ -10,10 +10,17 @@ from collections.abc import Collection
 from difflib import get_close_matches
 
 # Importing a module of findings registers them.
-from ansible_collections.inference_gateway.migration.plugins.module_utils import findings_platform, findings_pools, findings_routes
+from ansible_collections.inference_gateway.migration.plugins.module_utils import (
+    findings_autoscaling,
+    findings_platform,
+    findings_pools,
+    findings_probes,
+    findings_routes,
+    findings_settings,
+)
 from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import CATALOGUE, SEVERITIES, Finding, View, hits
 
-MODULES = (findings_pools, findings_platform, findings_routes)
+MODULES = (findings_pools, findings_platform, findings_settings, findings_autoscaling, findings_routes, findings_probes)
 
 
 def find(view: View) -> list[Finding]:

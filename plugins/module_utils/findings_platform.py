@@ -98,7 +98,8 @@ def policy_twice_on_target(view: View) -> Iterator[Hit]:
 )
 def managed_crds(view: View) -> Iterator[Hit]:
     """CRDs of the platform."""
-    for name, crd in sorted(view.estate.crds.items()):
+    for name in sorted({*releases.ALPHA_CRDS, *releases.CRD_FILES} & set(view.estate.crds)):
+        crd = view.estate.crds[name]
         if managed_crd(crd, name == releases.V1_POOLS_CRD and releases.gke_ships_v1(view.estate.version)):
             yield Hit(f"CustomResourceDefinition {name}", "the platform manages it, so it stays as it is.")
 

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import convert, findings, releases
-from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import Finding, View
+from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import CATALOGUE, Finding, View
 from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import CHART, OBJECTIVE_HEADER, Draft, Options, drafts, model_name, targets
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import (
     DEFAULT_EPP_PORT,
     Estate,
     Manifest,
+    describe,
     dig,
     helm_owner,
     managed_crd,
@@ -49,8 +50,21 @@ def make(estate: Estate, options: Options) -> dict[str, Any]:
         "in_use": estate.in_use,
         "blocked": findings.blocked(found, options.accept),
         "findings": [_as_dict(entry) for entry in found],
+        "unchecked": [],
         "estimate": {"seconds": _estimate(view)},
     }
+
+
+def with_trial(plan: dict[str, Any], refused: list[tuple[Manifest, str]], unchecked: list[str], accept: Collection[str]) -> dict[str, Any]:
+    """The plan with what a dry run on the server showed: a refused object is a blocker, what could not be tried is listed.
+
+    :param refused: objects and the server's own words. :param accept: codes that a person overrules.
+    """
+    entry = CATALOGUE["chart-object-refused-by-live-crd"]
+    remedy = "Change what the message names in the alpha object it comes from, or the definition on the server, then plan again."
+    more = [Finding(entry.code, "blocker", describe(manifest), f"the server refuses it in a dry run: {words}", remedy, False) for manifest, words in refused]
+    blocked = sorted({*plan["blocked"], *findings.blocked(more, accept)})
+    return plan | {"findings": [_as_dict(entry) for entry in more] + plan["findings"], "blocked": blocked, "unchecked": unchecked}
 
 
 def digest(plan: dict[str, Any]) -> str:

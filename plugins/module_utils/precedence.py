@@ -10,7 +10,9 @@ match would never come by its own rule, and no user's request does either: there
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,21 +21,51 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 Rank = tuple[Any, ...]
 
 
-def winner(candidates: Iterable[Manifest], hostname: str, url: str, headers: Mapping[str, str]) -> tuple[RouteKey, int] | None:
-    """The route and rule that take a POST, None where no rule does.
+class Table:
+    """Every match of some HTTPRoutes of one Gateway, found by hostname and path: a Gateway may hold thousands."""
 
-    :param candidates: HTTPRoutes of one Gateway. :param url: path and query.
-    """
-    ranked = [
-        (rank, (*_age(route), number), (route_key(route), number))
-        for route in candidates
-        if (host := host_rank(route, hostname)) is not None
-        for number, rule in enumerate(rules(route))
-        for match in rule.get("matches") or [{}]
-        if (rank := _rank(match, host, url, headers)) is not None
-    ]
-    best = max((rank for rank, _order, _place in ranked), default=None)
-    return min(((order, place) for rank, order, place in ranked if rank == best), default=(None, None))[1]
+    def __init__(self, routes: Iterable[Manifest]) -> None:
+        self._entries: dict[tuple[str, str, str], list[tuple[Manifest, int, Manifest]]] = defaultdict(list)
+        for route in routes:
+            hostnames = (route.get("spec") or {}).get("hostnames") or [""]
+            for number, rule in enumerate(rules(route)):
+                for match, hostname in product(rule.get("matches") or [{}], hostnames):
+                    kind, value = _path(match)
+                    self._entries[hostname, kind, _place(kind, value)].append((route, number, match))
+
+    def winner(self, hostname: str, url: str, headers: Mapping[str, str]) -> tuple[RouteKey, int] | None:
+        """The route and rule that take a POST, None where no rule does.
+
+        :param url: path and query.
+        """
+        ranked = [
+            (rank, (*_age(route), number), (route_key(route), number))
+            for key in _keys(hostname, urlsplit(url).path)
+            for route, number, match in self._entries.get(key, ())
+            if (host := host_rank(route, hostname)) is not None and (rank := _rank(match, host, url, headers)) is not None
+        ]
+        best = max((rank for rank, _order, _place in ranked), default=None)
+        return min(((order, place) for rank, order, place in ranked if rank == best), default=(None, None))[1]
+
+
+def _keys(hostname: str, path: str) -> Iterator[tuple[str, str, str]]:
+    """Where a request's matches can stand: its hostname and the wildcards above it, its path and the prefixes of that."""
+    labels = hostname.split(".")
+    hostnames = dict.fromkeys([hostname, *(".".join(["*", *labels[number:]]) for number in range(1, len(labels))), ""])
+    segments = path.rstrip("/").split("/")
+    prefixes = ["/".join(segments[:number]) for number in range(1, len(segments) + 1)]
+    places = [("Exact", path), ("RegularExpression", ""), *(("PathPrefix", prefix) for prefix in dict.fromkeys(["", *prefixes]))]
+    return ((name, *place) for name, place in product(hostnames, places))
+
+
+def _path(match: Manifest) -> tuple[str, str]:
+    """Kind and value of a match's path, by Gateway API's default."""
+    path = match.get("path") or {}
+    return path.get("type", "PathPrefix"), path.get("value", "/")
+
+
+def _place(kind: str, value: str) -> str:
+    return {"Exact": value, "PathPrefix": value.rstrip("/")}.get(kind, "")
 
 
 def host_rank(route: Manifest, hostname: str) -> tuple[bool, int] | None:
@@ -63,8 +95,7 @@ def _age(route: Manifest) -> tuple[str, str, str]:
 def _rank(match: Manifest, host: tuple[bool, int], url: str, headers: Mapping[str, str]) -> Rank | None:
     """Exact path, longest prefix, method, headers, parameters; None where the match does not cover the request."""
     parts = urlsplit(url)
-    path = match.get("path") or {}
-    kind, value = path.get("type", "PathPrefix"), path.get("value", "/")
+    kind, value = _path(match)
     covered = {
         "Exact": parts.path == value,
         "PathPrefix": parts.path == value.rstrip("/") or parts.path.startswith(value.rstrip("/") + "/"),

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import health, pickers
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import Cluster, Forbidden, NotServed, collection_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import (
-    LISTINGS,
     Estate,
     HelmRelease,
-    Listing,
     Manifest,
     Refused,
     helm_release,
@@ -20,6 +20,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
     namespace_of,
     owner,
 )
+from ansible_collections.inference_gateway.migration.plugins.module_utils.listings import LISTINGS, Listing
 from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import ALPHA_CRDS, CRD_FILES
 
 
@@ -56,7 +57,9 @@ class _Reader:
                     found[listing.name] = tuple(self.read(listing))
             crds = self.crds()
             held = self.releases(found["pools"])
-        return Estate(self.cluster.server, self.cluster.identity(), self.cluster.version(), found, crds, tuple(self.refused), held)
+        estate = Estate(self.cluster.server, self.cluster.identity(), self.cluster.version(), found, crds, tuple(self.refused), held)
+        config_maps = self.config_maps(estate)
+        return replace(estate, config_maps=config_maps) if config_maps else estate
 
     def read(self, listing: Listing) -> Iterator[Manifest]:
         """Every object of one kind, in the first version that serves it. A group may have a version without it, as v1 of ReferenceGrant."""
@@ -80,7 +83,7 @@ class _Reader:
     def crds(self) -> dict[str, Manifest]:
         """The CRDs that matter, by name: reading each is cheaper than every CRD of the cluster."""
         found: dict[str, Manifest] = {}
-        for name in (*ALPHA_CRDS, *CRD_FILES):
+        for name in (*ALPHA_CRDS, *CRD_FILES, *([health.CRD] if "networking.gke.io/v1" in self.served else [])):
             try:
                 crd = self.cluster.get(collection_path("apiextensions.k8s.io/v1", "customresourcedefinitions") + f"/{name}")
             except Forbidden as error:
@@ -103,4 +106,21 @@ class _Reader:
                         found[namespace, release.name] = release
             except Forbidden:
                 continue
+        return found
+
+    def config_maps(self, estate: Estate) -> dict[tuple[str, str], Manifest]:
+        """ConfigMaps that alpha EPPs read their plugins from. A refusal is no error: the finding epp-settings-not-carried says it."""
+        found: dict[tuple[str, str], Manifest] = {}
+        for pool in estate.pools.values():
+            epp = estate.epp(pool)
+            source = pickers.plugin_source(epp.deployment, epp.container)
+            key = (namespace_of(pool), source.config_map if source else "")
+            if source is None or key in found:
+                continue
+            try:
+                config_map = self.cluster.get(collection_path("v1", "configmaps", key[0]) + f"/{key[1]}")
+            except Forbidden:
+                continue
+            if config_map is not None:
+                found[key] = config_map
         return found

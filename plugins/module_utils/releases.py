@@ -55,6 +55,8 @@ class Facts:
     :param health_check: what the chart's HealthCheckPolicy says besides the check itself.
     :param refuses: endpoints that the EPP answers 400, whatever the model server can do.
     :param alpha_in_manifests: whether the release's manifests.yaml carries the alpha InferencePool CRD.
+    :param kv_metric: the model servers' metric of used key-value cache that the EPP reads unless told otherwise.
+    :param model_metrics: how the names of the EPP's own metrics by model begin.
     """
 
     since: Version
@@ -70,7 +72,13 @@ class Facts:
     health_check: dict[str, int] = field(default_factory=lambda: {"timeoutSec": 2, "checkIntervalSec": 2})
     refuses: tuple[str, ...] = ("/v1/embeddings",)
     alpha_in_manifests: bool = True
+    kv_metric: str = "vllm:kv_cache_usage_perc"
+    model_metrics: str = "inference_objective_"
 
+
+ALPHA_KV_METRIC = "vllm:gpu_cache_usage_perc"
+"""What the alpha EPP (v0.3.0 to v0.5.1) reads unless flag kvCacheUsagePercentageMetric says otherwise."""
+ALPHA_MODEL_METRICS = "inference_model_"
 
 _EPP_RESOURCES = {"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory": "16Gi"}}
 _NO_RESPONSES = ("/v1/embeddings", "/v1/responses")
@@ -78,10 +86,14 @@ _NO_RESPONSES = ("/v1/embeddings", "/v1/responses")
 ROWS = (
     Facts(
         (1, 0, 0), "list", "ignored", rewrites=False, metrics_rbac=True, namespaced_cluster_roles=False, chart_monitoring=True,
-        health_check={}, refuses=_NO_RESPONSES,
+        health_check={}, refuses=_NO_RESPONSES, kv_metric=ALPHA_KV_METRIC, model_metrics=ALPHA_MODEL_METRICS,
     ),
-    Facts((1, 0, 1), "list", "ignored", rewrites=False, metrics_rbac=True, refuses=_NO_RESPONSES),
-    Facts((1, 2, 0), "map", "ignored", rewrites=False, metrics_rbac=True, refuses=_NO_RESPONSES),
+    Facts(
+        (1, 0, 1), "list", "ignored", rewrites=False, metrics_rbac=True, refuses=_NO_RESPONSES, kv_metric=ALPHA_KV_METRIC,
+        model_metrics=ALPHA_MODEL_METRICS,
+    ),
+    Facts((1, 1, 0), "list", "ignored", rewrites=False, metrics_rbac=True, refuses=_NO_RESPONSES, kv_metric=ALPHA_KV_METRIC),
+    Facts((1, 2, 0), "map", "ignored", rewrites=False, metrics_rbac=True, refuses=_NO_RESPONSES, kv_metric=ALPHA_KV_METRIC),
     Facts((1, 3, 0), "map", "ignored", refuses=_NO_RESPONSES),
     Facts((1, 4, 0), metric_flags=False, resources=_EPP_RESOURCES),
     Facts((1, 5, 0), metric_flags=False, resources=_EPP_RESOURCES, answers_alias=True, refuses=(), alpha_in_manifests=False),

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import ALPHA_GROUP, V1_GROUP
+
 
 def summary(plan: dict[str, Any]) -> list[str]:
     """Short lines: the cluster, each pool, then what it will trip over, the worst first."""
@@ -18,6 +20,7 @@ def summary(plan: dict[str, Any]) -> list[str]:
     lines += _crds(plan["crds"])
     for pool in plan["pools"]:
         lines += _pool(pool, plan["target"])
+    lines += [f"Not tried on the server yet: {entry}" for entry in plan["unchecked"]]
     lines += [f"{entry['severity']}: {entry['code']}: {entry['object']}: {entry['message']} Remedy: {entry['remedy']}" for entry in plan["findings"]]
     return lines
 
@@ -50,7 +53,8 @@ def _pool(pool: dict[str, Any], target: str) -> list[str]:
         f"  create besides the chart: {', '.join(f'{count} {kind}' for kind, count in objects.items()) or 'nothing'}",
     ]
     lines += [
-        f"  move: {entry['kind']} {entry['namespace']}/{entry['name']} rule {entry['rule']} reference {entry['index']}, weight {entry['weight']}"
+        f"  move: {entry['kind']} {entry['namespace']}/{entry['name']} rule {entry['rule']} reference {entry['index']}, weight {entry['weight']}: "
+        f"{ALPHA_GROUP}/{pool['name']} -> {V1_GROUP}/{pool['v1_name']}"
         for entry in pool["references"]
     ]
     lines += [

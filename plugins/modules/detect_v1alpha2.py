@@ -55,9 +55,24 @@ options:
       - Without them, V(/v1/completions) and V(/v1/chat/completions) are probed.
     type: list
     elements: str
-  expected_plan:
-    description: Hash of the plan that was approved. The task fails when the plan is another one.
+  epp_resources:
+    description:
+      - What the v1 endpoint picker asks of its node. V(preserve) is what alpha's asks today, V(chart) is what the chart asks (4 CPU and 8 GiB from
+        v1.4.0 on).
     type: str
+    choices: [preserve, chart]
+    default: preserve
+  expected_plan:
+    description:
+      - The plan that was approved, as this module returned it, or its hash alone. The task fails when the plan is another one.
+      - Given the plan itself, the failure says what differs.
+    type: raw
+  dry_run:
+    description:
+      - Whether the planned objects are tried on the server (a dry run writes nothing). Objects of kinds that are not installed yet, or that the
+        credential may not create, are listed under C(unchecked) of RV(plan).
+    type: bool
+    default: true
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0
@@ -139,6 +154,11 @@ findings:
     remedy:
       description: What to do about it.
       type: str
+difference:
+  description: What differs from the approved plan, a line each.
+  returned: when O(expected_plan) is a plan, and another one than this
+  type: list
+  elements: str
 plan:
   description: All that will be created, changed and deleted, as data for the other modules of this collection. Holds no Secrets.
   returned: always
@@ -174,6 +194,10 @@ plan:
       description: As above.
       type: list
       elements: dict
+    unchecked:
+      description: What could not be tried on the server, and why.
+      type: list
+      elements: str
     estimate:
       description: Roughly how long the migration takes, in seconds.
       type: dict
@@ -181,8 +205,9 @@ plan:
 
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import findings, plan, releases, screen
+from ansible_collections.inference_gateway.migration.plugins.module_utils import dryrun, findings, plan, releases, screen
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Cluster, auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.module_utils.difference import difference
 from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import ENDPOINTS, PRIORITIES, Options
 from ansible_collections.inference_gateway.migration.plugins.module_utils.reader import read_estate
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
@@ -196,7 +221,9 @@ def argument_spec() -> dict[str, Any]:
         "criticality": {"type": "raw", "default": "preserve_shedding"},
         "accept": {"type": "list", "elements": "str", "default": []},
         "endpoints": {"type": "list", "elements": "str"},
-        "expected_plan": {"type": "str"},
+        "epp_resources": {"type": "str", "choices": ["preserve", "chart"], "default": "preserve"},
+        "expected_plan": {"type": "raw"},
+        "dry_run": {"type": "bool", "default": True},
     }
 
 
@@ -231,6 +258,7 @@ def options(params: dict[str, Any]) -> Options:
         endpoints_said=bool(params["endpoints"]),
         accept=frozenset(params["accept"]),
         namespaces=tuple(params["namespaces"]),
+        epp_resources=params["epp_resources"],
     )
 
 
@@ -259,18 +287,43 @@ def result(made: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def refusal(expected: Any, made: dict[str, Any]) -> dict[str, Any] | None:
+    """What to fail with where another plan was approved than the one that was made; None where it is the approved one, or none was.
+
+    :raises ValueError: when what was approved is no plan.
+    """
+    if not expected:
+        return None
+    approved = expected if isinstance(expected, dict) else {}
+    wanted = approved.get("hash") if approved else expected
+    if not isinstance(wanted, str) or (approved and any(field not in approved for field in plan.HASHED)):
+        raise ValueError("expected_plan is neither a plan as this module returns it nor its hash.")
+    if wanted == made["hash"]:
+        return None
+    lines = difference(approved, made) if approved else []
+    shown = "; ".join(lines) if lines else "give the approved plan itself as expected_plan to see what differs, or compare the summary"
+    return {"msg": f"The plan is {made['hash'][:12]}, but {wanted[:12]} was approved: {shown}. Approve the new plan if it is meant.", "difference": lines}
+
+
+def work(cluster: Cluster, chosen: Options, dry_run: bool) -> dict[str, Any]:
+    """Read, plan, and try on the server what can be tried."""
+    made = plan.make(read_estate(cluster, list(chosen.namespaces)), chosen)
+    if dry_run and made["pools"]:
+        made = plan.with_trial(made, *dryrun.attempt(cluster, made), accept=chosen.accept)
+    return made
+
+
 def main() -> None:
     module = AnsibleK8SModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
         chosen = options(module.params)
-        made = plan.make(read_estate(Cluster(module), module.params["namespaces"]), chosen)
+        made = work(Cluster(module), chosen, module.params["dry_run"])
+        refused = refusal(module.params["expected_plan"], made)
     except (ValueError, ApiError) as error:
         module.fail_json(msg=str(error))
         return
-    expected = module.params["expected_plan"]
-    if expected and expected != made["hash"]:
-        refusal = f"The plan is {made['hash']}, but {expected} was approved: compare the summary with that plan, and approve the new one if it is meant."
-        module.fail_json(**result(made) | {"msg": refusal})
+    if refused:
+        module.fail_json(**result(made) | refused)
         return
     module.exit_json(**result(made))
 

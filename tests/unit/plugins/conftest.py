@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -29,6 +30,7 @@ class World:
         self.version = version
         self.refused: tuple[estate.Refused, ...] = ()
         self.releases: dict[tuple[str, str], estate.HelmRelease] = {}
+        self.config_maps: dict[tuple[str, str], Manifest] = {}
 
     def get(self, kind: str, name: str | None = None) -> Manifest:
         """The one manifest of a kind (and name), to be changed in place."""
@@ -52,7 +54,7 @@ class World:
         for listing in estate.LISTINGS:
             wanted = {(version, listing.plural) for version in listing.api_versions}
             objects[listing.name] = tuple(entry for entry in self.manifests if (entry["apiVersion"], plural(entry["kind"])) in wanted)
-        return estate.Estate("https://127.0.0.1:6443", "cluster-uid", self.version, objects, crds, self.refused, self.releases)
+        return estate.Estate("https://127.0.0.1:6443", "cluster-uid", self.version, objects, crds, self.refused, self.releases, self.config_maps)
 
     def view(self, **options: Any) -> View:
         """With drafts of all pools."""
@@ -84,8 +86,12 @@ class FakeCluster:
 
     server = "https://127.0.0.1:6443"
 
-    def __init__(self, manifests: list[Manifest], forbidden: tuple[str, ...] = (), served: set[str] | None = None) -> None:
+    def __init__(
+        self, manifests: list[Manifest], forbidden: tuple[str, ...] = (), served: set[str] | None = None, refuses: dict[str, Exception] | None = None,
+    ) -> None:
         self.manifests = manifests
+        self.refuses = refuses or {}
+        self.tried: Counter[str] = Counter()
         self.forbidden = forbidden
         self.served = served
         self.lists: list[str] = []
@@ -108,11 +114,19 @@ class FakeCluster:
             raise NotServed(path)
         yield from found
 
+    def create(self, path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
+        assert dry_run, "nothing may be written"
+        self.tried[manifest["kind"]] += 1
+        if manifest["kind"] in self.refuses:
+            raise self.refuses[manifest["kind"]]
+        return manifest
+
     def get(self, path: str) -> Manifest | None:
         collection, _slash, name = path.rpartition("/")
         if collection.split("/")[-1] in self.forbidden:
             raise Forbidden(f"{path} is forbidden")
-        return next((entry for entry in self.manifests if _collection(entry, False) == collection and entry["metadata"]["name"] == name), None)
+        places = ((entry, (_collection(entry, False), _collection(entry, True))) for entry in self.manifests)
+        return next((entry for entry, collections in places if collection in collections and entry["metadata"]["name"] == name), None)
 
 
 def _collection(manifest: Manifest, namespaced: bool) -> str:

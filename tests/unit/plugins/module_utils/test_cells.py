@@ -276,9 +276,9 @@ def test_between_routes_hostname_then_age_then_name_decide() -> None:
 
 
 def test_no_rule_no_winner() -> None:
-    assert precedence.winner([http_route(rule(ALPHA, path="/v1"))], "llm.example.com", "/v2", {}) is None
-    assert precedence.winner([http_route(rule(ALPHA))], "other.example.com", "/", {}) is None
-    assert precedence.winner([], "llm.example.com", "/", {}) is None
+    assert precedence.Table([http_route(rule(ALPHA, path="/v1"))]).winner("llm.example.com", "/v2", {}) is None
+    assert precedence.Table([http_route(rule(ALPHA))]).winner("other.example.com", "/", {}) is None
+    assert precedence.Table([]).winner("llm.example.com", "/", {}) is None
 
 
 @pytest.mark.parametrize(

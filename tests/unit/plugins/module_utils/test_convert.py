@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import convert, draft
+from ansible_collections.inference_gateway.migration.plugins.module_utils import convert, draft, health, pickers
 
 GA = "vllm-llama3-8b-instruct-ga"
 
@@ -140,7 +140,7 @@ def test_resources_undo_the_charts_own(alpha, expected):
     ],
 )
 def test_flags_of_a_container(container, expected):
-    assert draft.flags(container) == expected
+    assert pickers.flags(container) == expected
 
 
 @pytest.mark.parametrize(
@@ -252,3 +252,54 @@ def test_monitoring_of_something_else_is_left_alone(demo):
 def test_everything_of_ours_is_labelled(demo):
     view = demo.view()
     assert {entry["metadata"]["labels"]["app.kubernetes.io/managed-by"] for entry in convert.objects(only(view), view.moved)} == {"inference_gateway.migration"}
+
+
+# -- health checks ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [({"port": 8000}, "USE_FIXED_PORT"), ({"portName": "http"}, "USE_NAMED_PORT"), ({}, "USE_SERVING_PORT"), ({"portSpecification": "X", "port": 1}, "X")],
+)
+def test_a_check_says_what_was_meant(check, said):
+    policy = {"kind": "HealthCheckPolicy", "spec": {"default": {"config": {"type": "HTTP", "httpHealthCheck": check}}}}
+    assert health.complete(policy)["spec"]["default"]["config"]["httpHealthCheck"] == check | {"portSpecification": said}
+    assert health.lacking(policy) == ([] if "portSpecification" in check else ["httpHealthCheck"])
+    assert health.lacking(health.complete(policy)) == []
+
+
+@pytest.mark.parametrize("policy", [{}, {"spec": None}, {"spec": {"default": {"config": None}}}])
+def test_a_policy_without_checks_stays_as_it_is(policy):
+    assert health.complete(policy) == policy
+
+
+# -- what an EPP is started with ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [("4", 4), ("500m", 0.5), ("8Gi", 8 * 2**30), ("8192Mi", 8 * 2**30), (2, 2), ("1.5", 1.5), ("1e3", None), ("lots", None), ("", None)],
+)
+def test_quantities(said, number):
+    found = pickers.quantity(said)
+    assert (None if found is None else float(found)) == number
+
+
+def test_plugin_types_are_read_in_every_way_to_write_them():
+    text = "plugins:\n- type: a-scorer\n- name: b\n  type: 'b-filter'\n- \"type\": c\n  parameters: {kind: x}\nschedulingProfiles:\n- name: d\n"
+    assert pickers.plugin_types(text) == {"a-scorer", "b-filter", "c"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mount", "expected"),
+    [
+        (["-configFile", "config/p.yaml"], "/config", ("plugins", "p.yaml")),
+        (["--configFile=/config/p.yaml"], "/config/", ("plugins", "p.yaml")),
+        (["--configFile=/other/p.yaml"], "/config", None),
+        ([], "/config", None),
+    ],
+)
+def test_where_a_plugin_configuration_comes_from(arguments, mount, expected):
+    container = {"args": arguments, "volumeMounts": [{"name": "v", "mountPath": mount}]}
+    deployment = {"spec": {"template": {"spec": {"volumes": [{"name": "v", "configMap": {"name": "plugins"}}]}}}}
+    assert pickers.plugin_source(deployment, container) == expected

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import draft, findings, releases
+from ansible_collections.inference_gateway.migration.plugins.module_utils import draft, findings, health, releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import CATALOGUE, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import HelmRelease, Refused
 
@@ -65,6 +65,70 @@ def late(manifest):
 
 def annotate(world, kind, name, **annotations):
     world.get(kind, name)["metadata"].setdefault("annotations", {}).update(annotations)
+
+
+def labels(world):
+    return spec(world, "Deployment", EPP)["template"]["metadata"]["labels"]
+
+
+def gateway(world, name, **status):
+    manifest = world.add("gateway.networking.k8s.io/v1", "Gateway", name, spec=spec(world, "Gateway"))
+    manifest["status"] = status
+    spec(world, "HTTPRoute")["parentRefs"].append({"name": name})
+
+
+ADDRESS = {"addresses": [{"type": "IPAddress", "value": "127.0.0.1"}]}
+
+
+def second_gateway(world):
+    world.get("Gateway")  # the one that is there
+    gateway(world, "second", **ADDRESS)
+
+
+def regex(world):
+    rule(world)["matches"].append({"path": {"type": "RegularExpression", "value": "/v[12]/.*"}})
+
+
+def shadow(world):
+    spec(world, "HTTPRoute")["rules"].append({"matches": [{"path": {"type": "Exact", "value": "/v1/completions"}}], "backendRefs": [{"name": "s", "port": 80}]})
+
+
+def hpa(world, name, words=None):
+    metric = {"name": name} | ({"selector": {"matchLabels": {"name": words}}} if words else {})
+    world.add("autoscaling/v2", "HorizontalPodAutoscaler", "scaler", spec={"metrics": [{"type": "External", "external": {"metric": metric}}]})
+
+
+def keda(world, query):
+    world.add("keda.sh/v1alpha1", "ScaledObject", "scaled", spec={"triggers": [{"type": "prometheus", "metadata": {"query": query}}]})
+
+
+def autoscaling_metric(world):
+    world.add("autoscaling.gke.io/v1beta1", "AutoscalingMetric", "queue", spec={"selector": {"matchLabels": dict(labels(world))}})
+
+
+def network_policy(world, name="guard", **fields):
+    world.add("networking.k8s.io/v1", "NetworkPolicy", name, spec=fields)
+
+
+def only_alpha_may(world):
+    network_policy(world, podSelector={"matchLabels": spec(world, "InferencePool")["selector"]},
+                   ingress=[{"from": [{"podSelector": {"matchLabels": dict(labels(world))}}]}])
+
+
+def five_chains(world):
+    for number in range(2):
+        second_pool(world, f"p{number}")
+        rule(world)["backendRefs"].append({"group": ALPHA, "kind": "InferencePool", "name": f"p{number}"})
+
+
+def plugins(world, text):
+    container(world)["args"].extend(["-configText", text])
+
+
+def strict_health(world):
+    crd(world, health.CRD, "")
+    rules_ = {"x-kubernetes-validations": [{"rule": "has(self.portSpecification)"}]}
+    world.get("CustomResourceDefinition", health.CRD)["spec"] = {"versions": [{"schema": {"openAPIV3Schema": {"properties": {"x": rules_}}}}]}
 
 
 # code: (what makes it appear, options, severity, words of the message)
@@ -129,9 +193,30 @@ POSITIVE = {
     "gateway-serves-one-group": (lambda w: spec(w, "Gateway").update(gatewayClassName="istio"), {}, "blocker", "istio"),
     "grant-for-alpha-group": (grant, {}, "info", "twin"),
     "cross-namespace-without-grant": (foreign_route, {}, "warning", f"default/{POOL}"),
+    "address-not-probed": (lambda w: gateway(w, "silent"), {}, "warning", "Gateway default/silent has no address"),
+    "hostname-not-concrete": (lambda w: spec(w, "HTTPRoute").update(hostnames=["*.example.com"]), {}, "info", "*.example.com"),
+    "regex-precedence-undefined": (regex, {}, "warning", "1 of"),
+    "probe-shadowed-by-rule": (shadow, {}, "warning", "taken by rule 2"),
+    "rule-not-probed": (lambda w: rule(w).update(matches=[{"path": {"type": "PathPrefix", "value": "/api"}}]), {}, "blocker", "rule 0"),
+    "pool-on-several-gateways": (second_gateway, {}, "info", "Gateway default/second"),
+    "gateway-extension-limit": (five_chains, {}, "warning", "3 pools and their v1 twins are 6"),
+    "session-affinity-split": (lambda w: rule(w).update(sessionPersistence={"sessionName": "s"}), {}, "warning", "sessionPersistence"),
+    "iap-audience-changes": (lambda w: spec(w, "GCPBackendPolicy")["default"].update(iap={"enabled": True}), {}, "warning", "IAP"),
+    "networkpolicy-blocks-new-epp": (only_alpha_may, {}, "warning", f"and not {GA}-epp"),
+    "autoscaler-reads-alpha-epp": (lambda w: hpa(w, "inference_pool_average_queue_size", POOL), {}, "blocker", "HorizontalPodAutoscaler default/scaler"),
+    "autoscaler-sums-both-epps": (lambda w: hpa(w, "inference_pool_average_queue_size"), {}, "warning", "inference_pool_average_queue_size"),
+    "metrics-label-changes": (lambda w: None, {}, "warning", f"becomes {GA}"),
+    "kv-metric-renamed": (lambda w: None, {}, "warning", "gpu_cache_usage_perc"),
+    "epp-resources-grow": (lambda w: None, {"epp_resources": "chart"}, "warning", "requests cpu 4 (now none)"),
+    "epp-shared-by-pools": (lambda w: second_pool(w, "other"), {}, "warning", "named by 2 pools"),
+    "plugins-unknown-to-target": (lambda w: plugins(w, "plugins:\n- type: low-queue-filter\n- type: queue-scorer"), {}, "warning", "low-queue-filter are gone"),
+    "chart-object-refused-by-live-crd": (strict_health, {}, "info", "portSpecification"),
     "half-migrated-rule": (lambda w: rule(w)["backendRefs"].append({"group": V1, "kind": "InferencePool", "name": GA}), {}, "warning", GA),
 }
-USUAL = {"helm-values-unreadable", "objective-needs-header", "shedding-changes", "port-9002-implied", "policy-bound-to-alpha-group"}
+USUAL = {
+    "kv-metric-renamed", "metrics-label-changes", "helm-values-unreadable", "objective-needs-header", "shedding-changes", "port-9002-implied",
+    "policy-bound-to-alpha-group",
+}
 """What the demo's estate itself has."""
 
 
@@ -284,6 +369,173 @@ def test_missing_pools_of_namespaces_that_were_not_asked_for_do_not_matter(demo)
 def test_room_for_sixteen(demo):
     rule(demo)["backendRefs"].extend({"kind": "Service", "name": f"s{n}", "port": 80} for n in range(14))
     assert demo.found("backend-refs-full") == []
+
+
+# -- what probes reach ---------------------------------------------------------------------------------------------------
+
+
+def test_a_route_whose_only_gateway_is_silent_blocks(demo):
+    demo.get("Gateway").pop("status")
+    assert [(entry.severity, entry.overridable) for entry in demo.found("address-not-probed")] == [("blocker", False)]
+
+
+@pytest.mark.parametrize(("listener", "words"), [({"protocol": "TLS"}, "no HTTP or HTTPS listener"), ({"name": "other"}, None)])
+def test_listeners_that_take_no_probe(demo, listener, words):
+    spec(demo, "Gateway")["listeners"][0].update(listener)
+    found = demo.found("address-not-probed")
+    assert [words in entry.message for entry in found] == ([True] if words else [])
+
+
+def test_a_gateway_that_does_not_exist(demo):
+    spec(demo, "HTTPRoute")["parentRefs"] = [{"name": "gone"}]
+    assert "does not exist" in demo.found("address-not-probed")[0].message
+
+
+def test_a_listener_makes_a_vague_hostname_concrete(demo):
+    spec(demo, "HTTPRoute").pop("hostnames")
+    assert [entry.message for entry in demo.found("hostname-not-concrete")] == ["it takes requests for any; one name stands for all of them."]
+    spec(demo, "Gateway")["listeners"][0]["hostname"] = "llm.example.com"
+    assert demo.found("hostname-not-concrete") == []
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        {"path": {"type": "RegularExpression", "value": "/v1/.*"}},
+        {"headers": [{"name": "x", "type": "RegularExpression", "value": ".*"}]},
+        {"queryParams": [{"name": "x", "type": "RegularExpression", "value": ".*"}]},
+    ],
+)
+def test_a_rule_of_nothing_but_regular_expressions_blocks(demo, match):
+    rule(demo)["matches"] = [match]
+    assert [(entry.severity, entry.overridable) for entry in demo.found("regex-precedence-undefined")] == [("blocker", False)]
+    assert demo.found("rule-not-probed") == []
+
+
+def test_a_rule_that_nothing_reaches_blocks(demo):
+    spec(demo, "HTTPRoute")["rules"].insert(0, {"matches": rule(demo)["matches"], "backendRefs": [{"name": "s", "port": 80}]})
+    (found,) = demo.found("probe-shadowed-by-rule")
+    assert (found.severity, found.overridable) == ("blocker", False) and "nothing reaches" in found.message
+
+
+def test_a_route_of_another_gateway_shadows_nothing(demo):
+    shadow(demo)
+    taken = spec(demo, "HTTPRoute")["rules"].pop()
+    parents = [{"name": "inference-gateway", "namespace": "elsewhere"}]
+    demo.add("gateway.networking.k8s.io/v1", "HTTPRoute", "other", spec={"parentRefs": parents, "hostnames": ["llm.example.com"], "rules": [taken]})
+    assert demo.found("probe-shadowed-by-rule") == []
+    demo.get("HTTPRoute", "other")["spec"]["parentRefs"] = [{"name": "inference-gateway"}]
+    assert "rule 0 of HTTPRoute default/other" in demo.found("probe-shadowed-by-rule")[0].message
+
+
+def test_a_rule_of_another_method_is_not_probed(demo):
+    rule(demo)["matches"] = [{"method": "GET"}]
+    assert len(demo.found("rule-not-probed")) == 1
+    rule(demo)["matches"] = [{"method": "POST"}]
+    assert demo.found("rule-not-probed") == []
+
+
+# -- autoscalers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        (f'avg(inference_pool_average_queue_size{{name="{POOL}"}})', "autoscaler-reads-alpha-epp"),
+        (f'up{{pod=~"{EPP}-.*"}}', None),
+        (f'up{{service="{EPP}"}}', "autoscaler-reads-alpha-epp"),
+        ("sum(inference_model_request_total)", "autoscaler-sums-both-epps"),
+        (f'avg(inference_pool_average_queue_size{{name="{GA}"}})', None),
+        (f'avg(inference_pool_average_queue_size{{name="{POOL}-other"}})', "autoscaler-sums-both-epps"),
+        ("sum(http_requests_total)", None),
+    ],
+)
+def test_queries_of_keda(demo, query, code):
+    keda(demo, query)
+    for known in ("autoscaler-reads-alpha-epp", "autoscaler-sums-both-epps"):
+        assert [entry.object for entry in demo.found(known)] == (["ScaledObject default/scaled"] if code == known else [])
+
+
+def test_an_exported_metric_leads_to_its_autoscaler(demo):
+    autoscaling_metric(demo)
+    hpa(demo, "autoscaling.gke.io|queue|inference_pool_average_queue_size")
+    assert [entry.object for entry in demo.found("autoscaler-reads-alpha-epp")] == [
+        "AutoscalingMetric default/queue", "HorizontalPodAutoscaler default/scaler",
+    ]
+
+
+def test_pods_metrics_are_not_summed(demo):
+    hpa(demo, "x")
+    spec(demo, "HorizontalPodAutoscaler")["metrics"] = [{"type": "Pods", "pods": {"metric": {"name": "inference_pool_average_queue_size"}}}]
+    assert demo.found("autoscaler-sums-both-epps") == []
+
+
+def test_an_autoscaler_of_another_namespace_is_not_ours(demo):
+    hpa(demo, "inference_pool_average_queue_size", POOL)
+    demo.get("HorizontalPodAutoscaler")["metadata"]["namespace"] = "other"
+    assert demo.found("autoscaler-reads-alpha-epp") == demo.found("autoscaler-sums-both-epps") == []
+
+
+@pytest.mark.parametrize(("target", "words"), [("v1.0.0", False), ("v1.1.0", True)])
+def test_metrics_by_model_are_renamed_from_v1_1_0_on(demo, target, words):
+    assert ["inference_objective_" in entry.message for entry in demo.found("metrics-label-changes", target=target)] == [words]
+
+
+@pytest.mark.parametrize(("target", "found"), [("v1.2.1", 0), ("v1.3.0", 1)])
+def test_the_cache_metric_is_renamed_from_v1_3_0_on(demo, target, found):
+    assert len(demo.found("kv-metric-renamed", target=target)) == found
+    container(demo)["args"].extend(["--kvCacheUsagePercentageMetric", "x"])
+    assert demo.found("kv-metric-renamed", target=target) == []
+
+
+# -- network policies ----------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_that_admits_everybody_blocks_nobody(demo):
+    only_alpha_may(demo)
+    network_policy(demo, "open", podSelector={}, ingress=[{}])
+    assert demo.found("networkpolicy-blocks-new-epp") == []
+
+
+def test_a_policy_that_admits_both_blocks_nobody(demo):
+    only_alpha_may(demo)
+    selector = {"matchExpressions": [{"key": "inferencepool", "operator": "In", "values": [EPP, f"{GA}-epp"]}]}
+    spec(demo, "NetworkPolicy")["ingress"][0]["from"].append({"podSelector": selector})
+    assert demo.found("networkpolicy-blocks-new-epp") == []
+
+
+@pytest.mark.parametrize("direction", ["Ingress", "Egress"])
+def test_a_closed_namespace_with_an_exception_for_alpha(demo, direction):
+    network_policy(demo, "closed", podSelector={}, policyTypes=[direction])
+    assert demo.found("networkpolicy-blocks-new-epp") == []
+    network_policy(demo, "epp", podSelector={"matchLabels": dict(labels(demo))}, policyTypes=[direction], **{direction.lower(): [{}]})
+    assert [entry.object for entry in demo.found("networkpolicy-blocks-new-epp")] == ["NetworkPolicy default/closed"]
+
+
+# -- settings ------------------------------------------------------------------------------------------------------------
+
+
+def test_affinity_of_a_policy(demo):
+    spec(demo, "GCPBackendPolicy")["default"]["sessionAffinity"] = {"type": "GENERATED_COOKIE"}
+    assert "GENERATED_COOKIE" in demo.found("session-affinity-split")[0].message
+    spec(demo, "GCPBackendPolicy")["default"]["sessionAffinity"] = {"type": "NONE"}
+    assert demo.found("session-affinity-split") == []
+
+
+def test_resources_that_alpha_already_asks_do_not_grow(demo):
+    container(demo)["resources"] = {"requests": {"cpu": "4000m", "memory": "8192Mi"}, "limits": {"memory": "16Gi"}}
+    assert demo.found("epp-resources-grow", epp_resources="chart") == []
+
+
+def test_known_plugins_are_no_finding_and_neither_lost(demo):
+    plugins(demo, "plugins:\n- type: queue-scorer\n")
+    assert demo.found("plugins-unknown-to-target") == demo.found("epp-settings-not-carried") == []
+
+
+def test_a_policy_that_says_its_port_specification_needs_nothing(demo):
+    strict_health(demo)
+    spec(demo, "HealthCheckPolicy")["default"]["config"]["httpHealthCheck"]["portSpecification"] = "USE_FIXED_PORT"
+    assert demo.found("chart-object-refused-by-live-crd") == []
 
 
 def test_the_worst_comes_first(demo):

@@ -231,7 +231,8 @@ def test_one_screen_for_a_person(demo):
     lines = screen.summary(made)
     assert lines[0].startswith("Cluster https://127.0.0.1:6443") and made["hash"][:12] in lines[0]
     assert f"Pool default/{POOL} -> {GA}: chart v1.5.0, EPP {GA}-epp:9002, FailClose" in lines
-    assert "  move: HTTPRoute default/llm-route rule 0 reference 0, weight 1" in lines
+    moved = f"inference.networking.x-k8s.io/{POOL} -> inference.networking.k8s.io/{GA}"
+    assert f"  move: HTTPRoute default/llm-route rule 0 reference 0, weight 1: {moved}" in lines
     assert f"  delete after a drain of 30 s: InferenceModel base-model, InferenceModel food-review, Helm release {POOL}" in lines
     assert len([line for line in lines if line.startswith(("Pool", "  "))]) <= 20
 

@@ -10,12 +10,13 @@ import json
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import reader
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, WrongCluster
+from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Conflict, Forbidden, NotServed, WrongCluster
 from ansible_collections.inference_gateway.migration.plugins.modules import detect_v1alpha2
 
 POOL = "vllm-llama3-8b-instruct-preview"
 PARAMS = {
     "namespaces": [], "target_version": "v1.5.0", "pool_names": {}, "criticality": "preserve_shedding", "accept": [], "endpoints": None, "expected_plan": None,
+    "epp_resources": "preserve", "dry_run": True,
 }
 
 
@@ -120,8 +121,64 @@ def test_an_approved_plan_goes_on_and_another_is_refused(run, fake_cluster, demo
     assert run(fake_cluster(demo.manifests), expected_plan=approved)["failed"] is False
     demo.get("InferencePool")["spec"]["targetPortNumber"] = 8001
     refused = run(fake_cluster(demo.manifests), expected_plan=approved)
-    assert refused["failed"] is True and approved in refused["msg"] and refused["plan"]["hash"] in refused["msg"]
-    assert refused["summary"], "what changed can be read"
+    assert refused["failed"] is True and approved[:12] in refused["msg"] and refused["plan"]["hash"][:12] in refused["msg"]
+    assert refused["difference"] == [] and "give the approved plan itself" in refused["msg"]
+
+
+def test_given_the_approved_plan_the_refusal_says_what_differs(run, fake_cluster, demo):
+    approved = run(fake_cluster(demo.manifests))["plan"]
+    assert run(fake_cluster(demo.manifests), expected_plan=approved)["failed"] is False
+    demo.get("InferencePool")["spec"]["targetPortNumber"] = 8001
+    refused = run(fake_cluster(demo.manifests), expected_plan=approved)
+    assert f"pools default {POOL} chart values inferencePool targetPortNumber: 8000 -> 8001" in refused["difference"]
+    assert refused["difference"][0] in refused["msg"]
+
+
+@pytest.mark.parametrize("expected", [{"pools": []}, 5, {"hash": "x"}])
+def test_what_is_no_plan_is_refused(run, fake_cluster, demo, expected):
+    refused = run(fake_cluster(demo.manifests), expected_plan=expected)
+    assert refused == {"failed": True, "msg": "expected_plan is neither a plan as this module returns it nor its hash."}
+
+
+# -- the dry run --------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_server_refuses_is_a_blocker_in_its_own_words(run, fake_cluster, demo):
+    cluster = fake_cluster(demo.manifests, refuses={"InferenceObjective": ApiError("spec.priority: Invalid value", 422)})
+    result = run(cluster)
+    refused = [finding for finding in result["findings"] if finding["code"] == "chart-object-refused-by-live-crd"]
+    assert {finding["object"] for finding in refused} == {"InferenceObjective default/base-model", "InferenceObjective default/food-review"}
+    assert all("spec.priority: Invalid value" in finding["message"] for finding in refused)
+    assert "chart-object-refused-by-live-crd" in result["plan"]["blocked"]
+    assert result["plan"]["hash"] == demo.plan()["hash"], "a trial changes no intention"
+
+
+@pytest.mark.parametrize(("error", "words"), [(NotServed("no"), "not installed yet"), (Forbidden("no"), "may not create it")])
+def test_what_can_not_be_tried_is_listed(run, fake_cluster, demo, error, words):
+    cluster = fake_cluster(demo.manifests, refuses={"InferenceObjective": error})
+    result = run(cluster)
+    (line,) = [line for line in result["plan"]["unchecked"] if "InferenceObjective" in line]
+    assert line.startswith("2 InferenceObjective: ") and words in line
+    assert any(line in shown for shown in result["summary"]) and result["plan"]["blocked"] == []
+    assert cluster.tried["InferenceObjective"] == 1, "asked once a kind"
+
+
+def test_what_is_there_already_is_no_refusal(run, fake_cluster, demo):
+    assert run(fake_cluster(demo.manifests, refuses={"InferenceObjective": Conflict("exists")}))["plan"]["blocked"] == []
+
+
+def test_of_many_objects_of_a_kind_some_are_tried(run, fake_cluster, demo):
+    for number in range(30):
+        spec = {"modelName": f"m{number}", "poolRef": {"name": POOL}}
+        demo.add("inference.networking.x-k8s.io/v1alpha2", "InferenceModel", f"m{number}", spec=spec)
+    cluster = fake_cluster(demo.manifests)
+    assert "12 InferenceObjective: only 20 of a kind are tried" in run(cluster)["plan"]["unchecked"]
+
+
+def test_without_a_dry_run_nothing_is_tried(run, fake_cluster, demo):
+    cluster = fake_cluster(demo.manifests)
+    run(cluster, dry_run=False)
+    assert not cluster.tried
 
 
 @pytest.mark.parametrize("error", [WrongCluster("another cluster"), ApiError("no answer")])
@@ -193,6 +250,23 @@ def test_an_older_version_is_read_where_the_newer_is_served_without_this_kind(fa
     cluster = fake_cluster(demo.manifests)
     assert [grant["metadata"]["name"] for grant in reader.read_estate(cluster, []).of("grants")] == ["web"]
     assert "gateway.networking.k8s.io/v1" in cluster.groups(), "Gateways and routes are there in v1"
+
+
+def test_the_plugin_configuration_of_an_epp_is_read_where_it_is_mounted(fake_cluster, demo):
+    deployment = demo.get("Deployment", f"{POOL}-epp")
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    container["args"] += ["-configFile", "config/mine.yaml"]
+    container["volumeMounts"] = [{"name": "plugins", "mountPath": "/config"}]
+    deployment["spec"]["template"]["spec"]["volumes"] = [{"name": "plugins", "configMap": {"name": "plugins"}}]
+    assert reader.read_estate(fake_cluster(demo.manifests), []).config_maps == {}
+    demo.add("v1", "ConfigMap", "plugins", data={"mine.yaml": "plugins:\n- type: queue-scorer\n"})
+    here = reader.read_estate(fake_cluster(demo.manifests), [])
+    assert [entry["data"] for entry in here.config_maps.values()] == [{"mine.yaml": "plugins:\n- type: queue-scorer\n"}]
+    demo.config_maps = dict(here.config_maps)
+    (pool,) = demo.plan()["pools"]
+    extension = pool["chart"]["values"]["inferenceExtension"]
+    assert extension["pluginsCustomConfig"] == {extension["pluginsConfigFile"]: "plugins:\n- type: queue-scorer\n"}
+    assert reader.read_estate(fake_cluster(demo.manifests, forbidden=("configmaps",)), []).config_maps == {}
 
 
 def test_helm_records_are_read_where_allowed(fake_cluster, demo):
