@@ -30,6 +30,7 @@ WILD = FOLDER.with_name("wild.yaml")
 USUAL: dict[str, Any] = {"criticality": {"Critical": 0}, "endpoints": ["/v1/completions", "/v1/chat/completions"]}
 """Options under which the ordinary estate has no finding; a case's own go over them."""
 CLUSTER_WIDE = ("GatewayClass",)
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class Expected(NamedTuple):
@@ -137,6 +138,10 @@ def create(world: World, manifests: Sequence[Manifest], strict: bool = True) -> 
     world.kubectl("create", "-f", "-", f"--validate={str(strict).lower()}", input=_as_list([*where, *manifests]))
     with_status = [entry for entry in manifests if "status" in entry]
     world.kubectl("replace", "--subresource=status", "-f", "-", f"--validate={str(strict).lower()}", input=_as_list(with_status))
+    for entry in manifests:  # kubectl create has made it true
+        said = entry["metadata"].get("annotations", {}).get(LAST_APPLIED)
+        if said is not None:
+            world.kubectl("annotate", "--overwrite", "-n", entry["metadata"]["namespace"], entry["kind"], entry["metadata"]["name"], f"{LAST_APPLIED}={said}")
 
 
 def _as_list(manifests: Sequence[Manifest]) -> str:

@@ -19,6 +19,7 @@ from harness import SANDBOX, detect
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import CATALOGUE
 
+from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World
 
 CONTROL = ("controlplane", "registry", "apiproxy")
@@ -129,24 +130,26 @@ def small(make_world: Callable[..., World]) -> Iterator[World]:
     world.down()
 
 
+ENDPOINTS = [*USUAL["endpoints"], "/v1/embeddings"]
+
+
 def test_ordinary_estates_have_no_finding_at_all(small: World, ask: Detect):
-    answer = ask(small, **ORDINARY)
+    """Nor do options that fit: what the default target takes, and a name for a pool that is there."""
+    answer = ask(small, **ORDINARY | {"endpoints": ENDPOINTS, "pool_names": {"chat": "chat-next"}})
     assert answer["findings"] == []
     assert {pool["namespace"] for pool in answer["plan"]["pools"]} == {"plain", "helm"}
     assert answer["plan"]["blocked"] == []
 
 
 def test_options_that_do_not_fit(small: World, ask: Detect):
-    """The near misses of all three at once: they fit the default target and name a pool that is there."""
-    endpoints = [*USUAL["endpoints"], "/v1/embeddings"]
-    answer = ask(small, **ORDINARY | {"target_version": "v1.4.0", "endpoints": endpoints, "pool_names": {"code": "code-next"}})
+    """An endpoint that the target refuses, a name for no pool, and a target whose manifests hold the alpha CRD."""
+    answer = ask(small, **ORDINARY | {"target_version": "v1.4.0", "endpoints": ENDPOINTS, "pool_names": {"code": "code-next"}})
     check(answer["findings"], [
         Expected("request-shape-rejected", "blocker", "endpoint /v1/embeddings", "EPP v1.4.0 answers 400"),
         Expected("pool-names-unused", "warning", "pool_names code", "no alpha InferencePool code"),
         Expected("alpha-crd-in-v1-manifests", "info", "release v1.4.0", ALPHA_POOLS),
     ])
     assert answer["plan"]["blocked"] == ["request-shape-rejected"]
-    assert ask(small, **ORDINARY | {"endpoints": endpoints, "pool_names": {"chat": "chat-next"}})["findings"] == []
 
 
 @contextmanager
@@ -272,6 +275,14 @@ def test_manifests_found_in_the_wild(name: str, wilderness: World, detected: Det
     answer = detected(wilderness, **USUAL)
     for code in sorted({entry.code for entry in expects}):
         check(of_code(answer, code, namespaces(manifests)), [entry for entry in expects if entry.code == code])
+
+
+def test_a_selector_in_the_form_of_v1_is_refused_by_the_alpha_schema(small: World):
+    """It is in public manifests, and never in a cluster: the schema prunes no value of the wrong type."""
+    pool = {"kind": "InferencePool", "metadata": {"name": "chat"}, "spec": {"selector": {"matchLabels": {"app": "vllm"}}}}
+    (manifest,) = [entry for entry in estate("plain", [pool]) if entry["kind"] == "InferencePool"]
+    with pytest.raises(SandboxError, match="spec.selector.matchLabels: Invalid value"):
+        small.kubectl("create", "--dry-run=server", "--validate=false", "-f", "-", input=json.dumps(manifest))
 
 
 @pytest.mark.parametrize("name", sorted(BROKEN))
