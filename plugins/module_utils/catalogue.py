@@ -18,6 +18,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.draft 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import Estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.reach import Reach, reaches
 from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import Facts
+from ansible_collections.inference_gateway.migration.plugins.module_utils.rights import Rights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import PoolKey
 
 Severity = Literal["blocker", "warning", "info"]
@@ -55,6 +56,11 @@ class View:
     def moved(self) -> Mapping[PoolKey, str]:
         """Every planned pool and the name of its v1 pool."""
         return {draft.key: draft.v1_name for draft in self.drafts}
+
+    @cached_property
+    def rights(self) -> Rights:
+        """What each ServiceAccount may."""
+        return Rights((*self.estate.of("role_bindings"), *self.estate.of("cluster_role_bindings")))
 
 
 @dataclass(frozen=True)

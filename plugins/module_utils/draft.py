@@ -110,17 +110,17 @@ class Draft:
     options: Options
     pool: Manifest
 
-    @property
+    @cached_property
     def key(self) -> PoolKey:
         """How references name the alpha pool."""
         return alpha_key(self.pool)
 
-    @property
+    @cached_property
     def namespace(self) -> str:
         """Of both pools."""
         return namespace_of(self.pool)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Of the alpha pool."""
         return name_of(self.pool)
@@ -208,7 +208,7 @@ class Draft:
         """All InferenceModels of the pool, oldest first."""
         return self.estate.models.get(self.key, [])
 
-    @property
+    @cached_property
     def references(self) -> list[Reference]:
         """backendRefs that send traffic to the alpha pool."""
         return [reference for reference in self.estate.references.get(self.key, []) if reference.kind == "backend"]
@@ -239,20 +239,17 @@ class Draft:
         """Seconds after which no request to the alpha pool is still open."""
         return dig(self.policies.get("GCPBackendPolicy", {}), "spec", "default", "timeoutSec", default=DEFAULT_TIMEOUT)
 
-    @property
+    @cached_property
     def monitorings(self) -> list[Manifest]:
         """Monitoring objects that read the alpha EPP."""
         labels = dig(self.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={})
-        return [
-            entry for entry in self.estate.monitorings
-            if namespace_of(entry) in ("", self.namespace)
-            and (wanted := dig(entry, "spec", "selector", "matchLabels", default={})) and selects(wanted, labels)
-        ]
+        near = self.estate.monitoring_selectors.candidates(("", self.namespace), labels)
+        return [entry for entry in near if selects(dig(entry, "spec", "selector", "matchLabels", default={}), labels)]
 
     @property
     def grants(self) -> list[Manifest]:
         """ReferenceGrants of this namespace that name alpha pools."""
-        return [grant for grant in self.estate.of("grants") if namespace_of(grant) == self.namespace and grants_alpha(grant)]
+        return [grant for grant in self.estate.grants_in.get(self.namespace, []) if grants_alpha(grant)]
 
     def priority(self, model: Manifest) -> int:
         """The priority of a model's objective."""

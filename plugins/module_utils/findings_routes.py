@@ -178,19 +178,15 @@ def grant_for_alpha_group(view: View) -> Iterator[Hit]:
             yield Hit(describe(grant), "it allows references to alpha pools; a twin allows the same for v1 pools.")
 
 
-def _granted(view: View, route: Manifest, namespace: str, pool: str) -> bool:
-    """Whether a grant lets this route name an alpha pool of another namespace."""
-    for grant in view.estate.of("grants"):
-        comes_from = any(
-            entry.get("kind") == route["kind"] and entry.get("namespace") == namespace_of(route) for entry in dig(grant, "spec", "from", default=[])
-        )
-        leads_to = any(
-            (entry.get("group"), entry.get("kind")) == (ALPHA_GROUP, POOL_KIND) and entry.get("name") in (None, "", pool)
-            for entry in dig(grant, "spec", "to", default=[])
-        )
-        if namespace_of(grant) == namespace and comes_from and leads_to:
-            return True
-    return False
+def _granted(view: View) -> set[tuple[str, str, str, str]]:
+    """What grants allow: kind and namespace of routes, namespace and name of alpha pools, the name empty for all of them."""
+    return {
+        (source.get("kind", ""), source.get("namespace", ""), namespace_of(grant), entry.get("name") or "")
+        for grant in view.estate.of("grants")
+        for source in dig(grant, "spec", "from", default=[])
+        for entry in dig(grant, "spec", "to", default=[])
+        if (entry.get("group"), entry.get("kind")) == (ALPHA_GROUP, POOL_KIND)
+    }
 
 
 @finding(
@@ -201,10 +197,11 @@ def _granted(view: View, route: Manifest, namespace: str, pool: str) -> bool:
 )
 def cross_namespace_without_grant(view: View) -> Iterator[Hit]:
     """References across namespaces that nobody allowed."""
+    granted = _granted(view)
     for draft in view.drafts:
         for reference in draft.references:
-            route = view.estate.route_of[reference.route.kind, reference.route.namespace, reference.route.name]
-            if reference.route.namespace != draft.namespace and not _granted(view, route, draft.namespace, draft.name):
+            pair = (reference.route.kind, reference.route.namespace, draft.namespace)
+            if reference.route.namespace != draft.namespace and granted.isdisjoint({(*pair, ""), (*pair, draft.name)}):
                 yield Hit(str(reference.route), f"rule {reference.rule} names pool {draft.namespace}/{draft.name}, and no ReferenceGrant there allows it.")
 
 
