@@ -26,7 +26,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
     owner,
     selects,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import ALPHA_GROUP, POOL_KIND, PoolKey, Reference
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import PoolKey, Reference
 
 UNSET = "Unset"
 PRIORITIES = {
@@ -92,11 +92,6 @@ def targets(model: Manifest) -> list[Manifest]:
     """targetModels, where they are anything but the model under its own name."""
     found = dig(model, "spec", "targetModels", default=[])
     return [] if [entry.get("name") for entry in found] == [model_name(model)] else found
-
-
-def grants_alpha(grant: Manifest) -> bool:
-    """Whether a ReferenceGrant names alpha pools."""
-    return any(entry.get("group") == ALPHA_GROUP and entry.get("kind") == POOL_KIND for entry in dig(grant, "spec", "to", default=[]))
 
 
 # -- the draft ----------------------------------------------------------------------------------------------------------
@@ -246,10 +241,11 @@ class Draft:
         near = self.estate.monitoring_selectors.candidates(("", self.namespace), labels)
         return [entry for entry in near if selects(dig(entry, "spec", "selector", "matchLabels", default={}), labels)]
 
-    @property
+    @cached_property
     def grants(self) -> list[Manifest]:
-        """ReferenceGrants of this namespace that name alpha pools."""
-        return [grant for grant in self.estate.grants_in.get(self.namespace, []) if grants_alpha(grant)]
+        """ReferenceGrants that open the alpha pool to other namespaces, by name."""
+        every, this = (self.estate.grants.get(self.key._replace(name=name), []) for name in ("", self.name))
+        return sorted({name_of(grant): grant for grant in (*every, *this)}.values(), key=name_of)
 
     def priority(self, model: Manifest) -> int:
         """The priority of a model's objective."""

@@ -27,6 +27,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
     PoolKey,
     Reference,
     RouteKey,
+    opened,
     references,
 )
 
@@ -314,9 +315,13 @@ class Estate:
         return found
 
     @cached_property
-    def grants_in(self) -> dict[str, list[Manifest]]:
-        """ReferenceGrants by namespace."""
-        return grouped(self.of("grants"), namespace_of)
+    def grants(self) -> dict[PoolKey, list[Manifest]]:
+        """ReferenceGrants by the alpha pool that they open to other namespaces; its name is empty where they open every pool."""
+        found: dict[PoolKey, list[Manifest]] = defaultdict(list)
+        for grant in self.of("grants"):
+            for name in sorted({entry.get("name") or "" for entry in opened(grant)}):
+                found[PoolKey(ALPHA_GROUP, POOL_KIND, namespace_of(grant), name)].append(grant)
+        return found
 
     @cached_property
     def monitorings(self) -> tuple[Manifest, ...]:

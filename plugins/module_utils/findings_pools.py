@@ -319,7 +319,7 @@ def _taken(view: View, number: int) -> Iterator[Manifest]:
         live = named.get((listing, draft.namespace, name))
         if live and helm_owner(live) != (draft.namespace, draft.v1_name):
             yield live
-    for planned in convert.objects(draft, view.moved):
+    for planned in view.planned[draft.key]:
         live = named.get((_LISTING_OF.get(planned["kind"], ""), draft.namespace, name_of(planned)))
         if live and not ours(live) and dig(live, "spec") != planned["spec"]:
             yield live

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import Hit, View, finding
-from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import grants_alpha
+from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import Draft
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import (
     Manifest,
     controller,
@@ -172,21 +172,13 @@ def gateway_serves_one_group(view: View) -> Iterator[Hit]:
 )
 def grant_for_alpha_group(view: View) -> Iterator[Hit]:
     """Grants that get a twin."""
-    namespaces = {draft.namespace for draft in view.drafts}
-    for grant in view.estate.of("grants"):
-        if grants_alpha(grant) and namespace_of(grant) in namespaces:
-            yield Hit(describe(grant), "it allows references to alpha pools; a twin allows the same for v1 pools.")
+    for grant in {describe(grant): grant for draft in view.drafts for grant in draft.grants}.values():
+        yield Hit(describe(grant), "it allows references to alpha pools; a twin allows the same for v1 pools.")
 
 
-def _granted(view: View) -> set[tuple[str, str, str, str]]:
-    """What grants allow: kind and namespace of routes, namespace and name of alpha pools, the name empty for all of them."""
-    return {
-        (source.get("kind", ""), source.get("namespace", ""), namespace_of(grant), entry.get("name") or "")
-        for grant in view.estate.of("grants")
-        for source in dig(grant, "spec", "from", default=[])
-        for entry in dig(grant, "spec", "to", default=[])
-        if (entry.get("group"), entry.get("kind")) == (ALPHA_GROUP, POOL_KIND)
-    }
+def _admitted(draft: Draft) -> set[tuple[str, str]]:
+    """Kinds and namespaces of the routes that may name a pool of another namespace."""
+    return {(source.get("kind", ""), source.get("namespace", "")) for grant in draft.grants for source in dig(grant, "spec", "from", default=[])}
 
 
 @finding(
@@ -197,11 +189,11 @@ def _granted(view: View) -> set[tuple[str, str, str, str]]:
 )
 def cross_namespace_without_grant(view: View) -> Iterator[Hit]:
     """References across namespaces that nobody allowed."""
-    granted = _granted(view)
     for draft in view.drafts:
-        for reference in draft.references:
-            pair = (reference.route.kind, reference.route.namespace, draft.namespace)
-            if reference.route.namespace != draft.namespace and granted.isdisjoint({(*pair, ""), (*pair, draft.name)}):
+        abroad = [reference for reference in draft.references if reference.route.namespace != draft.namespace]
+        admitted = _admitted(draft) if abroad else set()
+        for reference in abroad:
+            if (reference.route.kind, reference.route.namespace) not in admitted:
                 yield Hit(str(reference.route), f"rule {reference.rule} names pool {draft.namespace}/{draft.name}, and no ReferenceGrant there allows it.")
 
 

@@ -117,7 +117,7 @@ def pool(draft: Draft, view: View) -> dict[str, Any]:
         "alpha_epp": {"deployment": name_of(epp.deployment) if epp.deployment else None, "service": epp.name or None, "port": epp.port},
         "owner": owner(draft),
         "chart": {"values": convert.chart_values(draft)},
-        "objects": list(convert.objects(draft, view.moved)),
+        "objects": view.planned[draft.key],
         "failure_mode": draft.failure_mode,
         "models": [model(draft, entry) for entry in draft.models],
         "endpoints": list(draft.options.endpoints),

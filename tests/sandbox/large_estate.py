@@ -5,8 +5,8 @@
 
 Every pool has an InferenceModel and an HTTPRoute, the Deployment and Service of its EPP, its model servers' Deployment and a
 ClusterRoleBinding. The even ones stand as chart v0.3.0 with provider gke leaves them: policies, monitoring and Helm's record
-besides, all marked as the release's. The odd ones are plain manifests that kubectl applied. Each namespace has a Gateway
-and a grant; every tenth route lies in a namespace of routes alone and needs that grant.
+besides, all marked as the release's. The odd ones are plain manifests that kubectl applied. Each namespace has a Gateway.
+Every tenth route lies in a namespace of routes alone, and a grant lets it name its pool.
 """
 from __future__ import annotations
 
@@ -39,12 +39,8 @@ def objects(pools: int, each: int = POOLS_PER_NAMESPACE) -> Iterator[Manifest]:
     """
     yield _object(f"{GATEWAY}/v1", "GatewayClass", "gke-l7-rilb", None, spec={"controllerName": "networking.gke.io/gateway"})
     for namespace in namespaces(pools, each)[:-1]:
-        yield _object(f"{GATEWAY}/v1", "Gateway", "inference-gateway", namespace, spec={
-            "gatewayClassName": "gke-l7-rilb", "listeners": [_LISTENER],
-        })
-        yield _object(f"{GATEWAY}/v1beta1", "ReferenceGrant", "edge-routes", namespace, spec={
-            "from": [{"group": GATEWAY, "kind": "HTTPRoute", "namespace": ROUTES}], "to": [{"group": ALPHA, "kind": "InferencePool"}],
-        })
+        yield _object(f"{GATEWAY}/v1", "Gateway", "inference-gateway", namespace, spec={"gatewayClassName": "gke-l7-rilb", "listeners": [_LISTENER]},
+                      status={"addresses": [{"type": "IPAddress", "value": "10.0.0.1"}]})
     for number in range(pools):
         yield from _one(number, f"team-{number // each:04}")
 
@@ -77,6 +73,10 @@ def _one(number: int, namespace: str) -> Iterator[Manifest]:
     } | ({"criticality": CRITICALITY[number % 4]} if CRITICALITY[number % 4] else {})
       | ({"targetModels": [{"name": f"{name}-v1", "weight": 90}, {"name": f"{name}-v2", "weight": 10}]} if number % 5 == 0 else {}))
     away = number % 10 == 9
+    if away:
+        yield _object(f"{GATEWAY}/v1beta1", "ReferenceGrant", name, namespace, spec={
+            "from": [{"group": GATEWAY, "kind": "HTTPRoute", "namespace": ROUTES}], "to": [reference],
+        })
     yield _object(f"{GATEWAY}/v1", "HTTPRoute", name, ROUTES if away else namespace, **({} if helm else _applied(name)), spec={
         "parentRefs": [{"group": GATEWAY, "kind": "Gateway", "name": "inference-gateway", "namespace": namespace}],
         "hostnames": [f"{name}.example.com"],
