@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import health, pickers
+from ansible_collections.inference_gateway.migration.plugins.module_utils import health
 from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import Draft, model_name, targets
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import (
     DEFAULT_EPP_PORT,
@@ -72,7 +72,7 @@ def resources(alpha: Mapping[str, Any], default: Mapping[str, Mapping[str, str]]
 def chart_values(draft: Draft) -> dict[str, Any]:
     """Values for the inferencepool chart of the target release."""
     facts = draft.options.release.facts
-    carried = {pickers.CARRIED_FLAGS[name]: value for name, value in draft.alpha_flags.items() if name in pickers.CARRIED_FLAGS}
+    carried = draft.carried_flags
     extension: dict[str, Any] = {"replicas": 1, "extProcPort": DEFAULT_EPP_PORT}
     if carried:
         extension["flags"] = carried if facts.flags == "map" else [{"name": name, "value": value} for name, value in ({"v": "1"} | carried).items()]

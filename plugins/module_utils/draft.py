@@ -141,10 +141,14 @@ class Draft:
         return pickers.flags(self.alpha_epp.container)
 
     @property
+    def carried_flags(self) -> dict[str, str]:
+        """Its flags that the target EPP gets too, under the names that it has for them."""
+        return pickers.carried(self.alpha_flags, self.options.release.facts.metric_flags)
+
+    @property
     def lost_flags(self) -> list[str]:
         """Its flags that nothing of the target release stands for."""
-        understood = pickers.PLUGIN_FLAGS if self.plugin_configuration else frozenset()
-        return sorted(set(self.alpha_flags) - pickers.SET_BY_CHART - set(pickers.CARRIED_FLAGS) - understood)
+        return pickers.lost(self.alpha_flags, self.options.release.facts.metric_flags, self.plugin_configuration is not None)
 
     @cached_property
     def plugin_configuration(self) -> str | None:

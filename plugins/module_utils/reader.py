@@ -62,19 +62,23 @@ class _Reader:
         return replace(estate, config_maps=config_maps) if config_maps else estate
 
     def read(self, listing: Listing) -> Iterator[Manifest]:
-        """Every object of one kind."""
-        version = next((entry for entry in listing.api_versions if entry in self.served), None)
-        if version is None:
-            return
+        """Every object of one kind, in the first version that serves it. A group may have a version without it, as v1 of ReferenceGrant."""
         namespaces: list[str | None] = [] if listing.scope == "cluster" else [*self.namespaces]
-        for namespace in namespaces or [None]:
+        for version in (entry for entry in listing.api_versions if entry in self.served):
             try:
-                yield from self.cluster.list(collection_path(version, listing.plural, namespace))
+                for namespace in namespaces or [None]:
+                    yield from self.collection(listing, version, namespace)
             except NotServed:
-                return
-            except Forbidden as error:
-                where = f" in namespace {namespace}" if namespace else ""
-                self.refused.append(Refused(f"{listing.plural} ({version}){where}", str(error), listing.scope == "alpha", listing.scope != "alpha"))
+                continue
+            return
+
+    def collection(self, listing: Listing, version: str, namespace: str | None) -> Iterator[Manifest]:
+        """One list, or a note that it was forbidden."""
+        try:
+            yield from self.cluster.list(collection_path(version, listing.plural, namespace))
+        except Forbidden as error:
+            where = f" in namespace {namespace}" if namespace else ""
+            self.refused.append(Refused(f"{listing.plural} ({version}){where}", str(error), listing.scope == "alpha", listing.scope != "alpha"))
 
     def crds(self) -> dict[str, Manifest]:
         """The CRDs that matter, by name: reading each is cheaper than every CRD of the cluster."""

@@ -45,6 +45,7 @@ class Facts:
 
     :param flags: how the chart takes EPP flags.
     :param failure_mode: what the chart does with inferenceExtension.failureMode: nothing, or takes it with FailOpen as default.
+    :param metric_flags: whether the EPP takes flags that name the model servers' metrics; later ones have them for show and exit when one is given.
     :param rewrites: whether the EPP knows InferenceModelRewrite.
     :param answers_alias: whether a rewritten request is answered under the name that was asked for.
     :param resources: what the chart asks for the EPP unless told otherwise; empty where it has no such value.
@@ -61,6 +62,7 @@ class Facts:
     since: Version
     flags: Literal["list", "map"] = "map"
     failure_mode: Literal["ignored", "taken"] = "taken"
+    metric_flags: bool = True
     rewrites: bool = True
     answers_alias: bool = False
     resources: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -93,8 +95,8 @@ ROWS = (
     Facts((1, 1, 0), "list", "ignored", rewrites=False, metrics_rbac=True, refuses=_NO_RESPONSES, kv_metric=ALPHA_KV_METRIC),
     Facts((1, 2, 0), "map", "ignored", rewrites=False, metrics_rbac=True, refuses=_NO_RESPONSES, kv_metric=ALPHA_KV_METRIC),
     Facts((1, 3, 0), "map", "ignored", refuses=_NO_RESPONSES),
-    Facts((1, 4, 0), resources=_EPP_RESOURCES),
-    Facts((1, 5, 0), resources=_EPP_RESOURCES, answers_alias=True, refuses=(), alpha_in_manifests=False),
+    Facts((1, 4, 0), metric_flags=False, resources=_EPP_RESOURCES),
+    Facts((1, 5, 0), metric_flags=False, resources=_EPP_RESOURCES, answers_alias=True, refuses=(), alpha_in_manifests=False),
 )
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from igw_sandbox.load_answer import CHAT, COMPLETIONS, Target, judge, judge_stream, request_body
+from igw_sandbox.load_answer import CHAT, COMPLETIONS, EMBEDDINGS, Target, judge, judge_stream, request_body
 from igw_sandbox.load_report import Record, Write, counted_streams, cross_check, max_gap, percentile, summarise
 from igw_sandbox.load_vegeta import result_record, target_line
 from igw_sandbox.load_writes import converged_writes, read_lines
 
 UNARY = Target(name="t", rule="ns/route/0", url="http://127.0.0.1:1/v1/completions", host="h", endpoint=COMPLETIONS, model="alias", accepts=("alias", "target"))
 CHATTING = replace(UNARY, endpoint=CHAT)
+EMBEDDING = replace(UNARY, endpoint=EMBEDDINGS)
 PLAIN = replace(UNARY, endpoint="", model="", accepts=())
 
 
@@ -45,6 +46,12 @@ def events(*chunks: object, done: bool = True) -> bytes:
     (UNARY, 404, answer(), "status 404"),
     (CHATTING, 200, answer(object="chat.completion", choices=[{"message": {"content": "x"}, "finish_reason": "stop"}]), None),
     (CHATTING, 200, answer(object="chat.completion", choices=[{"message": None, "finish_reason": "stop"}]), "empty content"),
+    (EMBEDDING, 200, {"object": "list", "model": "alias", "data": [{"object": "embedding", "index": 0, "embedding": [0.5, 1]}]}, None),
+    (EMBEDDING, 200, {"object": "list", "model": "other", "data": [{"embedding": [0.5]}]}, "wrong model"),
+    (EMBEDDING, 200, {"object": "list", "model": "alias", "data": []}, "wrong JSON shape"),
+    (EMBEDDING, 200, {"object": "list", "model": "alias", "data": [{"embedding": []}]}, "empty content"),
+    (EMBEDDING, 200, {"object": "list", "model": "alias", "data": [{"embedding": [None]}]}, "empty content"),
+    (EMBEDDING, 200, answer(), "wrong JSON shape"),
     (PLAIN, 200, {}, None),
     (PLAIN, 302, {}, "status 302"),
 ])
@@ -80,6 +87,12 @@ def test_a_stream_is_whole_or_lost(raw: bytes, reason: str | None, done: bool) -
 def test_a_refused_stream_is_cut() -> None:
     """A status other than 200 carries no [DONE]."""
     assert judge_stream(UNARY, 503, events(FIRST, LAST)) == ("status 503", False)
+
+
+def test_an_embedding_is_asked_for_with_an_input_alone() -> None:
+    """max_tokens and the like mean nothing there, and a strict server refuses them."""
+    body = json.loads(request_body(EMBEDDING, "l0-7", 2))
+    assert set(body) == {"model", "input"} and body["input"].startswith("7-0l")
 
 
 def test_prompts_differ_in_their_first_characters() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from igw_sandbox.load_answer import CHAT, COMPLETIONS
+from igw_sandbox.load_answer import CHAT, COMPLETIONS, EMBEDDINGS
 from igw_sandbox.load_targets import discover, endpoint_paths, pod_models
 
 
@@ -90,6 +90,8 @@ def test_wildcard_hostname_and_listener_choice() -> None:
     ("PathPrefix", "/v1/completions", [], {COMPLETIONS: COMPLETIONS}),
     ("PathPrefix", "/v1/comp", [], {}),
     ("Exact", CHAT, [], {CHAT: CHAT}),
+    ("Exact", EMBEDDINGS, [], {EMBEDDINGS: EMBEDDINGS}),
+    ("PathPrefix", EMBEDDINGS + "/", [], {EMBEDDINGS: EMBEDDINGS}),
     ("PathPrefix", "/a/", REWRITE, {COMPLETIONS: "/a/completions", CHAT: "/a/chat/completions"}),
     ("PathPrefix", "/a", [{"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplaceFullPath", "replaceFullPath": CHAT}}}], {CHAT: "/a"}),
     ("PathPrefix", "/a", [{"type": "RequestHeaderModifier", "requestHeaderModifier": {}}], {}),

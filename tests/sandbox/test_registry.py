@@ -1,8 +1,10 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The registry serves the three charts over OCI, and a live server takes what they make."""
+"""The registry serves the charts over OCI, and a live server takes what they make."""
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import yaml
@@ -28,6 +30,15 @@ def test_each_chart_renders_a_pool_of_its_group(world: World, version: str, grou
     assert pool["apiVersion"] == group
     (deployment,) = [item for item in objects if item["kind"] == "Deployment"]
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"].endswith(f"epp:{version}")
+
+
+def test_a_release_between_is_there_when_it_was_asked_for(world: World) -> None:
+    show = ("show", "chart", f"{world.state['charts']}/inferencepool", "--version", "v1.4.0", "--plain-http")
+    with pytest.raises(SandboxError, match="v1.4.0"):
+        world.helm(*show)
+    world.add_release("v1.4.0")
+    assert yaml.safe_load(world.helm(*show))["appVersion"] == "v1.4.0"
+    assert (Path(world.state["crds"]) / "v1.4.0" / "bases" / "inference.networking.k8s.io_inferencepools.yaml").exists()
 
 
 def test_the_alpha_chart_installs_and_uninstalls(world: World, namespace: str) -> None:

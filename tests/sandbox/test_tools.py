@@ -183,6 +183,19 @@ def test_every_go_mod_pins_the_version_that_is_shown() -> None:
         assert all(re.search(rf"^(tool |\t){re.escape(package)}$", text, re.MULTILINE) for _tool, package in build.packages), build.folder
 
 
+def test_every_release_without_a_program_is_pinned_by_its_checksum() -> None:
+    pinned = re.findall(rf"^{re.escape(tools.EXTENSION_MODULE)} (v\S+) h1:", (tools.TOOLS_FOLDER / "charts" / "go.sum").read_text(), re.MULTILINE)
+    assert tuple(version for version in pinned if not version.endswith("/go.mod")) == assets.MORE_RELEASES
+
+
+def test_a_version_without_a_checksum_is_not_downloaded(fake_go: FakeGo) -> None:
+    with pytest.raises(SandboxError, match="does not know .* v1.2.9: add its two lines"):
+        tools.module_dir("charts", version="v1.2.9")
+    with pytest.raises(SandboxError, match="no chart of release v1.2.9 to add; choose one of v1.0.1"):
+        assets.ensure_release("v1.2.9")
+    assert not fake_go.calls
+
+
 def test_yaml_documents_are_split_without_empty_ones(tmp_path: Path) -> None:
     path = tmp_path / "many.yaml"
     path.write_text("# licence\n---\na: 1\n---\n# only a comment\n---\n\nb: |\n  x --- y\n---\n")

@@ -97,6 +97,14 @@ def add(world: World, path: Path, progress: Progress) -> None:
     _apply(world, [item for item in objects if item not in first and item not in early])
 
 
+def remove(world: World, path: Path) -> None:
+    """Take back what ``add`` applied, and wait until it is gone; what others made for it (pods, ...) goes with its owners a moment later."""
+    for release in helm_releases(path):
+        world.helm("uninstall", release["release"], "--namespace", release.get("namespace", "default"), "--ignore-not-found")
+    objects = [item for file in manifest_files(path) for item in load(file)]
+    world.kubectl("delete", "--ignore-not-found", "--timeout=60s", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+
+
 def _check_listeners(world: World, objects: list[dict[str, Any]]) -> None:
     """Every listener's port must be free in the sandbox's network: a program that listens on 0.0.0.0 has it everywhere."""
     for gateway in (item for item in objects if item["kind"] == "Gateway"):

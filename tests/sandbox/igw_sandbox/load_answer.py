@@ -13,6 +13,8 @@ from typing import Any
 
 COMPLETIONS = "/v1/completions"
 CHAT = "/v1/chat/completions"
+EMBEDDINGS = "/v1/embeddings"
+STREAMING = (COMPLETIONS, CHAT)
 FINISHED = ("length", "stop")
 DONE = "[DONE]"
 
@@ -21,7 +23,7 @@ DONE = "[DONE]"
 class Target:
     """One thing that the load asks for: a rule of a route, and for model servers a model and an endpoint.
 
-    endpoint is the path that the model server sees (COMPLETIONS, CHAT), or "" for a plain GET.
+    endpoint is the path that the model server sees (COMPLETIONS, CHAT, EMBEDDINGS), or "" for a plain GET.
     accepts are the names that the answer's `model` may carry: EPP v0.3.0 answers an alias with its
     target's name, EPP v1.5.0 with the alias itself.
     """
@@ -52,8 +54,10 @@ def request_body(target: Target, load_id: str, tokens: int, stream: bool = False
     """
     if not target.endpoint:
         return b""
-    body: dict[str, Any] = {"model": target.model, "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
     prompt = f"{load_id[::-1]} counts what a migration may not lose"
+    if target.endpoint == EMBEDDINGS:
+        return json.dumps({"model": target.model, "input": prompt}).encode()
+    body: dict[str, Any] = {"model": target.model, "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
     if target.endpoint == CHAT:
         body["messages"] = [{"role": "user", "content": prompt}]
     else:
@@ -78,12 +82,22 @@ def judge(target: Target, status: int, body: bytes) -> str | None:
     wrong = _wrong_model(target, answer)
     if wrong:
         return wrong
+    if target.endpoint == EMBEDDINGS:
+        return _judge_embedding(answer.get("data"))
     choices = answer.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
         return "wrong JSON shape"
     if choices[0].get("finish_reason") not in FINISHED:
         return "no finish_reason"
     return None if _text(target, choices[0], "message") else "empty content"
+
+
+def _judge_embedding(data: Any) -> str | None:
+    """One input gives one vector of numbers."""
+    if not isinstance(data, list) or len(data) != 1 or not isinstance(data[0], dict):
+        return "wrong JSON shape"
+    vector = data[0].get("embedding")
+    return None if isinstance(vector, list) and vector and all(isinstance(value, (int, float)) for value in vector) else "empty content"
 
 
 def judge_stream(target: Target, status: int, raw: bytes) -> tuple[str | None, bool]:
@@ -114,7 +128,7 @@ def judge_stream(target: Target, status: int, raw: bytes) -> tuple[str | None, b
 def _object(target: Target, stream: bool) -> str:
     if target.endpoint == CHAT:
         return "chat.completion.chunk" if stream else "chat.completion"
-    return "text_completion"
+    return "list" if target.endpoint == EMBEDDINGS else "text_completion"
 
 
 def _wrong_model(target: Target, answer: dict[str, Any]) -> str | None:

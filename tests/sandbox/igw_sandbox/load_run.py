@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from .context import SandboxError, start_time, write_atomically
-from .load_answer import Target
+from .load_answer import STREAMING, Target
 from .load_client import STREAM_TIMEOUT, UNARY_TIMEOUT, Client, Pace
 from .load_cluster import Cluster
 from .load_report import Record, summarise
@@ -86,7 +86,7 @@ class Load:
             targets, skipped = await cluster.targets()
             if not targets:
                 raise SandboxError(f"there is nothing to load in this sandbox ({'; '.join(skipped) or 'it has no HTTPRoute'}): apply an estate first")
-            streaming = [target for target in targets if target.endpoint and self._options.streams]
+            streaming = [target for target in targets if target.endpoint in STREAMING and self._options.streams]
             per_token = await self._preflight(client, targets, streaming)
             first = len(self._records)
             self._routes = {target.rule.rpartition("/")[0] for target in targets}

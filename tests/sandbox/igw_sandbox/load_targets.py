@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .load_answer import CHAT, COMPLETIONS, Target
+from .load_answer import EMBEDDINGS, STREAMING, Target
 
 Object = Mapping[str, Any]
-ENDPOINTS = (COMPLETIONS, CHAT)
+ENDPOINTS = (*STREAMING, EMBEDDINGS)
 MODEL_FLAG = re.compile(r"^--(model|served-model-name)(?:=(.*))?$")
 
 
@@ -173,7 +173,8 @@ def _rule_targets(name: str, rule: Object, address: str, host: str, served: Mapp
 def endpoint_paths(kind: str, value: str, filters: Sequence[Object]) -> dict[str, str]:
     """Endpoint of the model server -> path to ask for, for one path match and the rule's URL rewrite.
 
-    {} when no endpoint can be reached through it (say, PathPrefix /v1/models).
+    {} when no endpoint can be reached through it (say, PathPrefix /v1/models). Embeddings are asked for only where a match leads to them alone:
+    not every model server has them, and a route that names their path says that this one does.
     """
     rewrite: Object = next((f["urlRewrite"].get("path", {}) for f in filters if f.get("type") == "URLRewrite"), {})
     if rewrite.get("type") == "ReplaceFullPath":
@@ -185,6 +186,6 @@ def endpoint_paths(kind: str, value: str, filters: Sequence[Object]) -> dict[str
         if kind == "Exact":
             if value == endpoint:
                 paths[endpoint] = value
-        elif endpoint == replaced or endpoint.startswith(replaced + "/"):
+        elif endpoint == replaced or (endpoint in STREAMING and endpoint.startswith(replaced + "/")):
             paths[endpoint] = prefix + endpoint[len(replaced):]
     return paths

@@ -73,6 +73,7 @@ NAMES: tuple[str, ...] = (*BY_TOOL, *WHEELS)
 MODULES: dict[str, tuple[str, str]] = {
     **{build.folder: (build.folder, build.module) for build in BUILDS},
     "gateway-api": ("gateway-api", "sigs.k8s.io/gateway-api"),
+    "charts": ("charts", EXTENSION_MODULE),
 }
 
 
@@ -180,12 +181,17 @@ def _build(build: Build, target: Path, progress: Progress) -> None:
         progress(f"built {named} {build.version} in {_clock(time.monotonic() - began)}")
 
 
-def module_dir(name: str, progress: Progress = print) -> Path:
+def module_dir(name: str, progress: Progress = print, version: str | None = None) -> Path:
     """Unpacked sources of a pinned module (its charts and CRDs); read-only, in Go's own module cache.
 
-    ``name`` is a folder of tests/sandbox/tools, e.g. ``epp-v1.5.0`` or ``gateway-api``.
+    ``name`` is a folder of tests/sandbox/tools, e.g. ``epp-v1.5.0`` or ``gateway-api``. ``version``: another one than its go.mod requires, which its go.sum
+    must know.
     """
     folder, module = MODULES[name]
+    if version is not None:
+        if f"{module} {version} " not in (TOOLS_FOLDER / folder / "go.sum").read_text():
+            raise SandboxError(f"{TOOLS_FOLDER / folder / 'go.sum'} does not know {module} {version}: add its two lines first, so that a download is checked.")
+        module = f"{module}@{version}"
     go = golang.ensure(cache_root(), progress)
     output = _run_go([str(go), "mod", "download", "-json", module], TOOLS_FOLDER / folder, f"downloading the Go module {module}", progress, 20)
     return Path(json.loads(output)["Dir"])

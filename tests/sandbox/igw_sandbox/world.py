@@ -234,9 +234,22 @@ class World:
             return self.kubectl("apply", "-f", str(source))
         return self.kubectl("apply", "-f", "-", input=source)
 
+    def add_release(self, release: str, progress: Progress = lambda _message: None) -> None:
+        """Put chart and CRD files of a release into the sandbox: nothing to do for those that every sandbox has, downloaded once for the others."""
+        if release in assets.RELEASES:
+            return
+        made = assets.ensure_release(release, progress)
+        for chart in sorted((made / "charts").glob("*.tgz")):
+            self.helm("push", str(chart), self.state["charts"], "--plain-http")
+        shutil.copytree(made / "crds", self.state["crds"], dirs_exist_ok=True)
+
     def add_estate(self, path: str | Path, progress: Progress = lambda _message: None) -> None:
         """Apply a folder or file of manifests; a file helm.yaml in it lists releases to install from the sandbox's registry."""
         estate.add(self, Path(path), progress)
+
+    def remove_estate(self, path: str | Path) -> None:
+        """Uninstall the releases of an estate and delete its objects."""
+        estate.remove(self, Path(path))
 
     def wait_ready(self, timeout: float = READY_TIMEOUT, progress: Progress = lambda _message: None) -> None:
         """Wait until every Deployment is available and, when a gateway runs, every Gateway is programmed."""

@@ -156,6 +156,17 @@ def test_metric_flags_are_carried_in_the_targets_layout(demo, target, expected):
     assert convert.chart_values(only(demo.view(target=target)))["inferenceExtension"]["flags"] == expected
 
 
+@pytest.mark.parametrize(("value", "lost"), [("vllm:kv_cache_usage_perc", []), ("sglang:token_usage", ["kvCacheUsagePercentageMetric"])])
+def test_pickers_that_exit_at_metric_flags_get_none_and_only_what_differs_from_their_own_is_lost(demo, value, lost):
+    args = demo.get("Deployment", "vllm-llama3-8b-instruct-preview-epp")["spec"]["template"]["spec"]["containers"][0]["args"]
+    args += ["-kvCacheUsagePercentageMetric", value]
+    for target in ("v1.4.0", "v1.5.0"):
+        draft_of = only(demo.view(target=target))
+        assert "flags" not in convert.chart_values(draft_of)["inferenceExtension"]
+        assert draft_of.lost_flags == lost
+    assert only(demo.view(target="v1.3.1")).lost_flags == []
+
+
 # -- policies -----------------------------------------------------------------------------------------------------------
 
 

@@ -262,6 +262,13 @@ def test_the_plugin_configuration_of_an_epp_is_read_where_it_is_mounted(fake_clu
     assert reader.read_estate(fake_cluster(demo.manifests, forbidden=("configmaps",)), []).config_maps == {}
 
 
+def test_an_older_version_is_read_where_the_newer_is_served_without_this_kind(fake_cluster, demo):
+    demo.add("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "web")
+    cluster = fake_cluster(demo.manifests)
+    assert [grant["metadata"]["name"] for grant in reader.read_estate(cluster, []).of("grants")] == ["web"]
+    assert "gateway.networking.k8s.io/v1" in cluster.groups(), "Gateways and routes are there in v1"
+
+
 def test_helm_records_are_read_where_allowed(fake_cluster, demo):
     record = {"name": POOL, "chart": {"metadata": {"name": "inferencepool", "version": "v0.3.0"}}, "config": {}}
     packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(record).encode()))).decode()

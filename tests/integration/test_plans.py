@@ -1,0 +1,68 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Detect plans every estate as a specialist wrote it down in plans/, field by field, and finds exactly what that person found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from harness import ESTATES
+from planning import SERVICES, Board, comparable, differences, reduced
+
+EXPECTED = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((Path(__file__).resolve().parent / "plans").glob("*.yaml"))}
+
+
+def estate_of(name: str) -> str:
+    """The estate of a file in plans/; one that says none is named after it."""
+    return EXPECTED[name].get("estate", name)
+
+
+# One after the other on one estate: applying and removing it takes longer than asking.
+NAMES = sorted(EXPECTED, key=lambda name: (estate_of(name), name))
+
+
+@pytest.fixture(scope="module")
+def board(make_world, collections_path: Path, tmp_path_factory) -> Iterator[Board]:
+    """An API server that shows one estate at a time."""
+    world = make_world("plans", services=SERVICES)
+    yield Board(world, tmp_path_factory.mktemp("plans"), collections_path)
+    world.down()
+
+
+def test_every_estate_has_an_expected_plan():
+    assert {estate_of(name) for name in EXPECTED} == {folder.name for folder in ESTATES.iterdir() if folder.is_dir()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_plan_is_the_one_that_a_specialist_wrote(board: Board, name: str):
+    board.show(estate_of(name))
+    board.world.reset_requests()
+    plan = board.plan(**EXPECTED[name].get("options", {}))
+    told = differences(comparable(EXPECTED[name]), comparable(reduced(plan)))
+    assert not told, "\n".join([f"the plan of {name} differs:", *told])
+    assert board.world.requests()["writes"] == 0
+
+
+def changed(fields: dict[str, Any]) -> dict[str, Any]:
+    """The demo's expected plan with fields of its pool changed."""
+    return EXPECTED["demo"] | {"pools": [EXPECTED["demo"]["pools"][0] | fields]}
+
+
+@pytest.mark.parametrize(("other", "line"), [
+    (changed({"v1_name": "x"}), "v1_name: expected 'vllm-llama3-8b-instruct-ga', found 'x'"),
+    (changed({"deletes": EXPECTED["demo"]["pools"][0]["deletes"][::-1]}), "deletes: the order is"),
+    (changed({"creates": []}), "creates: expected InferenceObjective default/base-model, it is not there"),
+    (changed({"moves": ["HTTPRoute default/llm-route rule 1 reference 0 weight 1"]}), "moves: not expected: HTTPRoute default/llm-route rule 1"),
+    (changed({"merges": ["InferencePool default/x"]}), "merges: not expected, it is"),
+    (EXPECTED["demo"] | {"findings": EXPECTED["demo"]["findings"] * 2}, "findings: not expected: port-9002-implied"),
+    (EXPECTED["demo"] | {"blocked": ["x"]}, "blocked: not expected: x"),
+    (EXPECTED["demo"] | {"pools": []}, "pools.default/vllm-llama3-8b-instruct-preview: expected"),
+])
+def test_a_difference_is_seen_and_named(other: dict[str, Any], line: str):
+    told = differences(comparable(EXPECTED["demo"]), comparable(other))
+    assert any(line in entry for entry in told), told
