@@ -1,0 +1,99 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Estates of many shapes, each migrated whole under load on every rule and every model: proven, nothing lost, nothing cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from harness import ESTATES
+
+from igw_sandbox import load
+from igw_sandbox.world import World
+from product import leftovers
+from route_check import route_problems
+
+RATE = 40
+ENDPOINTS = {"migration_endpoints": ["/v1/completions", "/v1/chat/completions", "/v1/embeddings"]}
+
+
+@pytest.fixture
+def up(make_world: Callable[..., World]) -> Iterator[Callable[[str], World]]:
+    """Brings an estate up in a sandbox of the test's own."""
+    made: list[World] = []
+
+    def bring(name: str) -> World:
+        made.append(make_world(f"estate-{name.replace('_', '-')}", estates=[ESTATES / name]))
+        return made[-1]
+
+    yield bring
+    for world in made:
+        world.down()
+
+
+def routes(world: World) -> dict[str, Any]:
+    """Every HTTPRoute by namespace and name."""
+    found = world.kubectl_json("get", "httproutes.gateway.networking.k8s.io", "-A")["items"]
+    return {f"{route['metadata']['namespace']}/{route['metadata']['name']}": route for route in found}
+
+
+def migrated_whole(world: World, play: Callable[..., Any], extra: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Migrate under load and check what holds for every estate; returns what was asked for all the time."""
+    before = routes(world)
+    ended = play(world, rate=RATE, extra=extra)
+    assert (ended.status, ended.verdict) == (0, "PROVEN"), ended.reason
+    assert (ended.load["lost"], ended.load["cut"], ended.load["problems"]) == (0, 0, []), ended.load["reasons"]
+    assert leftovers(world) == []
+    after = routes(world)
+    assert set(after) == set(before), "no marked route is left"
+    assert [problem for name in before for problem in route_problems(before[name], after[name])] == []
+    folder = load.current(world.directory)
+    assert folder
+    status = load.status(folder)
+    assert status["skipped"] == []
+    return status["targets"]
+
+
+def refused(world: World, play: Callable[..., Any], code: str, extra: dict[str, Any] | None = None) -> None:
+    """Target v1.0.0 is blocked by ``code``, and nothing is written."""
+    world.reset_requests()
+    ended = play(world, target="v1.0.0", extra=extra)
+    assert ended.status != 0, ended.log[-2000:]
+    assert f"blocker: {code}" in ended.log
+    assert world.requests()["writes"] == 0
+
+
+def test_an_alias_answers_all_the_time_and_v1_0_0_is_refused(up, play):
+    world = up("alias")
+    refused(world, play, "alias-without-rewrite")
+    targets = migrated_whole(world, play)
+    asked = {(target["model"], target["endpoint"]) for target in targets}
+    assert asked == {(model, endpoint) for model in ("review", "meta-llama/Llama-3.1-8B-Instruct") for endpoint in ("/v1/completions", "/v1/chat/completions")}
+    # What v1 says of who answers: the alias itself, as clients asked for it.
+    assert world.kubectl_json("get", "inferencemodelrewrites.inference.networking.x-k8s.io", "review")["spec"]["rules"][0]["targets"] == [
+        {"modelRewrite": "food-review-1", "weight": 75}, {"modelRewrite": "food-review-2", "weight": 25}]
+
+
+def test_a_pool_in_another_namespace_than_its_route(up, play):
+    world = up("cross_namespace")
+    migrated_whole(world, play)
+    grants = world.kubectl_json("get", "referencegrants.gateway.networking.k8s.io", "-n", "models")["items"]
+    allowed = {(entry["group"], entry["name"]) for grant in grants for entry in grant["spec"]["to"]}
+    assert ("inference.networking.k8s.io", "chat-ga") in allowed
+
+
+@pytest.mark.matrix
+def test_embeddings_are_refused_on_v1_0_0_and_migrate_to_v1_5_0(up, play):
+    world = up("embeddings")
+    refused(world, play, "request-shape-rejected", ENDPOINTS)
+    targets = migrated_whole(world, play, ENDPOINTS)
+    assert {target["endpoint"] for target in targets} == set(ENDPOINTS["migration_endpoints"])
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(("estate", "count"), [("two_models", 4), ("sixteen_models", 32), ("header_rules", 4), ("v1beta1", 2), ("two_labels", 2)])
+def test_an_estate_migrates_whole(up, play, estate, count):
+    assert len(migrated_whole(up(estate), play)) == count
