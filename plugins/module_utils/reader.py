@@ -62,16 +62,24 @@ class _Reader:
         return replace(estate, config_maps=config_maps) if config_maps else estate
 
     def read(self, listing: Listing) -> Iterator[Manifest]:
-        """Every object of one kind."""
-        version = next((entry for entry in listing.api_versions if entry in self.served), None)
-        if version is None:
-            return
+        """Every object of one kind, in the first version that has it: a group may be served in v1 and a kind of it in v1beta1 alone."""
+        for version in listing.api_versions:
+            if version in self.served:
+                try:
+                    yield from self.read_version(listing, version)
+                    return
+                except NotServed:
+                    continue
+
+    def read_version(self, listing: Listing, version: str) -> Iterator[Manifest]:
+        """Every object of one kind in one version. :raises NotServed: before the first one, where there is no such kind."""
         namespaces: list[str | None] = [] if listing.scope == "cluster" else [*self.namespaces]
         for namespace in namespaces or [None]:
             try:
-                yield from self.cluster.list(collection_path(version, listing.plural, namespace))
-            except NotServed:
-                return
+                for manifest in self.cluster.list(collection_path(version, listing.plural, namespace)):
+                    # Half of an object in memory, and no finding asks who wrote which field.
+                    manifest["metadata"].pop("managedFields", None)
+                    yield manifest
             except Forbidden as error:
                 where = f" in namespace {namespace}" if namespace else ""
                 self.refused.append(Refused(f"{listing.plural} ({version}){where}", str(error), listing.scope == "alpha", listing.scope != "alpha"))
