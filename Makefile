@@ -12,7 +12,7 @@ with = set -e; \
 	python=$$("$(PYTHON)" tests/dev/bootstrap.py $(1)); export IGW_PYTHON="$$python"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench-traffic clean
+.PHONY: help demo test lint matrix docs bench-traffic clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -25,6 +25,9 @@ test: ## every gate and test (ARGS="--only NAME" for one)
 
 lint: ## the quick gates
 	@$(call with,test); "$$python" tests/dev/run_tests.py --lint $(ARGS)
+
+matrix: ## the whole tables that make test samples; hours
+	@$(call with,test); "$$python" tests/dev/run_tests.py --matrix $(ARGS)
 
 docs: ## the pages that are made from code: options and findings
 	@$(call with,test); "$$python" tests/dev/stage.py; "$$python" tests/dev/options_table.py; \

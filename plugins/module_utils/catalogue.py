@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import convert
 from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import Draft, Options
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import Estate
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import Estate, Manifest
 from ansible_collections.inference_gateway.migration.plugins.module_utils.reach import Reach, reaches
 from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import Facts
+from ansible_collections.inference_gateway.migration.plugins.module_utils.rights import Rights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import PoolKey
 
 Severity = Literal["blocker", "warning", "info"]
@@ -55,6 +57,16 @@ class View:
     def moved(self) -> Mapping[PoolKey, str]:
         """Every planned pool and the name of its v1 pool."""
         return {draft.key: draft.v1_name for draft in self.drafts}
+
+    @cached_property
+    def planned(self) -> Mapping[PoolKey, list[Manifest]]:
+        """What is created besides the chart, by pool."""
+        return {draft.key: list(convert.objects(draft, self.moved)) for draft in self.drafts}
+
+    @cached_property
+    def rights(self) -> Rights:
+        """What each ServiceAccount may."""
+        return Rights((*self.estate.of("role_bindings"), *self.estate.of("cluster_role_bindings")))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
     namespace_of,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.listings import ALPHA_VERSION
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import ALPHA_GROUP, POOL_KIND, V1_GROUP, PoolKey
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import ALPHA_GROUP, POOL_KIND, V1_GROUP, PoolKey, opened
 
 PLUGINS_FILE = "alpha-plugins.yaml"
 """The entry of the chart's ConfigMap that holds a carried plugin configuration."""
@@ -113,10 +113,9 @@ def policy_twin(policy: Manifest, name: str) -> Manifest:
 def grant_twin(grant: Manifest, moved: Mapping[PoolKey, str]) -> Manifest:
     """A ReferenceGrant that allows for v1 pools what this one allows for alpha pools."""
     allowed = []
-    for entry in dig(grant, "spec", "to", default=[]):
-        if entry.get("group") == ALPHA_GROUP and entry.get("kind") == POOL_KIND:
-            named = moved.get(PoolKey(ALPHA_GROUP, POOL_KIND, namespace_of(grant), entry.get("name") or ""))
-            allowed.append(entry | {"group": V1_GROUP} | ({"name": named} if named else {}))
+    for entry in opened(grant):
+        named = moved.get(PoolKey(ALPHA_GROUP, POOL_KIND, namespace_of(grant), entry.get("name") or ""))
+        allowed.append(entry | {"group": V1_GROUP} | ({"name": named} if named else {}))
     return twin(grant, f"{name_of(grant)}-ga", to=allowed)
 
 

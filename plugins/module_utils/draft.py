@@ -26,7 +26,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
     owner,
     selects,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import ALPHA_GROUP, POOL_KIND, PoolKey, Reference
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import PoolKey, Reference
 
 UNSET = "Unset"
 PRIORITIES = {
@@ -94,11 +94,6 @@ def targets(model: Manifest) -> list[Manifest]:
     return [] if [entry.get("name") for entry in found] == [model_name(model)] else found
 
 
-def grants_alpha(grant: Manifest) -> bool:
-    """Whether a ReferenceGrant names alpha pools."""
-    return any(entry.get("group") == ALPHA_GROUP and entry.get("kind") == POOL_KIND for entry in dig(grant, "spec", "to", default=[]))
-
-
 # -- the draft ----------------------------------------------------------------------------------------------------------
 
 
@@ -110,17 +105,17 @@ class Draft:
     options: Options
     pool: Manifest
 
-    @property
+    @cached_property
     def key(self) -> PoolKey:
         """How references name the alpha pool."""
         return alpha_key(self.pool)
 
-    @property
+    @cached_property
     def namespace(self) -> str:
         """Of both pools."""
         return namespace_of(self.pool)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Of the alpha pool."""
         return name_of(self.pool)
@@ -148,16 +143,12 @@ class Draft:
     @property
     def carried_flags(self) -> dict[str, str]:
         """Its flags that the target EPP gets too, under the names that it has for them."""
-        taken = set(pickers.CARRIED_FLAGS) - (set() if self.options.release.facts.metric_flags else set(pickers.BUILT_IN_METRICS))
-        return {pickers.CARRIED_FLAGS[name]: value for name, value in self.alpha_flags.items() if name in taken}
+        return pickers.carried(self.alpha_flags, self.options.release.facts.metric_flags)
 
     @property
     def lost_flags(self) -> list[str]:
         """Its flags that nothing of the target release stands for."""
-        carried = {name for name in pickers.CARRIED_FLAGS if pickers.CARRIED_FLAGS[name] in self.carried_flags}
-        built_in = {name for name, value in pickers.BUILT_IN_METRICS.items() if self.alpha_flags.get(name) == value}
-        understood = pickers.PLUGIN_FLAGS if self.plugin_configuration else frozenset()
-        return sorted(set(self.alpha_flags) - pickers.SET_BY_CHART - carried - built_in - understood)
+        return pickers.lost(self.alpha_flags, self.options.release.facts.metric_flags, self.plugin_configuration is not None)
 
     @cached_property
     def plugin_configuration(self) -> str | None:
@@ -216,7 +207,7 @@ class Draft:
         """All InferenceModels of the pool, oldest first."""
         return self.estate.models.get(self.key, [])
 
-    @property
+    @cached_property
     def references(self) -> list[Reference]:
         """backendRefs that send traffic to the alpha pool."""
         return [reference for reference in self.estate.references.get(self.key, []) if reference.kind == "backend"]
@@ -247,20 +238,18 @@ class Draft:
         """Seconds after which no request to the alpha pool is still open."""
         return dig(self.policies.get("GCPBackendPolicy", {}), "spec", "default", "timeoutSec", default=DEFAULT_TIMEOUT)
 
-    @property
+    @cached_property
     def monitorings(self) -> list[Manifest]:
         """Monitoring objects that read the alpha EPP."""
         labels = dig(self.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={})
-        return [
-            entry for entry in self.estate.monitorings
-            if namespace_of(entry) in ("", self.namespace)
-            and (wanted := dig(entry, "spec", "selector", "matchLabels", default={})) and selects(wanted, labels)
-        ]
+        near = self.estate.monitoring_selectors.candidates(("", self.namespace), labels)
+        return [entry for entry in near if selects(dig(entry, "spec", "selector", "matchLabels", default={}), labels)]
 
-    @property
+    @cached_property
     def grants(self) -> list[Manifest]:
-        """ReferenceGrants of this namespace that name alpha pools."""
-        return [grant for grant in self.estate.of("grants") if namespace_of(grant) == self.namespace and grants_alpha(grant)]
+        """ReferenceGrants that open the alpha pool to other namespaces, by name."""
+        every, this = (self.estate.grants.get(self.key._replace(name=name), []) for name in ("", self.name))
+        return sorted({name_of(grant): grant for grant in (*every, *this)}.values(), key=name_of)
 
     def priority(self, model: Manifest) -> int:
         """The priority of a model's objective."""

@@ -20,12 +20,14 @@ from typing import Any, Literal, NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import health
 from ansible_collections.inference_gateway.migration.plugins.module_utils.listings import LISTINGS
+from ansible_collections.inference_gateway.migration.plugins.module_utils.lookup import Labelled, Selectors, grouped
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import (
     ALPHA_GROUP,
     POOL_KIND,
     PoolKey,
     Reference,
     RouteKey,
+    opened,
     references,
 )
 
@@ -98,9 +100,10 @@ class Epp:
 
 
 def dig(manifest: Any, *path: str, default: Any = None) -> Any:
-    """A nested field, or ``default`` where any part of the path is missing, null or not a mapping."""
+    """A nested field, or ``default`` where any part of the path is missing, null or no dictionary."""
     for part in path:
-        if not isinstance(manifest, Mapping):
+        # What came as JSON is a dict; asking for any Mapping takes ten times as long.
+        if not isinstance(manifest, dict):
             return default
         manifest = manifest.get(part)
     return default if manifest is None else manifest
@@ -312,6 +315,15 @@ class Estate:
         return found
 
     @cached_property
+    def grants(self) -> dict[PoolKey, list[Manifest]]:
+        """ReferenceGrants by the alpha pool that they open to other namespaces; its name is empty where they open every pool."""
+        found: dict[PoolKey, list[Manifest]] = defaultdict(list)
+        for grant in self.of("grants"):
+            for name in sorted({entry.get("name") or "" for entry in opened(grant)}):
+                found[PoolKey(ALPHA_GROUP, POOL_KIND, namespace_of(grant), name)].append(grant)
+        return found
+
+    @cached_property
     def monitorings(self) -> tuple[Manifest, ...]:
         """PodMonitorings and ClusterPodMonitorings."""
         return (*self.of("pod_monitorings"), *self.of("cluster_pod_monitorings"))
@@ -326,26 +338,30 @@ class Estate:
         }
 
     @cached_property
-    def _deployments(self) -> dict[str, list[Manifest]]:
-        found: dict[str, list[Manifest]] = defaultdict(list)
-        for deployment in self.of("deployments"):
-            found[namespace_of(deployment)].append(deployment)
-        return found
+    def monitoring_selectors(self) -> Selectors[Manifest]:
+        """PodMonitorings and ClusterPodMonitorings by what they select."""
+        return Selectors((namespace_of(entry), dig(entry, "spec", "selector", "matchLabels", default={}), entry) for entry in self.monitorings)
+
+    @cached_property
+    def _pods(self) -> Labelled[Manifest]:
+        return Labelled((namespace_of(entry), _pod_labels(entry), entry) for entry in self.of("deployments"))
+
+    @cached_property
+    def _by_account(self) -> dict[tuple[str, str], list[Manifest]]:
+        account = ("spec", "template", "spec", "serviceAccountName")
+        return grouped(self.of("deployments"), lambda entry: (namespace_of(entry), dig(entry, *account, default="default")))
 
     def epp(self, pool: Manifest) -> Epp:
         """The endpoint picker of an alpha pool, found as traffic finds it: by the Service's selector."""
         name = dig(pool, "spec", "extensionRef", "name", default="")
         service = self.named.get(("services", namespace_of(pool), name))
         selector = dig(service or {}, "spec", "selector", default={})
-        deployment = next((entry for entry in self._deployments[namespace_of(pool)] if selector and selects(selector, _pod_labels(entry))), None)
+        deployment = next((entry for entry in self._pods.candidates(namespace_of(pool), selector) if selects(selector, _pod_labels(entry))), None)
         return Epp(name, dig(pool, "spec", "extensionRef", "portNumber", default=None) or _service_port(service), service, deployment)
 
     def running_as(self, namespace: str, account: str) -> list[Manifest]:
         """Deployments of a namespace that run as one ServiceAccount."""
-        return [
-            entry for entry in self._deployments[namespace]
-            if dig(entry, "spec", "template", "spec", "serviceAccountName", default="default") == account
-        ]
+        return self._by_account.get((namespace, account), [])
 
 
 def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:

@@ -133,8 +133,8 @@ def metrics_label_changes(view: View) -> Iterator[Hit]:
     "kv-metric-renamed", "warning",
     about="From v1.3.0 on the EPP reads the model servers' cache use under vLLM's new metric name. A model server that only knows the old one is "
           "then picked blindly.",
-    remedy="Check that the model servers' /metrics has the new name; else start the alpha EPP with flag kvCacheUsagePercentageMetric, which the "
-           "plan carries over.",
+    remedy="Check that the model servers' /metrics has the new name. Else start the alpha EPP with flag kvCacheUsagePercentageMetric, which is carried over to "
+           "v1.3; from v1.4.0 on the name stands in engineConfigs of the EPP's plugin configuration.",
     source="inference-extension v1.3.0, cmd/epp/runner: default of --kv-cache-usage-percentage-metric",
 )
 def kv_metric_renamed(view: View) -> Iterator[Hit]:

@@ -22,6 +22,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
     namespace_of,
     ours,
 )
+from ansible_collections.inference_gateway.migration.plugins.module_utils.lookup import grouped
 
 _RELEASE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _RELEASE_LENGTH = 53
@@ -243,11 +244,13 @@ def release_owns_more(view: View) -> Iterator[Hit]:
     """Releases with foreign objects."""
     estate = view.estate
     candidates = (*estate.of("deployments"), *estate.of("services"), *estate.routes, *estate.of("gateways"), *estate.of("pools"))
+    owned = grouped(candidates, helm_owner)
     for draft in view.drafts:
         if draft.owner.kind != "helm":
             continue
         known = {name_of(draft.pool), draft.alpha_epp.name, name_of(draft.alpha_epp.deployment or {})}
-        foreign = [describe(entry) for entry in candidates if helm_owner(entry) == (draft.namespace, draft.owner.name) and name_of(entry) not in known]
+        of_release = owned.get((draft.namespace, draft.owner.name or ""), [])
+        foreign = [describe(entry) for entry in of_release if name_of(entry) not in known]
         if draft.release and draft.release.chart != CHART:
             foreign.append(f"whatever else chart {draft.release.chart} brings")
         if foreign:
@@ -316,7 +319,7 @@ def _taken(view: View, number: int) -> Iterator[Manifest]:
         live = named.get((listing, draft.namespace, name))
         if live and helm_owner(live) != (draft.namespace, draft.v1_name):
             yield live
-    for planned in convert.objects(draft, view.moved):
+    for planned in view.planned[draft.key]:
         live = named.get((_LISTING_OF.get(planned["kind"], ""), draft.namespace, name_of(planned)))
         if live and not ours(live) and dig(live, "spec") != planned["spec"]:
             yield live

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import Hit, View, finding
-from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import grants_alpha
+from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import Draft
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import (
     Manifest,
     controller,
@@ -172,25 +172,13 @@ def gateway_serves_one_group(view: View) -> Iterator[Hit]:
 )
 def grant_for_alpha_group(view: View) -> Iterator[Hit]:
     """Grants that get a twin."""
-    namespaces = {draft.namespace for draft in view.drafts}
-    for grant in view.estate.of("grants"):
-        if grants_alpha(grant) and namespace_of(grant) in namespaces:
-            yield Hit(describe(grant), "it allows references to alpha pools; a twin allows the same for v1 pools.")
+    for grant in {describe(grant): grant for draft in view.drafts for grant in draft.grants}.values():
+        yield Hit(describe(grant), "it allows references to alpha pools; a twin allows the same for v1 pools.")
 
 
-def _granted(view: View, route: Manifest, namespace: str, pool: str) -> bool:
-    """Whether a grant lets this route name an alpha pool of another namespace."""
-    for grant in view.estate.of("grants"):
-        comes_from = any(
-            entry.get("kind") == route["kind"] and entry.get("namespace") == namespace_of(route) for entry in dig(grant, "spec", "from", default=[])
-        )
-        leads_to = any(
-            (entry.get("group"), entry.get("kind")) == (ALPHA_GROUP, POOL_KIND) and entry.get("name") in (None, "", pool)
-            for entry in dig(grant, "spec", "to", default=[])
-        )
-        if namespace_of(grant) == namespace and comes_from and leads_to:
-            return True
-    return False
+def _admitted(draft: Draft) -> set[tuple[str, str]]:
+    """Kinds and namespaces of the routes that may name a pool of another namespace."""
+    return {(source.get("kind", ""), source.get("namespace", "")) for grant in draft.grants for source in dig(grant, "spec", "from", default=[])}
 
 
 @finding(
@@ -202,9 +190,10 @@ def _granted(view: View, route: Manifest, namespace: str, pool: str) -> bool:
 def cross_namespace_without_grant(view: View) -> Iterator[Hit]:
     """References across namespaces that nobody allowed."""
     for draft in view.drafts:
-        for reference in draft.references:
-            route = view.estate.route_of[reference.route.kind, reference.route.namespace, reference.route.name]
-            if reference.route.namespace != draft.namespace and not _granted(view, route, draft.namespace, draft.name):
+        abroad = [reference for reference in draft.references if reference.route.namespace != draft.namespace]
+        admitted = _admitted(draft) if abroad else set()
+        for reference in abroad:
+            if (reference.route.kind, reference.route.namespace) not in admitted:
                 yield Hit(str(reference.route), f"rule {reference.rule} names pool {draft.namespace}/{draft.name}, and no ReferenceGrant there allows it.")
 
 

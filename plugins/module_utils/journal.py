@@ -155,7 +155,7 @@ class Journal:
     # -- the journal ------------------------------------------------------------------------------------------------
 
     def read(self) -> dict[str, Any] | None:
-        """The record of the migration, or None where there was none: migration, nonce, status, plan, entries, verdict, reason, backup."""
+        """The record of the migration, or None where there was none: migration, nonce, status, begun, plan, entries, verdict, reason, backup."""
         found = self.cluster.get(self._record)
         return json.loads(found["data"]["record"]) if found else None
 
@@ -170,6 +170,7 @@ class Journal:
             "nonce": f"igm{migration}",
             "status": "open",
             "plan": plan,
+            "begun": False,
             "phases": [],
             "entries": [],
             "verdict": None,

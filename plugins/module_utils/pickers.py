@@ -13,10 +13,21 @@ from typing import Any, NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import Manifest, dig
 
-CARRIED_FLAGS = {
+METRIC_FLAGS = {
     "totalQueuedRequestsMetric": "total-queued-requests-metric",
     "kvCacheUsagePercentageMetric": "kv-cache-usage-percentage-metric",
     "loraInfoMetric": "lora-info-metric",
+}
+"""Flags of the alpha EPP (v0.3.0 to v0.5.1) that name the model servers' metrics, and their names in EPPs that take them (v1.0.0 to v1.3.1)."""
+
+BUILT_IN_METRICS = {
+    "totalQueuedRequestsMetric": "vllm:num_requests_waiting",
+    "kvCacheUsagePercentageMetric": "vllm:kv_cache_usage_perc",
+    "loraInfoMetric": "vllm:lora_requests_info",
+}
+"""What EPPs that take no such flags read, unless their configuration says otherwise."""
+
+PLAIN_FLAGS = {
     "refreshMetricsInterval": "refresh-metrics-interval",
     "refreshPrometheusMetricsInterval": "refresh-prometheus-metrics-interval",
     "modelServerMetricsPort": "model-server-metrics-port",
@@ -25,14 +36,12 @@ CARRIED_FLAGS = {
     "modelServerMetricsHttpsInsecureSkipVerify": "model-server-metrics-https-insecure-skip-verify",
     "enablePprof": "enable-pprof",
 }
-"""Flags of the alpha EPP (v0.3.0 to v0.5.1) that mean the same in v1 EPPs (v1.0.0 to v1.5.0), and their names there."""
+"""Other flags of the alpha EPP that mean the same in every v1 EPP (v1.0.0 to v1.5.0), and their names there."""
 
-BUILT_IN_METRICS = {
-    "totalQueuedRequestsMetric": "vllm:num_requests_waiting",
-    "kvCacheUsagePercentageMetric": "vllm:kv_cache_usage_perc",
-    "loraInfoMetric": "vllm:lora_requests_info",
+DEFAULTS = {
+    "modelServerMetricsPath": "/metrics", "modelServerMetricsScheme": "http", "modelServerMetricsHttpsInsecureSkipVerify": "true", "enablePprof": "true",
 }
-"""Of these the flags that EPPs from v1.4.0 on exit at, and what those read unless their plugin configuration says otherwise."""
+"""Values that chart v0.5.1 always writes and every v1 EPP has by itself."""
 
 SET_BY_CHART = frozenset({"poolName", "poolNamespace", "v", "zap-encoder", "grpcPort", "grpcHealthPort", "metricsPort"})
 """Flags of the alpha EPP that the chart sets itself."""
@@ -71,6 +80,21 @@ def flags(container: Manifest) -> dict[str, str]:
         following = words[number + 1] if number + 1 < len(words) else "-"
         found[name] = value if equals else "true" if following.startswith("-") else following
     return found
+
+
+def carried(said: Mapping[str, str], metric_flags: bool) -> dict[str, str]:
+    """The flags that a v1 EPP gets too, under the names that it has for them.
+
+    :param said: the alpha EPP's flags. :param metric_flags: whether the v1 EPP takes flags that name metrics.
+    """
+    names = PLAIN_FLAGS | (METRIC_FLAGS if metric_flags else {})
+    return {names[name]: value for name, value in said.items() if name in names and DEFAULTS.get(name) != value}
+
+
+def lost(said: Mapping[str, str], metric_flags: bool, plugins_read: bool) -> list[str]:
+    """The flags that nothing of a v1 EPP stands for. A plugin configuration that could be read is judged by its plugins."""
+    kept = {*METRIC_FLAGS} if metric_flags else {name for name, value in BUILT_IN_METRICS.items() if said.get(name) == value}
+    return sorted({*said} - SET_BY_CHART - {*PLAIN_FLAGS} - kept - (PLUGIN_FLAGS if plugins_read else frozenset()))
 
 
 def plugin_source(deployment: Manifest | None, container: Manifest) -> Source | None:

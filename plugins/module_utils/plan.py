@@ -117,14 +117,14 @@ def pool(draft: Draft, view: View) -> dict[str, Any]:
         "alpha_epp": {"deployment": name_of(epp.deployment) if epp.deployment else None, "service": epp.name or None, "port": epp.port},
         "owner": owner(draft),
         "chart": {"values": convert.chart_values(draft)},
-        "objects": list(convert.objects(draft, view.moved)),
+        "objects": view.planned[draft.key],
         "failure_mode": draft.failure_mode,
         "models": [model(draft, entry) for entry in draft.models],
         "endpoints": list(draft.options.endpoints),
         "references": references(draft),
         "gateways": gateways(draft),
         "timeout_seconds": draft.timeout,
-        "retire": [_address(entry) for entry in retired(draft)],
+        "retire": [_address(entry) for entry in retired(draft, view)],
         "client_headers": client_headers(draft),
     }
 
@@ -185,49 +185,23 @@ def client_headers(draft: Draft) -> list[dict[str, str]]:
 # -- retire -------------------------------------------------------------------------------------------------------------
 
 
-def retired(draft: Draft) -> Iterator[Manifest]:
+def retired(draft: Draft, view: View) -> Iterator[Manifest]:
     """What is deleted by hand, in order: models, pool, EPP, its rights, policies last. Helm uninstalls what its release owns."""
     release = (draft.namespace, draft.owner.name) if draft.owner.kind == "helm" else None
-    for manifest in _all_of_alpha(draft):
+    for manifest in _all_of_alpha(draft, view):
         if release is None or helm_owner(manifest) != release:
             yield manifest
 
 
-def _all_of_alpha(draft: Draft) -> Iterator[Manifest]:
+def _all_of_alpha(draft: Draft, view: View) -> Iterator[Manifest]:
     yield from draft.every_model
     yield draft.pool
     yield from (entry for entry in (draft.alpha_epp.deployment, draft.alpha_epp.service) if entry)
     # Helm knows the rights that it made; by hand only what is certainly the EPP's own goes.
     if draft.owner.kind == "objects" and draft.epp_account_is_its_own:
-        yield from _rights(draft)
+        yield from view.rights.of(draft.namespace, draft.alpha_epp.service_account)
     yield from draft.monitorings
     yield from draft.estate.policies.get(draft.key, [])
-
-
-def _rights(draft: Draft) -> Iterator[Manifest]:
-    """Bindings that serve the EPP's ServiceAccount alone, roles that nothing else binds, and the account."""
-    account = ("ServiceAccount", draft.namespace, draft.alpha_epp.service_account)
-    bindings = (*draft.estate.of("role_bindings"), *draft.estate.of("cluster_role_bindings"))
-    own = [entry for entry in bindings if _subjects(entry) == {account}]
-    yield from own
-    roles = {_role(entry) for entry in own} - {_role(entry) for entry in bindings if entry not in own}
-    for kind, namespace, name in sorted(roles):
-        if not name.startswith("system:") and name not in ("view", "edit", "admin", "cluster-admin"):
-            yield _bare("rbac.authorization.k8s.io/v1", kind, namespace, name)
-    yield _bare("v1", *account)
-
-
-def _subjects(binding: Manifest) -> set[tuple[str, str, str]]:
-    return {(entry.get("kind", ""), entry.get("namespace") or namespace_of(binding), entry.get("name", "")) for entry in dig(binding, "subjects", default=[])}
-
-
-def _role(binding: Manifest) -> tuple[str, str, str]:
-    kind = dig(binding, "roleRef", "kind", default="")
-    return kind, namespace_of(binding) if kind == "Role" else "", dig(binding, "roleRef", "name", default="")
-
-
-def _bare(api_version: str, kind: str, namespace: str, name: str) -> Manifest:
-    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": namespace}}
 
 
 def _address(manifest: Manifest) -> Manifest:

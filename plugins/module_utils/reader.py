@@ -62,7 +62,7 @@ class _Reader:
         return replace(estate, config_maps=config_maps) if config_maps else estate
 
     def read(self, listing: Listing) -> Iterator[Manifest]:
-        """Every object of one kind, in the first version that serves it. A group may have a version without it, as v1 of ReferenceGrant."""
+        """Every object of one kind, in the first version that has it: a group may be served in v1 and a kind of it in v1beta1 alone."""
         namespaces: list[str | None] = [] if listing.scope == "cluster" else [*self.namespaces]
         for version in (entry for entry in listing.api_versions if entry in self.served):
             try:
@@ -73,9 +73,12 @@ class _Reader:
             return
 
     def collection(self, listing: Listing, version: str, namespace: str | None) -> Iterator[Manifest]:
-        """One list, or a note that it was forbidden."""
+        """One list, or a note that it was forbidden. :raises NotServed: before the first object, where there is no such kind."""
         try:
-            yield from self.cluster.list(collection_path(version, listing.plural, namespace))
+            for manifest in self.cluster.list(collection_path(version, listing.plural, namespace)):
+                # Half of an object in memory, and no finding asks who wrote which field.
+                manifest["metadata"].pop("managedFields", None)
+                yield manifest
         except Forbidden as error:
             where = f" in namespace {namespace}" if namespace else ""
             self.refused.append(Refused(f"{listing.plural} ({version}){where}", str(error), listing.scope == "alpha", listing.scope != "alpha"))

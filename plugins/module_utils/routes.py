@@ -86,6 +86,11 @@ def target(reference: Mapping[str, Any], namespace: str) -> PoolKey:
     return PoolKey(reference.get("group") or "", reference.get("kind") or "Service", reference.get("namespace") or namespace, reference.get("name", ""))
 
 
+def opened(grant: Manifest) -> list[Manifest]:
+    """Those of a ReferenceGrant's targets that are alpha pools."""
+    return [entry for entry in (grant.get("spec") or {}).get("to") or [] if (entry.get("group"), entry.get("kind")) == (ALPHA_GROUP, POOL_KIND)]
+
+
 def rules(route: Manifest) -> list[Manifest]:
     """The rules of a route, none where spec is missing."""
     return (route.get("spec") or {}).get("rules") or []

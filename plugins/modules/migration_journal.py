@@ -29,7 +29,8 @@ options:
   state:
     description:
       - V(read) returns the journal and writes nothing.
-      - V(opened) takes the Lease, then begins a migration with O(plan) or continues the open one.
+      - V(opened) takes the Lease, then begins a migration with O(plan) or continues the open one. An open one that has not begun to write
+        (O(begin)) takes another O(plan) in place of its own.
       - V(noted) records that a phase is done.
       - V(closed) records the verdict and gives the Lease up.
       - V(released) gives the Lease up and leaves the journal as it is.
@@ -46,6 +47,11 @@ options:
   plan:
     description: The plan to begin with, as M(inference_gateway.migration.detect_v1alpha2) returns it. Not needed where a migration is open.
     type: dict
+  begin:
+    description:
+      - Whether this run goes on to change the cluster, with O(state=opened). From then on the journalled plan stands, whatever a later run would plan.
+    type: bool
+    default: false
   phase:
     description: The phase that is done.
     type: str
@@ -95,7 +101,9 @@ cluster:
   returned: when O(state=read)
   type: dict
 journal:
-  description: Migration, nonce, status, phases done, verdict, reason and entries; V(null) where no migration was begun.
+  description:
+    - Migration, nonce, status, whether it has begun to change the cluster (C(begun)), phases done, verdict, reason and entries; V(null) where no migration
+      was begun.
   returned: always
   type: dict
 plan:
@@ -123,6 +131,7 @@ def argument_spec() -> dict:
         "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
         "run": {"type": "str"},
         "plan": {"type": "dict"},
+        "begin": {"type": "bool", "default": False},
         "phase": {"type": "str", "choices": ["plan", "install", "shift", "retire"]},
         "verdict": {"type": "str", "choices": ["PROVEN", "HELD", "FAILED"]},
         "reason": {"type": "str"},
@@ -138,10 +147,15 @@ def summary(record: dict | None) -> dict:
     return {"journal": brief} | ({"plan": record["plan"]} if record["status"] == "open" else {})
 
 
+def stands(record: dict, plan: dict | None) -> bool:
+    """Whether a migration is open and goes on with its own plan: it has begun to write, or nobody brings another one."""
+    return record["status"] == "open" and (record.get("begun", True) or not plan or plan.get("hash") == record["plan"].get("hash"))
+
+
 def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: bool) -> dict:
     """Take the Lease and begin, or go on with, a migration."""
     record = store.read()
-    continued = record is not None and record["status"] == "open"
+    continued = record is not None and stands(record, params["plan"])
     if not continued and not params["plan"]:
         raise ApiError("There is no open migration on this cluster and no plan was given: run the phase plan first (migration_phases).")
     if check_mode:
@@ -159,6 +173,8 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
             # Nobody would learn this run's name, and the next one would wait for the Lease to run out.
             store.release(run)
             raise
+    if params["begin"] and not record.get("begun", True):
+        record = store.update(record, "begins to change the cluster", begun=True)
     return summary(record) | {"changed": True, "run": run, "continued": continued}
 
 

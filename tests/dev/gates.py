@@ -95,6 +95,11 @@ def all_gates(python: Path, second: Path | None) -> list[Gate]:
     return gates
 
 
+def matrix_gates(python: Path) -> list[Gate]:
+    """What ``make matrix`` runs: the whole tables that ``make test`` samples."""
+    return [pytest_gate("matrix", "whole tables", ["-v", "-m", "matrix", "tests/integration"], python, 14400, True)]
+
+
 def python_version(python: Path) -> str:
     """Version as ansible-test names it: 3.12."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"

@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from bootstrap import cache_folder
-from gates import Gate, all_gates, gate_home, quick_gates, second_interpreter
+from gates import Gate, all_gates, gate_home, matrix_gates, quick_gates, second_interpreter
 from process import Counts, read_junit, run, say, tail
 from stage import ROOT, copy_tree, link_tree
 
@@ -111,6 +111,7 @@ def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lint", action="store_true", help="the quick gates alone")
+    parser.add_argument("--matrix", action="store_true", help="the whole tables alone")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this gate alone; may be given several times")
     arguments = parser.parse_args()
     python = Path(sys.executable)
@@ -119,9 +120,10 @@ def main() -> int:
     seed_get_pip(home)
 
     total, times = Counts(), []
-    wants_second = not arguments.lint and (not arguments.only or any(name.startswith("second") for name in arguments.only))
+    part = arguments.lint or arguments.matrix
+    wants_second = not part and (not arguments.only or any(name.startswith("second") for name in arguments.only))
     second = second_python() if wants_second else None
-    gates = quick_gates(python) if arguments.lint else all_gates(python, second)
+    gates = quick_gates(python) if arguments.lint else matrix_gates(python) if arguments.matrix else all_gates(python, second)
     unknown = set(arguments.only) - {gate.name for gate in gates}
     if unknown:
         parser.error(f"no gate is named {', '.join(sorted(unknown))}; there are {', '.join(gate.name for gate in gates)}")

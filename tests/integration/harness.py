@@ -1,10 +1,12 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What integration tests share: estates, options that make a run quick, how a playbook ended, what a route says."""
+"""What integration tests share: estates, options that make a run quick, how a playbook ended, what detect says, what a route says."""
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ SANDBOX = Path(__file__).resolve().parents[1] / "sandbox"
 sys.path.insert(0, str(SANDBOX))
 
 from igw_sandbox.world import World  # noqa: E402
+from product import COLLECTION, environment  # noqa: E402
 
 ESTATES = SANDBOX / "estates"
 FAST_GATE = {"p1": 0.2}
@@ -37,6 +40,18 @@ class Ended:
     @property
     def reason(self) -> str:
         return self.report["reason"]
+
+
+def detect(world: World, folder: Path, collections: Path, **options: Any) -> dict[str, Any]:
+    """What detect_v1alpha2 returns, run alone and with the administrator's kubeconfig unless options say another connection."""
+    folder.mkdir(parents=True, exist_ok=True)
+    program = Path(sys.executable).with_name("ansible")
+    said = {"kubeconfig": str(world.kubeconfig)} | options
+    argv = [str(program), "localhost", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}",
+            "-m", f"{COLLECTION}.detect_v1alpha2", "-a", json.dumps({name: value for name, value in said.items() if value is not None})]
+    answer = subprocess.run(argv, cwd=folder, env=environment(folder, collections, world.tool("helm")), capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return json.loads(answer.stdout.partition("=> ")[2])
 
 
 def route_spec(world: World) -> Any:

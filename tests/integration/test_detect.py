@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from harness import ESTATES
@@ -15,6 +15,7 @@ from harness import ESTATES
 from igw_sandbox.world import World
 
 DETECT = "inference_gateway.migration.detect"
+RBAC = Path(__file__).resolve().parents[2] / "roles" / "migration_plan" / "files" / "rbac"
 CONTROL = ("controlplane", "registry", "apiproxy")
 
 
@@ -24,20 +25,31 @@ def bare(make_world) -> World:
     return make_world("bare", services=CONTROL)
 
 
-@pytest.fixture
-def stranger(bare: World, tmp_path) -> Iterator[dict[str, str]]:
-    """Variables of a credential that may read nothing but the cluster's identity."""
-    bare.kubectl("create", "namespace", "stranger")
-    bare.kubectl("create", "serviceaccount", "stranger", "-n", "stranger")
-    bare.kubectl("create", "clusterrole", "identity", "--verb=get", "--resource=namespaces")
-    bare.kubectl("create", "clusterrolebinding", "identity", "--clusterrole=identity", "--serviceaccount=stranger:stranger")
-    token = bare.kubectl("create", "token", "stranger", "-n", "stranger").strip()
-    config = json.loads(bare.kubeconfig.read_text())
-    authority = tmp_path / "ca.crt"
+def credential(world: World, role: str, folder: Path) -> dict[str, str]:
+    """Variables of a ServiceAccount that may do what a ClusterRole says and nothing else."""
+    world.kubectl("create", "namespace", role)
+    world.kubectl("create", "serviceaccount", role, "-n", role)
+    world.kubectl("create", "clusterrolebinding", role, f"--clusterrole={role}", f"--serviceaccount={role}:{role}")
+    token = world.kubectl("create", "token", role, "-n", role).strip()
+    config = json.loads(world.kubeconfig.read_text())
+    authority = folder / "ca.crt"
     authority.write_bytes(base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]))
-    yield {"migration_kubeconfig": "", "migration_host": config["clusters"][0]["cluster"]["server"], "migration_api_key": token,
-           "migration_ca_cert": str(authority)}
-    bare.kubectl("delete", "clusterrolebinding/identity", "clusterrole/identity", "namespace/stranger", "--wait=false")
+    return {"migration_kubeconfig": "", "migration_host": config["clusters"][0]["cluster"]["server"], "migration_api_key": token,
+            "migration_ca_cert": str(authority)}
+
+
+@pytest.fixture
+def stranger(bare: World, tmp_path) -> dict[str, str]:
+    """Variables of a credential that may read nothing but the cluster's identity."""
+    bare.kubectl("create", "clusterrole", "identity", "--verb=get", "--resource=namespaces")
+    return credential(bare, "identity", tmp_path)
+
+
+@pytest.fixture
+def reader(bare: World, tmp_path) -> dict[str, str]:
+    """Variables of a credential with the shipped ClusterRole alone."""
+    bare.kubectl("apply", "-f", str(RBAC / "detect.yaml"))
+    return credential(bare, "inference-gateway-migration-detect", tmp_path)
 
 
 def test_definitions_without_objects_are_not_in_use(bare, play):
@@ -58,6 +70,18 @@ def test_a_list_that_is_forbidden_is_a_finding(bare, play, stranger):
     ended = play(bare, DETECT, extra=stranger)
     assert "may-not-list" in ended.log
     assert "not in use" not in ended.log
+
+
+def test_the_shipped_cluster_role_is_enough_and_what_it_can_not_try_is_listed(bare, play, reader, tmp_path):
+    bare.add_estate(ESTATES / "two_namespaces")
+    bare.reset_requests()
+    ended = play(bare, DETECT, extra=reader)
+    assert ended.status == 0, ended.log
+    assert "may-not-list" not in ended.log
+    found = ended.report["plan"]
+    assert len(found["pools"]) == 2
+    assert found["unchecked"] == ["1 InferenceModelRewrite: the credential may not create it", "3 InferenceObjective: the credential may not create it"]
+    assert bare.requests()["writes"] == 0
 
 
 def test_two_namespaces_are_found_and_nothing_is_written(bare, play):

@@ -231,6 +231,13 @@ def test_grants_get_a_twin_that_names_v1_pools_only(demo):
     }
 
 
+def test_a_grant_for_another_pool_is_not_this_ones(demo):
+    origin = [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "web"}]
+    to = [{"group": "inference.networking.x-k8s.io", "kind": "InferencePool", "name": "other"}]
+    demo.add("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "web", spec={"from": origin, "to": to})
+    assert objects(demo.view(), "ReferenceGrant") == [] and demo.found("grant-for-alpha-group") == []
+
+
 @pytest.mark.parametrize(("target", "rights"), [("v1.0.0", 0), ("v1.1.0", 0), ("v1.2.0", 0), ("v1.3.0", 2), ("v1.5.0", 2)])
 def test_monitoring_reads_the_new_epp_and_may(demo, target, rights):
     view = demo.view(target=target)

@@ -245,13 +245,6 @@ def test_an_older_version_is_read_where_the_newer_is_not_served(fake_cluster, de
     assert [route["apiVersion"] for route in here.of("http_routes")] == ["gateway.networking.k8s.io/v1beta1"]
 
 
-def test_an_older_version_is_read_where_the_newer_is_served_without_this_kind(fake_cluster, demo):
-    demo.add("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "web")
-    cluster = fake_cluster(demo.manifests)
-    assert [grant["metadata"]["name"] for grant in reader.read_estate(cluster, []).of("grants")] == ["web"]
-    assert "gateway.networking.k8s.io/v1" in cluster.groups(), "Gateways and routes are there in v1"
-
-
 def test_the_plugin_configuration_of_an_epp_is_read_where_it_is_mounted(fake_cluster, demo):
     deployment = demo.get("Deployment", f"{POOL}-epp")
     container = deployment["spec"]["template"]["spec"]["containers"][0]
@@ -267,6 +260,18 @@ def test_the_plugin_configuration_of_an_epp_is_read_where_it_is_mounted(fake_clu
     extension = pool["chart"]["values"]["inferenceExtension"]
     assert extension["pluginsCustomConfig"] == {extension["pluginsConfigFile"]: "plugins:\n- type: queue-scorer\n"}
     assert reader.read_estate(fake_cluster(demo.manifests, forbidden=("configmaps",)), []).config_maps == {}
+
+
+def test_a_kind_that_its_groups_newest_version_lacks_is_read_in_an_older_one(fake_cluster, demo):
+    demo.add("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "web", spec={})
+    cluster = fake_cluster(demo.manifests)
+    assert len(reader.read_estate(cluster, []).of("grants")) == 1
+    assert "/apis/gateway.networking.k8s.io/v1/referencegrants" in cluster.lists, "v1 is the first to be asked, since Gateways are there"
+
+
+def test_who_wrote_which_field_is_not_kept(fake_cluster, demo):
+    demo.get("HTTPRoute")["metadata"]["managedFields"] = [{"manager": "kubectl"}]
+    assert "managedFields" not in reader.read_estate(fake_cluster(demo.manifests), []).of("http_routes")[0]["metadata"]
 
 
 def test_helm_records_are_read_where_allowed(fake_cluster, demo):

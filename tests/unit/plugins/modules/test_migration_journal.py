@@ -73,9 +73,30 @@ def test_what_is_not_at_its_end_stays_open_and_goes_on(here: Here, verdict: str,
     assert again["journal"]["migration"] == opened["journal"]["migration"]
 
 
-def test_an_open_migration_keeps_its_own_plan(here: Here) -> None:
-    here("released", run=here("opened", plan=PLAN)["run"])
-    assert here("opened", plan={"pools": [], "other": True})["plan"] == PLAN
+def test_a_migration_that_has_begun_to_write_keeps_its_own_plan(here: Here) -> None:
+    begun = here("opened", plan=PLAN, begin=True)
+    assert begun["journal"]["begun"] is True
+    here("released", run=begun["run"])
+    again = here("opened", plan={"pools": [], "hash": "other"})
+    assert again["continued"] and again["plan"] == PLAN and again["journal"]["migration"] == begun["journal"]["migration"]
+
+
+def test_before_that_a_new_plan_takes_its_place(here: Here) -> None:
+    first = here("opened", plan=PLAN)
+    here("released", run=first["run"])
+    other = {"pools": [], "hash": "other"}
+    again = here("opened", plan=other)
+    assert not again["continued"] and again["plan"] == other and again["journal"]["begun"] is False
+    here("released", run=again["run"])
+    assert here("opened")["plan"] == other, "nobody brings another one"
+
+
+def test_a_journal_from_before_there_was_such_a_note_counts_as_begun(here: Here) -> None:
+    opened = here("opened", plan=PLAN)
+    store = Journal(here.cluster, NAMESPACE)
+    store.update({field: value for field, value in store.read().items() if field != "begun"})
+    here("released", run=opened["run"])
+    assert here("opened", plan={"pools": [], "hash": "other"})["plan"] == PLAN
 
 
 def test_without_a_plan_nothing_begins(here: Here) -> None:

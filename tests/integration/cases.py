@@ -1,0 +1,148 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cases of findings: files that say what differs from one ordinary estate, and so make a namespace that has the finding and one that just does not.
+
+findings/CODE.yaml is one case or a list of them. Each has ``expects`` (severity, object, words of the message; one or a list), ``positive`` and
+``negative`` (what differs), and perhaps ``options`` of the module. A manifest that the ordinary estate has by kind and name is merged into it as a JSON
+merge patch (null removes), with ``$patch: delete`` it is left out, any other is added. NAMESPACE stands for the namespace, which is named after the code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from harness import SANDBOX  # noqa: F401  (puts the sandbox on the path)
+
+from igw_sandbox.world import World
+
+Manifest = dict[str, Any]
+
+FOLDER = Path(__file__).resolve().parent / "findings"
+ORDINARY = FOLDER.with_name("ordinary.yaml")
+WILD = FOLDER.with_name("wild.yaml")
+USUAL: dict[str, Any] = {"criticality": {"Critical": 0}, "endpoints": ["/v1/completions", "/v1/chat/completions"]}
+"""Options under which the ordinary estate has no finding; a case's own go over them."""
+CLUSTER_WIDE = ("GatewayClass",)
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+class Expected(NamedTuple):
+    """One finding. ``words`` are part of its message."""
+
+    code: str
+    severity: str
+    object: str
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Two estates in namespaces of their own."""
+
+    name: str
+    options: Manifest
+    expects: tuple[Expected, ...]
+    positive: list[Manifest]
+    negative: list[Manifest]
+
+    @property
+    def code(self) -> str:
+        return self.expects[0].code
+
+
+def cases(path: Path) -> list[Case]:
+    """The cases of one file: NAMESPACE is CODE in the first one's positive estate, CODE-2 in the second's; -not follows in the negative ones."""
+    count = len(_entries(path, ""))
+    names = [path.stem if number == 0 else f"{path.stem}-{number + 1}" for number in range(count)]
+    return [_case(path.stem, name, _entries(path, name)[number], _entries(path, f"{name}-not")[number]) for number, name in enumerate(names)]
+
+
+def _case(code: str, name: str, having: Manifest, lacking: Manifest) -> Case:
+    expects = tuple(Expected(**{"code": code} | entry) for entry in _listed(having["expects"]))
+    return Case(name, USUAL | having.get("options", {}), expects, estate(name, having["positive"]), estate(f"{name}-not", lacking["negative"]))
+
+
+def wild(name: str) -> tuple[tuple[Expected, ...], list[Manifest]]:
+    """What an entry of wild.yaml expects, and its estate."""
+    found = next(entry for entry in _entries(WILD, f"wild-{name}") if entry["name"] == name)
+    return tuple(Expected(**entry) for entry in found["expects"]), estate(f"wild-{name}", found["changes"])
+
+
+def wild_names() -> list[str]:
+    """The entries of wild.yaml."""
+    return [entry["name"] for entry in _entries(WILD, "")]
+
+
+def _entries(path: Path, namespace: str) -> list[Any]:
+    return _listed(yaml.safe_load(path.read_text().replace("NAMESPACE", namespace)))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+# -- estates ------------------------------------------------------------------------------------------------------------
+
+
+def estate(namespace: str, changes: Iterable[Manifest] = ()) -> list[Manifest]:
+    """The ordinary estate in one namespace, with what differs."""
+    found = {_key(entry, namespace): entry for entry in _entries(ORDINARY, namespace)}
+    for change in deepcopy(list(changes)):
+        key = _key(change, namespace)
+        if change.pop("$patch", None) == "delete":
+            del found[key]
+        else:
+            found[key] = _merged(found.get(key, {}), change)
+    for manifest in found.values():
+        if manifest["kind"] not in CLUSTER_WIDE:
+            manifest["metadata"].setdefault("namespace", namespace)
+    return list(found.values())
+
+
+def _key(manifest: Manifest, namespace: str) -> tuple[str, str, str]:
+    meta = manifest["metadata"]
+    return manifest["kind"], meta.get("namespace", namespace), meta["name"]
+
+
+def _merged(target: Any, patch: Any) -> Any:
+    """JSON merge patch (RFC 7386)."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(merged.get(name), value)
+    return merged
+
+
+def namespaces(manifests: Iterable[Manifest]) -> set[str]:
+    """Where these objects lie."""
+    return {entry["metadata"]["namespace"] for entry in manifests if "namespace" in entry["metadata"]}
+
+
+def create(world: World, manifests: Sequence[Manifest], strict: bool = True) -> None:
+    """kubectl create, which leaves no last-applied annotation, and the status that manifests come with: no controller writes one here.
+
+    :param strict: whether fields that the server would prune are an error.
+    """
+    where = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(namespaces(manifests))]
+    world.kubectl("create", "-f", "-", f"--validate={str(strict).lower()}", input=_as_list([*where, *manifests]))
+    with_status = [entry for entry in manifests if "status" in entry]
+    world.kubectl("replace", "--subresource=status", "-f", "-", f"--validate={str(strict).lower()}", input=_as_list(with_status))
+    for entry in manifests:  # kubectl create has made it true
+        said = entry["metadata"].get("annotations", {}).get(LAST_APPLIED)
+        if said is not None:
+            world.kubectl("annotate", "--overwrite", "-n", entry["metadata"]["namespace"], entry["kind"], entry["metadata"]["name"], f"{LAST_APPLIED}={said}")
+
+
+def _as_list(manifests: Sequence[Manifest]) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})

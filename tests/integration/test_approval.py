@@ -1,0 +1,56 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was approved is what runs: a plan, an approval, an estate that changed meanwhile."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from harness import ESTATES
+
+from igw_sandbox.world import World
+
+DETECT = "inference_gateway.migration.detect"
+POOL = "inferencepool.inference.networking.x-k8s.io/chat"
+PORT = json.dumps({"spec": {"targetPortNumber": 8001}})
+LINE = "pools team-a chat chart values inferencePool targetPortNumber: 8000 -> 8001"
+ACCEPT = {"migration_namespaces": ["team-a"]}
+
+
+@pytest.fixture
+def planned(make_world, request) -> World:
+    """An API server with alpha objects that nothing blocks."""
+    world = make_world(f"approval-{request.node.name[5:20].strip('_').replace('_', '-')}", services=("controlplane", "registry", "apiproxy"))
+    world.add_estate(ESTATES / "two_namespaces")
+    yield world
+    world.down()
+
+
+@pytest.mark.parametrize("given", ["hash", "plan"])
+def test_an_approved_plan_is_refused_when_the_estate_has_changed(planned, play, given):
+    approved = play(planned, DETECT, extra=ACCEPT).report["plan"]
+    expected = approved["hash"] if given == "hash" else approved
+    assert play(planned, DETECT, extra=ACCEPT | {"migration_expected_plan": expected}).status == 0
+    planned.kubectl("patch", POOL, "-n", "team-a", "--type=merge", "-p", PORT)
+    planned.reset_requests()
+    refused = play(planned, extra=ACCEPT | {"migration_expected_plan": expected})
+    assert refused.verdict == "FAILED" and approved["hash"][:12] in refused.reason
+    assert (LINE if given == "plan" else "give the approved plan itself") in refused.reason
+    assert planned.requests()["writes"] == 0
+
+
+def test_a_journalled_plan_is_what_a_later_phase_must_find(planned, play):
+    """The hash alone is enough here: the journal has the plan, so the refusal says what differs."""
+    first = play(planned, extra=ACCEPT | {"migration_phases": ["plan"]})
+    assert first.status == 0, first.log[-3000:]
+    planned.kubectl("patch", POOL, "-n", "team-a", "--type=merge", "-p", PORT)
+    planned.reset_requests()
+    refused = play(planned, extra=ACCEPT | {"migration_phases": ["install", "shift", "retire"]})
+    assert refused.verdict == "FAILED" and LINE in refused.reason
+    assert planned.requests()["writes"] == 0
+    again = play(planned, extra=ACCEPT | {"migration_phases": ["plan"]})
+    assert again.status == 0, again.log[-3000:]
+    record = json.loads(planned.kubectl_json("get", "configmap", "inference-gateway-migration", "-n", "inference-gateway-migration")["data"]["record"])
+    assert record["plan"]["pools"][0]["chart"]["values"]["inferencePool"]["targetPortNumber"] == 8001, "the phase plan takes the new plan"
