@@ -12,7 +12,7 @@ with = set -e; \
 	python=$$("$(PYTHON)" tests/dev/bootstrap.py $(1)); export IGW_PYTHON="$$python"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint matrix docs bench-traffic clean
+.PHONY: help demo test lint matrix docs bench-traffic bench-detect clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -36,6 +36,9 @@ docs: ## the pages that are made from code: options and findings
 
 bench-traffic: ## lost requests: the guide's commands, a careful script, and ours
 	@$(call with,run); "$$python" benchmarks/bench_traffic.py $(ARGS)
+
+bench-detect: ## time and memory of detect with 10,000 objects, against kubectl get (ARGS="--objects 300" for a quick one)
+	@$(call with,run); "$$python" benchmarks/bench_detect.py $(ARGS)
 
 clean: ## what make put into this tree; the cache folder stays
 	rm -rf build tests/output .mypy_cache .ruff_cache .pytest_cache .ansible

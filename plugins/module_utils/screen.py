@@ -5,10 +5,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import ALPHA_GROUP, V1_GROUP
+
+REPORT = "report_text"
+"""Key of the module's result under which its action plugin finds the text of the report."""
+MOST = 100
+"""Pools, and findings of one code, that are shown: nobody reads thousands on a screen, and plan and findings hold them all."""
 
 
 def summary(plan: dict[str, Any]) -> list[str]:
@@ -18,11 +27,26 @@ def summary(plan: dict[str, Any]) -> list[str]:
     cluster = plan["cluster"]
     lines = [f"Cluster {cluster['server']} ({cluster['version']}, id {cluster['id']}): target {plan['target']}, plan {plan['hash'][:12]}, {_state(plan)}"]
     lines += _crds(plan["crds"])
-    for pool in plan["pools"]:
+    for pool in plan["pools"][:MOST]:
         lines += _pool(pool, plan["target"])
+    if len(plan["pools"]) > MOST:
+        lines.append(f"{len(plan['pools']) - MOST} pools more: detect writes all {len(plan['pools'])} to migration_report_path")
     lines += [f"Not tried on the server yet: {entry}" for entry in plan["unchecked"]]
-    lines += [f"{entry['severity']}: {entry['code']}: {entry['object']}: {entry['message']} Remedy: {entry['remedy']}" for entry in plan["findings"]]
-    return lines
+    return [*lines, *_findings(plan["findings"])]
+
+
+def _findings(found: list[dict[str, str]]) -> Iterator[str]:
+    """A line each; of what is found very often the first ones, and how many more there are."""
+    for (severity, code), group in groupby(found, key=itemgetter("severity", "code")):
+        same = list(group)
+        yield from (f"{severity}: {code}: {entry['object']}: {entry['message']} Remedy: {entry['remedy']}" for entry in same[:MOST])
+        if len(same) > MOST:
+            yield f"{severity}: {code}: {len(same) - MOST} more: detect writes all {len(same)} to migration_report_path"
+
+
+def report(whole: dict[str, Any]) -> str:
+    """JSON, on lines that people can read where there are no more pools than anybody reads: writing those takes many times as long."""
+    return json.dumps(whole, indent=4 if len(whole["plan"]["pools"]) <= MOST else None) + "\n"
 
 
 def not_in_use(plan: dict[str, Any]) -> str:

@@ -73,6 +73,17 @@ options:
         credential may not create, are listed under C(unchecked) of RV(plan).
     type: bool
     default: true
+  report:
+    description:
+      - File on the controller that gets RV(msg), RV(summary), RV(findings) and RV(plan) as JSON, also in check mode and for a plan that is refused.
+      - A relative path is one below the folder in which Ansible was started.
+    type: path
+  brief:
+    description:
+      - Leave RV(findings) and RV(plan) out of the result. With O(report) they are in that file.
+      - Ansible copies a result several times, value by value, which takes much longer than the detection itself where there are thousands of pools.
+    type: bool
+    default: false
 requirements:
   - python >= 3.11
   - kubernetes >= 24.2.0
@@ -96,6 +107,11 @@ EXAMPLES = r"""
       Critical: 10
       Standard: 0
   register: detected
+
+- name: Keep the whole plan in a file
+  inference_gateway.migration.detect_v1alpha2:
+    report: plan.json
+    brief: true
 
 - name: Go on only with the plan that was approved
   inference_gateway.migration.detect_v1alpha2:
@@ -129,13 +145,13 @@ cluster:
       description: Version of the API server.
       type: str
 summary:
-  description: The plan for a person, a list of short lines.
+  description: The plan for a person, a list of short lines. Of more than 100 pools, or findings of one code, it says how many more there are.
   returned: always
   type: list
   elements: str
 findings:
   description: What the estate will trip over, the worst first. docs/findings.md explains every code.
-  returned: always
+  returned: unless O(brief)
   type: list
   elements: dict
   contains:
@@ -161,7 +177,7 @@ difference:
   elements: str
 plan:
   description: All that will be created, changed and deleted, as data for the other modules of this collection. Holds no Secrets.
-  returned: always
+  returned: unless O(brief)
   type: dict
   contains:
     schema:
@@ -203,6 +219,7 @@ plan:
       type: dict
 """
 
+import gc
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import dryrun, findings, plan, releases, screen
@@ -224,6 +241,8 @@ def argument_spec() -> dict[str, Any]:
         "epp_resources": {"type": "str", "choices": ["preserve", "chart"], "default": "preserve"},
         "expected_plan": {"type": "raw"},
         "dry_run": {"type": "bool", "default": True},
+        "report": {"type": "path"},
+        "brief": {"type": "bool", "default": False},
     }
 
 
@@ -274,17 +293,15 @@ def message(made: dict[str, Any]) -> str:
     return f"v1alpha2 is in use: {count} pool{'s' * (count != 1)} in {namespaces} namespace{'s' * (namespaces != 1)}.{blocked}"
 
 
-def result(made: dict[str, Any]) -> dict[str, Any]:
-    """What the module returns."""
-    return {
-        "changed": False,
-        "in_use": made["in_use"],
-        "msg": message(made),
-        "cluster": made["cluster"],
-        "summary": screen.summary(made),
-        "findings": made["findings"],
-        "plan": made,
-    }
+def result(made: dict[str, Any], report: bool = False, brief: bool = False) -> dict[str, Any]:
+    """What the module returns.
+
+    :param report: whether all of it goes along as one text too, which the action plugin takes out and writes to a file.
+    """
+    told = {"msg": message(made), "summary": screen.summary(made)}
+    whole = {"findings": made["findings"], "plan": made}
+    facts = {"changed": False, "in_use": made["in_use"], "cluster": made["cluster"]}
+    return facts | told | ({} if brief else whole) | ({screen.REPORT: screen.report(told | whole)} if report else {})
 
 
 def refusal(expected: Any, made: dict[str, Any]) -> dict[str, Any] | None:
@@ -322,11 +339,14 @@ def main() -> None:
     except (ValueError, ApiError) as error:
         module.fail_json(msg=str(error))
         return
+    found = result(made, bool(module.params["report"]), module.params["brief"])
     if refused:
-        module.fail_json(**result(made) | refused)
+        module.fail_json(**found | refused)
         return
-    module.exit_json(**result(made))
+    module.exit_json(**found)
 
 
 if __name__ == "__main__":
+    # What is read stays until the end and holds no cycles: to look for some again and again took a third of the time.
+    gc.disable()
     main()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,10 +67,20 @@ def refused(world: World, play: Callable[..., Any], code: str, extra: dict[str, 
     assert world.requests()["writes"] == 0
 
 
-def test_an_alias_answers_all_the_time_and_v1_0_0_is_refused(up, play):
+def policies(world: World) -> list[tuple[str, str, str]]:
+    """(kind, group and name of the target) of every GKE policy on a pool."""
+    found = world.kubectl_json("get", "healthcheckpolicies.networking.gke.io,gcpbackendpolicies.networking.gke.io", "-A")["items"]
+    targets = [(entry["kind"], entry["spec"]["targetRef"]) for entry in found]
+    return sorted((kind, target["group"], target["name"]) for kind, target in targets if target["kind"] == "InferencePool")
+
+
+def test_an_alias_answers_all_the_time_under_a_strict_health_check_definition_and_v1_0_0_is_refused(up, play):
+    """The definition came after the estate: it refuses the policy as alpha's chart, and the target's, write it."""
     world = up("alias")
+    world.kubectl("apply", "-f", str(Path(world.state["crds"]) / "sandbox" / "strict"))
     refused(world, play, "alias-without-rewrite")
     targets = migrated_whole(world, play)
+    assert policies(world) == [(kind, "inference.networking.k8s.io", "reviews-ga") for kind in ("GCPBackendPolicy", "HealthCheckPolicy")]
     asked = {(target["model"], target["endpoint"]) for target in targets}
     assert asked == {(model, endpoint) for model in ("review", "meta-llama/Llama-3.1-8B-Instruct") for endpoint in ("/v1/completions", "/v1/chat/completions")}
     # What v1 says of who answers: the alias itself, as clients asked for it.

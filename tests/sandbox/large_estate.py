@@ -116,9 +116,8 @@ def _of_release(name: str, namespace: str, made: Manifest) -> Iterator[Manifest]
 
 
 def _deployment(name: str, namespace: str, container: Manifest, replicas: int = 1, account: str = "default", **metadata: Any) -> Manifest:
-    """Paused: a controller that looks at it makes no pods, and the benchmark's machine has its cores for itself."""
     return _object("apps/v1", "Deployment", name, namespace, **metadata, spec={
-        "replicas": replicas, "paused": True, "selector": {"matchLabels": {"app": name}},
+        "replicas": replicas, "selector": {"matchLabels": {"app": name}},
         "template": {"metadata": {"labels": {"app": name}}, "spec": {"serviceAccountName": account, "containers": [container]}},
     })
 

@@ -245,3 +245,14 @@ def test_a_blocked_plan_says_so_first(demo):
 def test_the_digest_needs_its_fields():
     with pytest.raises(KeyError):
         plan.digest({"target": "v1.5.0"})
+
+
+def test_of_thousands_the_summary_shows_some_and_says_how_many_more(raw, monkeypatch):
+    monkeypatch.setattr(screen, "MOST", 1)
+    for name in ("qwen", "gemma"):
+        raw.add("inference.networking.x-k8s.io/v1alpha2", "InferencePool", name, "models", spec=raw.get("InferencePool", "llama")["spec"])
+    lines = screen.summary(raw.plan())
+    assert len([line for line in lines if line.startswith("Pool ")]) == 1
+    assert "2 pools more: detect writes all 3 to migration_report_path" in lines
+    shown, counted = [line for line in lines if line.startswith("blocker: pool-without-models: ")]
+    assert "models/gemma" in shown and counted.endswith(": 1 more: detect writes all 2 to migration_report_path")

@@ -16,7 +16,7 @@ from ansible_collections.inference_gateway.migration.plugins.modules import dete
 POOL = "vllm-llama3-8b-instruct-preview"
 PARAMS = {
     "namespaces": [], "target_version": "v1.5.0", "pool_names": {}, "criticality": "preserve_shedding", "accept": [], "endpoints": None, "expected_plan": None,
-    "epp_resources": "preserve", "dry_run": True,
+    "epp_resources": "preserve", "dry_run": True, "report": None, "brief": False,
 }
 
 
@@ -199,6 +199,14 @@ def test_a_connection_that_fails_is_one_sentence(run, error):
 def test_bad_options_are_one_sentence_before_anything_is_read(run, params, words):
     result = run(AssertionError("connected"), **params)
     assert result["failed"] is True and words in result["msg"]
+
+
+def test_a_brief_result_leaves_the_whole_to_the_report(run, fake_cluster, demo):
+    whole = run(fake_cluster(demo.manifests))
+    brief = run(fake_cluster(demo.manifests), report="plan.json", brief=True)
+    assert json.loads(brief.pop("report_text")) == {name: whole.pop(name) for name in ("findings", "plan")} | {name: whole[name] for name in ("msg", "summary")}
+    assert brief == whole
+    assert "plan" in run(fake_cluster(demo.manifests), report="plan.json")
 
 
 # -- options ------------------------------------------------------------------------------------------------------------
