@@ -176,8 +176,14 @@ def objects(draft: Draft, moved: Mapping[PoolKey, str]) -> Iterator[Manifest]:
 
 
 def patches(draft: Draft) -> list[Manifest]:
-    """Parts to merge into the chart's own objects: the failure mode, where the chart ignores it."""
-    if draft.failure_mode == "FailClose" or draft.options.release.facts.failure_mode == "taken":
-        return []
-    pool = {"apiVersion": f"{V1_GROUP}/v1", "kind": POOL_KIND, "metadata": {"name": draft.v1_name, "namespace": draft.namespace}}
-    return [pool | {"spec": {"endpointPickerRef": {"failureMode": draft.failure_mode}}}]
+    """Parts to merge into the chart's own objects: the failure mode, and what the EPP asks of its node, where the chart can't say it."""
+    facts, where = draft.options.release.facts, {"namespace": draft.namespace}
+    found: list[Manifest] = []
+    if draft.failure_mode != "FailClose" and facts.failure_mode == "ignored":
+        pool = {"apiVersion": f"{V1_GROUP}/v1", "kind": POOL_KIND, "metadata": {"name": draft.v1_name} | where}
+        found.append(pool | {"spec": {"endpointPickerRef": {"failureMode": draft.failure_mode}}})
+    asked = dig(draft.alpha_epp.container, "resources", default={})
+    if asked and not facts.resources:
+        deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": draft.epp} | where}
+        found.append(deployment | {"spec": {"template": {"spec": {"containers": [{"name": "epp", "resources": asked}]}}}})
+    return found

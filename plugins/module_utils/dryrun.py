@@ -23,6 +23,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils._api i
     plural,
 )
 
+MERGED = ("InferencePool", "Deployment")
+"""Kinds of which a plan holds parts alone, to be merged into what the chart made."""
 MOST = 20
 """Objects of one kind that are tried: more of them differ in their names alone, and a cluster may hold thousands."""
 
@@ -39,7 +41,7 @@ class Trial(NamedTuple):
 
 def objects(plan: dict[str, Any]) -> list[Manifest]:
     """Whole objects that a plan creates; parts that are merged into the chart's objects can't be tried before those exist."""
-    return [entry for pool in plan["pools"] for entry in pool["objects"] if entry["kind"] != "InferencePool"]
+    return [entry for pool in plan["pools"] for entry in pool["objects"] if entry["kind"] not in MERGED]
 
 
 def attempt(cluster: Cluster, plan: dict[str, Any]) -> Trial:

@@ -12,6 +12,7 @@ import base64
 import binascii
 import gzip
 import json
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -218,9 +219,11 @@ def helm_release(secret: Manifest) -> HelmRelease | None:
     try:
         record = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
         chart = record["chart"]["metadata"]
-        return HelmRelease(record["name"], chart["name"], chart["version"], record.get("config") or {})
-    except (KeyError, TypeError, ValueError, OSError, EOFError, binascii.Error):
+        found = HelmRelease(record["name"], chart["name"], chart["version"], record.get("config") or {})
+    except (KeyError, TypeError, AttributeError, ValueError, OSError, EOFError, binascii.Error, zlib.error):
         return None
+    whole = all(isinstance(entry, str) for entry in found[:3]) and isinstance(found.values, dict)
+    return found if whole else None
 
 
 # -- the estate ---------------------------------------------------------------------------------------------------------

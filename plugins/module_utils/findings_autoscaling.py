@@ -66,8 +66,14 @@ def _metrics_of_epp(view: View, draft: Draft) -> list[Manifest]:
     labels = dig(draft.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={})
     return [
         entry for entry in view.estate.of("autoscaling_metrics")
-        if namespace_of(entry) == draft.namespace and (wanted := dig(entry, "spec", "selector", "matchLabels", default={})) and selects(wanted, labels)
+        if namespace_of(entry) == draft.namespace and any(wanted and selects(wanted, labels) for wanted in _exporters(entry))
     ]
+
+
+def _exporters(metric: Manifest) -> list[dict[str, str]]:
+    """Labels of the pods that an AutoscalingMetric reads: each of its metrics selects its own."""
+    pods = [entry["pod"] for entry in dig(metric, "spec", "metrics", default=[]) if dig(entry, "pod")]
+    return [dig(pod, "selector", "matchLabels", default={}) for pod in pods] + [dig(metric, "spec", "selector", "matchLabels", default={})]
 
 
 @finding(

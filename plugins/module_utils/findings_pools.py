@@ -185,7 +185,7 @@ def incomplete_pool(view: View) -> Iterator[Hit]:
 @finding(
     "empty-selector", "blocker", overridable=False,
     about="A pool selects no label, which in alpha means every pod of the namespace. v1 refuses it, and so does the chart.",
-    remedy="Give the alpha pool the labels of its model servers (a nested matchLabels is pruned by the alpha schema: write the labels flat).",
+    remedy="Give the alpha pool the labels of its model servers, flat: the alpha schema refuses a nested matchLabels.",
     source="inference-extension v1.0.2, CRD: minProperties 1; chart validation",
 )
 def empty_selector(view: View) -> Iterator[Hit]:
@@ -217,7 +217,7 @@ def port_9002_implied(view: View) -> Iterator[Hit]:
 def fail_open_lost_by_chart(view: View) -> Iterator[Hit]:
     """FailOpen pools under charts that ignore it."""
     for draft in view.drafts:
-        if convert.patches(draft):
+        if any("endpointPickerRef" in entry["spec"] for entry in convert.patches(draft)):
             yield Hit(describe(draft.pool), f"failureMode is FailOpen, which chart {view.target} does not write.")
 
 
@@ -248,9 +248,9 @@ def release_owns_more(view: View) -> Iterator[Hit]:
     for draft in view.drafts:
         if draft.owner.kind != "helm":
             continue
-        known = {name_of(draft.pool), draft.alpha_epp.name, name_of(draft.alpha_epp.deployment or {})}
+        known = {describe(entry) for entry in (draft.pool, draft.alpha_epp.service, draft.alpha_epp.deployment) if entry}
         of_release = owned.get((draft.namespace, draft.owner.name or ""), [])
-        foreign = [describe(entry) for entry in of_release if name_of(entry) not in known]
+        foreign = [describe(entry) for entry in of_release if describe(entry) not in known]
         if draft.release and draft.release.chart != CHART:
             foreign.append(f"whatever else chart {draft.release.chart} brings")
         if foreign:

@@ -72,7 +72,7 @@ def describe(manifest: Plan) -> str:
 
 def merged_into_chart(pool: Plan, manifest: Plan) -> bool:
     """Whether an object of the plan is a part to merge into what the chart made, and no object of its own."""
-    return manifest["kind"] == "InferencePool" and manifest["metadata"]["name"] == pool["v1_name"]
+    return (manifest["kind"], manifest["metadata"]["name"]) in (("InferencePool", pool["v1_name"]), ("Deployment", pool["epp"]["deployment"]))
 
 
 def reduced(plan: Plan) -> Plan:

@@ -31,8 +31,6 @@ PICKER_SOURCES = ("cmd/epp", "pkg/epp/server", "pkg/common/observability/logging
 POLICIES = ("HealthCheckPolicy", "GCPBackendPolicy")
 RELEASES = tuple(release for release in sorted((*assets.RELEASES, *assets.MORE_RELEASES)) if release >= "v1.0.0")
 WITHOUT_REWRITES = ("v1.0.0", "v1.0.1", "v1.0.2", "v1.1.0", "v1.2.0", "v1.2.1")
-WITHOUT_RESOURCES = (*WITHOUT_REWRITES, "v1.3.0", "v1.3.1")
-"""Charts that have no value for what the picker asks of its node."""
 TABLE = {
     "demo": RELEASES,
     "two_labels": RELEASES,
@@ -81,13 +79,13 @@ class Case:
 
     @property
     def merges(self) -> list[Manifest]:
-        """What the plan merges into the chart's pool."""
+        """What the plan merges into the chart's pool and Deployment."""
         return [entry for entry in self.pool["objects"] if merged_into_chart(self.pool, entry)]
 
     @cached_property
     def stored(self) -> dict[str, Manifest]:
         """All that is created, as the server would store it: chart with the plan's merges, and the plan's own."""
-        chart = [entry if describe(entry) not in map(describe, self.merges) else merged(entry, self.merges) for entry in self.rendered]
+        chart = [merged(entry, [part for part in self.merges if describe(part) == describe(entry)]) for entry in self.rendered]
         everything = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*chart, *self.planned]})
         command = ("create", "--dry-run=server", "--validate=strict", "--namespace", self.pool["namespace"], "-o", "json", "-f", "-")
         ended = self.world.run(self.world.tool("kubectl"), *command, input=everything, check=False)
@@ -114,9 +112,12 @@ def documents(text: str) -> Iterator[Manifest]:
 
 
 def merged(manifest: Manifest, patches: list[Manifest]) -> Manifest:
-    """A manifest with merge patches of its spec applied, as the API server does it (no patch of ours has lists or nulls)."""
+    """A manifest with strategic merges of its spec applied, as the API server does it: lists of ours are of things with names (and no patch has nulls)."""
 
     def merge(one: Any, other: Any) -> Any:
+        if isinstance(other, list):
+            parts = {entry["name"]: entry for entry in other}
+            return [merge(entry, parts.get(entry["name"], {})) for entry in one]
         return {**one, **{key: merge(one.get(key, {}), value) for key, value in other.items()}} if isinstance(other, dict) else other
 
     for patch in patches:
@@ -258,10 +259,8 @@ def test_what_alpha_said_of_its_model_servers_metrics_is_said_again(case: Case):
     assert (args[args.index(flag) + 1] if flag in args else None) == ("vllm:kv_cache_usage_perc" if said and flag[2:] in known_flags(case.release) else None)
 
 
-def test_the_picker_asks_of_its_node_what_it_asked_before_where_the_chart_can_say_so(case: Case):
-    # A gap that is known: where the chart can't, the plan does not merge it in either, and the picker asks for nothing.
-    wanted = {} if case.release in WITHOUT_RESOURCES else case.alpha_picker.get("resources", {})
-    assert picker(case.one("Deployment")).get("resources", {}) == wanted
+def test_the_picker_asks_of_its_node_what_it_asked_before(case: Case):
+    assert picker(case.one("Deployment")).get("resources", {}) == case.alpha_picker.get("resources", {})
 
 
 def test_aliases_are_rewritten_with_alphas_weights(case: Case):

@@ -113,6 +113,15 @@ def test_fail_open_is_kept_whatever_the_chart_does(demo, target, patched):
     assert (said, patch) == ((None, [{"endpointPickerRef": {"failureMode": "FailOpen"}}]) if patched else ("FailOpen", []))
 
 
+@pytest.mark.parametrize(("target", "patched"), [("v1.0.0", True), ("v1.3.1", True), ("v1.4.0", False), ("v1.5.0", False)])
+def test_what_the_picker_asks_is_kept_whatever_the_chart_can_say(demo, target, patched):
+    (container,) = demo.get("Deployment", "vllm-llama3-8b-instruct-preview-epp")["spec"]["template"]["spec"]["containers"]
+    container["resources"] = {"requests": {"cpu": "1"}}
+    one = only(demo.view(target=target))
+    patch = [entry["spec"]["template"]["spec"]["containers"] for entry in convert.patches(one)]
+    assert patch == ([[{"name": "epp", "resources": {"requests": {"cpu": "1"}}}]] if patched else [])
+
+
 DEFAULT = {"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory": "16Gi"}}
 
 
