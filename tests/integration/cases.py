@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from harness import SANDBOX  # noqa: F401  (puts the sandbox on the path)
-
-from igw_sandbox.world import World
+from harness import World
 
 Manifest = dict[str, Any]
 

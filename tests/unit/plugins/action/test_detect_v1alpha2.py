@@ -46,7 +46,10 @@ def test_a_report_that_can_t_be_written_is_a_failure_and_hides_no_other(run, tmp
 
 
 def test_nothing_half_written_is_left(tmp_path, monkeypatch):
-    monkeypatch.setattr(detect_v1alpha2.os, "replace", lambda *_paths: (_ for _ in ()).throw(OSError("full")))
+    def full(*_paths):
+        raise OSError("full")
+
+    monkeypatch.setattr(detect_v1alpha2.os, "replace", full)
     with pytest.raises(OSError, match="full"):
         detect_v1alpha2.write(tmp_path / "r", "{}")
     assert list(tmp_path.iterdir()) == []
