@@ -57,14 +57,13 @@ def play(collections_path: Path, tmp_path: Path) -> Callable[..., Ended]:
             arguments: tuple[str, ...] = (), collections: Path | None = None, show: Callable[[str], None] = lambda line: None) -> Ended:
         folder = tmp_path / f"run-{next(count)}"
         job = PlaybookRun(world, folder, collections or collections_path, target, playbook, QUICK | (extra or {}), arguments)
-        if rate:
-            load.start(world.directory, load.Options(rate=rate, streams=rate / 40))
+        begun = load.start(world.directory, load.Options(rate=rate, streams=rate / 40)) if rate else {}
         summary: dict[str, Any] = {}
         try:
             status = job.run(show)
         finally:
             if rate:
                 summary = load.stop(world.directory)
-        return Ended(status, job.report(), (folder / "playbook.log").read_text(), summary)
+        return Ended(status, job.report(), (folder / "playbook.log").read_text(), summary, begun)
 
     return run

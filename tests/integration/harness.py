@@ -26,12 +26,13 @@ QUICK = {"migration_gate": FAST_GATE, "migration_warm_seconds": 60, "migration_s
 
 @dataclass
 class Ended:
-    """How a playbook ended: exit status, report, log, and the load's summary where there was one."""
+    """How a playbook ended: exit status, report, log, and, where there was a load, its summary and what it asked for when it began."""
 
     status: int
     report: dict[str, Any]
     log: str
     load: dict[str, Any] = field(default_factory=dict)
+    begun: dict[str, Any] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
