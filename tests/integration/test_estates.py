@@ -84,6 +84,7 @@ def test_an_alias_answers_all_the_time_under_a_strict_health_check_definition_an
         {"modelRewrite": "food-review-1", "weight": 75}, {"modelRewrite": "food-review-2", "weight": 25}]
 
 
+@pytest.mark.matrix
 def test_a_pool_in_another_namespace_than_its_route(up, play):
     world = up("cross_namespace")
     migrated_whole(world, play)
