@@ -36,11 +36,11 @@ TABLE = {
     "two_labels": RELEASES,
     "alias": tuple(release for release in RELEASES if release not in WITHOUT_REWRITES),
 }
-# Charts change their ways at v1.0.1, v1.2.0, v1.3.0, v1.4.0 and v1.5.0: every estate meets each way once.
+# Charts change their ways at v1.0.1, v1.2.0, v1.3.0, v1.4.0 and v1.5.0: each way is met at least once.
 SAMPLE = {
-    "demo": ("v1.0.0", "v1.0.1", "v1.2.0", "v1.3.1", "v1.4.0", "v1.5.0"),
-    "two_labels": ("v1.0.0", "v1.1.0", "v1.2.1", "v1.3.0", "v1.4.0", "v1.5.0"),
-    "alias": ("v1.3.0", "v1.4.0", "v1.5.0"),
+    "demo": ("v1.0.0", "v1.2.0", "v1.5.0"),
+    "two_labels": ("v1.0.1", "v1.3.0", "v1.4.0"),
+    "alias": ("v1.3.1", "v1.5.0"),
 }
 CASES = [
     pytest.param((estate, release), id=f"{estate}-{release}", marks=() if release in SAMPLE[estate] else pytest.mark.matrix)
