@@ -28,7 +28,8 @@ class ActionModule(KubernetesAction):
                 write(Path(self._task.args["report"]).expanduser(), report)
             except OSError as error:
                 said = f" {result['msg']}" if result.get("failed") else ""
-                return result | {"failed": True, "msg": f"The report could not be written: {error}.{said}"}
+                text = f"The report could not be written: {error}. Make the folder, or correct report (migration_report_path).{said}"
+                return result | {"failed": True, "msg": text}
         return result
 
 

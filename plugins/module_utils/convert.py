@@ -183,7 +183,7 @@ def patches(draft: Draft) -> list[Manifest]:
         pool = {"apiVersion": f"{V1_GROUP}/v1", "kind": POOL_KIND, "metadata": {"name": draft.v1_name} | where}
         found.append(pool | {"spec": {"endpointPickerRef": {"failureMode": draft.failure_mode}}})
     asked = dig(draft.alpha_epp.container, "resources", default={})
-    if asked and not facts.resources:
+    if asked and not facts.resources and draft.options.epp_resources == "preserve":
         deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": draft.epp} | where}
         found.append(deployment | {"spec": {"template": {"spec": {"containers": [{"name": "epp", "resources": asked}]}}}})
     return found

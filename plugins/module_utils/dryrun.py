@@ -61,10 +61,10 @@ def attempt(cluster: Cluster, plan: dict[str, Any]) -> Trial:
         tried[kind] += 1
         try:
             cluster.create(collection_path(entry["apiVersion"], plural(kind), entry["metadata"].get("namespace")), entry, dry_run=True)
-        except (Conflict, Unreachable) as error:
-            if isinstance(error, Unreachable):
-                raise
-            # It is there already; the finding name-taken says what that means.
+        except Unreachable:
+            raise
+        except Conflict:
+            continue  # it is there already; the finding name-taken says what that means
         except NotServed:
             unable[kind] = "its definition is not installed yet"
             left[kind] += 1

@@ -289,15 +289,11 @@ class Estate:
 
     @cached_property
     def _references_of(self) -> dict[RouteKey, list[Reference]]:
-        found: dict[RouteKey, list[Reference]] = defaultdict(list)
-        for named in self.references.values():
-            for reference in named:
-                found[reference.route].append(reference)
-        return found
+        return grouped((reference for named in self.references.values() for reference in named), lambda reference: reference.route)
 
     def route_references(self, key: RouteKey) -> list[Reference]:
         """Every backendRef and mirror of one route, by rule and index."""
-        return sorted(self._references_of[key], key=lambda reference: (reference.rule, reference.index))
+        return sorted(self._references_of.get(key, []), key=lambda reference: (reference.rule, reference.index))
 
     @cached_property
     def models(self) -> dict[PoolKey, list[Manifest]]:

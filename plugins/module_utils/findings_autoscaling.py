@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import Hit, View, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import Draft
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import Manifest, describe, dig, name_of, namespace_of, selects
+from ansible_collections.inference_gateway.migration.plugins.module_utils.lookup import grouped
 from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import ALPHA_KV_METRIC, ALPHA_MODEL_METRICS
 
 _EPP_METRIC = re.compile(r"inference_(pool|model|objective|extension)_\w+")
@@ -48,12 +49,9 @@ def _keda_readings(scaled: Manifest) -> Iterator[Reading]:
 
 def _scalers(view: View) -> dict[str, list[tuple[Manifest, list[Reading]]]]:
     """Autoscalers and what they read, by namespace."""
-    found: dict[str, list[tuple[Manifest, list[Reading]]]] = defaultdict(list)
-    for hpa in view.estate.of("hpas"):
-        found[namespace_of(hpa)].append((hpa, list(_hpa_readings(hpa))))
-    for scaled in view.estate.of("scaled_objects"):
-        found[namespace_of(scaled)].append((scaled, list(_keda_readings(scaled))))
-    return found
+    hpas = [(hpa, list(_hpa_readings(hpa))) for hpa in view.estate.of("hpas")]
+    scaled = [(entry, list(_keda_readings(entry))) for entry in view.estate.of("scaled_objects")]
+    return grouped([*hpas, *scaled], lambda scaler: namespace_of(scaler[0]))
 
 
 def _names(draft: Draft) -> frozenset[str]:
@@ -61,13 +59,10 @@ def _names(draft: Draft) -> frozenset[str]:
     return frozenset({draft.name, draft.alpha_epp.name, name_of(draft.alpha_epp.deployment or {})} - {""})
 
 
-def _metrics_of_epp(view: View, draft: Draft) -> list[Manifest]:
-    """AutoscalingMetrics that read the alpha EPP's pods."""
+def _of_epp(metrics: list[Manifest], draft: Draft) -> list[Manifest]:
+    """Those AutoscalingMetrics of a pool's namespace that read the alpha EPP's pods."""
     labels = dig(draft.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={})
-    return [
-        entry for entry in view.estate.of("autoscaling_metrics")
-        if namespace_of(entry) == draft.namespace and any(wanted and selects(wanted, labels) for wanted in _exporters(entry))
-    ]
+    return [entry for entry in metrics if any(wanted and selects(wanted, labels) for wanted in _exporters(entry))]
 
 
 def _exporters(metric: Manifest) -> list[dict[str, str]]:
@@ -80,18 +75,17 @@ def _exporters(metric: Manifest) -> list[dict[str, str]]:
     "autoscaler-reads-alpha-epp", "blocker",
     about="An autoscaler reads the alpha EPP or the alpha pool's metrics. When alpha goes, it gets no figures any more and stops scaling.",
     remedy="After the phase install create the same autoscaler for the v1 EPP (pods with label inferencepool: its name, series with the v1 pool's "
-           "name), then accept "
-           "autoscaler-reads-alpha-epp; remove the old one after the phase shift.",
+           "name), then accept autoscaler-reads-alpha-epp; remove the old one after the phase shift.",
     source="PROTOCOL 12.1; GKE: AutoscalingMetric selects the EPP's pods by label",
 )
 def autoscaler_reads_alpha_epp(view: View) -> Iterator[Hit]:
     """HPAs, ScaledObjects and AutoscalingMetrics that name the alpha pool or its EPP."""
-    scalers = _scalers(view)
+    scalers, metrics = _scalers(view), grouped(view.estate.of("autoscaling_metrics"), namespace_of)
     seen: set[str] = set()
     for draft in view.drafts:
-        exported = {name_of(entry) for entry in _metrics_of_epp(view, draft)}
-        hits = [describe(entry) for entry in _metrics_of_epp(view, draft)]
-        for scaler, readings in scalers[draft.namespace]:
+        read = _of_epp(metrics.get(draft.namespace, []), draft)
+        exported, hits = {name_of(entry) for entry in read}, [describe(entry) for entry in read]
+        for scaler, readings in scalers.get(draft.namespace, []):
             if any(reading.words & _names(draft) or exported & set(reading.metric.split("|")) for reading in readings):
                 hits.append(describe(scaler))
         for name in hits:

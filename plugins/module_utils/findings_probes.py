@@ -136,8 +136,7 @@ def pool_on_several_gateways(view: View) -> Iterator[Hit]:
 @finding(
     "gateway-extension-limit", "warning",
     about="While both stacks stand side by side, a Gateway calls the endpoint pickers of twice as many pools. Google Cloud bounds the extension "
-          "chains of a load "
-          "balancer; beyond that a pool is not programmed.",
+          "chains of a load balancer; beyond that a pool is not programmed.",
     remedy="Migrate the namespaces one after the other (namespaces), so that fewer pools stand side by side.",
     source="Google Cloud Service Extensions: 5 extension chains a resource, one resource a forwarding rule",
 )

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import health, netpol, pickers
 from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import Hit, View, finding
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import Manifest, describe, dig, namespace_of
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import describe, dig, namespace_of
+from ansible_collections.inference_gateway.migration.plugins.module_utils.lookup import grouped
 
 
 @finding(
@@ -82,11 +83,9 @@ def iap_audience_changes(view: View) -> Iterator[Hit]:
 )
 def networkpolicy_blocks_new_epp(view: View) -> Iterator[Hit]:
     """Policies that know only the alpha EPP."""
-    by_namespace: dict[str, list[Manifest]] = defaultdict(list)
-    for policy in view.estate.of("network_policies"):
-        by_namespace[namespace_of(policy)].append(policy)
+    by_namespace = grouped(view.estate.of("network_policies"), namespace_of)
     for draft in view.drafts:
-        policies, new = by_namespace[draft.namespace], {"inferencepool": draft.epp}
+        policies, new = by_namespace.get(draft.namespace), {"inferencepool": draft.epp}
         old = dig(draft.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={})
         if not policies or not old:
             continue
@@ -100,13 +99,12 @@ def networkpolicy_blocks_new_epp(view: View) -> Iterator[Hit]:
 @finding(
     "chart-object-refused-by-live-crd", "info",
     about="The live CRD refuses a HealthCheckPolicy as the chart, or alpha's policy, writes it: without portSpecification. The plan writes the "
-          "policy itself, with the "
-          "portSpecification that was meant all along. Whatever else the server refuses in a dry run is a blocker.",
+          "policy itself, with the portSpecification that was meant all along. Whatever else the server refuses in a dry run is a blocker.",
     remedy="Nothing to do for the policy; a blocker needs what its message says.",
     source="GoogleCloudPlatform/gke-gateway-api, HealthCheckPolicy CRD; seen with charts v0.3.0 and v1.0.0",
 )
 def chart_object_refused_by_live_crd(view: View) -> Iterator[Hit]:
-    """Policies that need another form. Refusals of a dry run are added by the plan (:func:`plan.with_refusals`)."""
+    """Policies that need another form. Refusals of a dry run are added by the plan (:func:`plan.with_trial`)."""
     if view.estate.strict_health_checks:
         for draft in view.drafts:
             policy = draft.policies.get("HealthCheckPolicy")

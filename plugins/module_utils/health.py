@@ -12,7 +12,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-Manifest = dict[str, Any]
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import Manifest
 
 CRD = "healthcheckpolicies.networking.gke.io"
 _CHECKS = ("httpHealthCheck", "httpsHealthCheck", "http2HealthCheck", "tcpHealthCheck", "grpcHealthCheck")

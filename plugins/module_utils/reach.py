@@ -27,7 +27,6 @@ class Parent:
 
     namespace: str
     name: str
-    section: str | None
     manifest: Manifest | None
     addresses: tuple[cells.Address, ...]
 
@@ -82,7 +81,7 @@ def _parents(route: Manifest, gateways: Mapping[tuple[str, str], Manifest]) -> I
     for namespace, name, section in cells.parent_gateways(route):
         gateway = gateways.get((namespace, name))
         places = tuple(cells.addresses(gateway, section, namespace_of(route))) if gateway else ()
-        yield Parent(namespace, name, section, gateway, places)
+        yield Parent(namespace, name, gateway, places)
 
 
 def open_ended(match: Manifest) -> bool:

@@ -120,6 +120,7 @@ def test_what_the_picker_asks_is_kept_whatever_the_chart_can_say(demo, target, p
     one = only(demo.view(target=target))
     patch = [entry["spec"]["template"]["spec"]["containers"] for entry in convert.patches(one)]
     assert patch == ([[{"name": "epp", "resources": {"requests": {"cpu": "1"}}}]] if patched else [])
+    assert convert.patches(only(demo.view(target=target, epp_resources="chart"))) == []
 
 
 DEFAULT = {"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory": "16Gi"}}
