@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -53,6 +54,16 @@ def detect(world: World, folder: Path, collections: Path, **options: Any) -> dic
     answer = subprocess.run(argv, cwd=folder, env=environment(folder, collections, world.tool("helm")), capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return json.loads(answer.stdout.partition("=> ")[2])
+
+
+def credential(world: World, role: str, folder: Path) -> dict[str, str]:
+    """Connection options (host, api_key, ca_cert) of a new ServiceAccount that may do what a ClusterRole says and nothing else; it is named like the role."""
+    world.kubectl("create", "serviceaccount", role, "-n", "default")
+    world.kubectl("create", "clusterrolebinding", role, f"--clusterrole={role}", f"--serviceaccount=default:{role}")
+    cluster = json.loads(world.kubeconfig.read_text())["clusters"][0]["cluster"]
+    authority = folder / f"{role}-ca.crt"
+    authority.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+    return {"host": cluster["server"], "api_key": world.kubectl("create", "token", role, "-n", "default").strip(), "ca_cert": str(authority)}
 
 
 def route_spec(world: World) -> Any:

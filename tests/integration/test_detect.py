@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from pathlib import Path
 
 import pytest
-from harness import ESTATES
+from harness import ESTATES, credential
 
 from igw_sandbox.world import World
 
@@ -25,31 +23,23 @@ def bare(make_world) -> World:
     return make_world("bare", services=CONTROL)
 
 
-def credential(world: World, role: str, folder: Path) -> dict[str, str]:
-    """Variables of a ServiceAccount that may do what a ClusterRole says and nothing else."""
-    world.kubectl("create", "namespace", role)
-    world.kubectl("create", "serviceaccount", role, "-n", role)
-    world.kubectl("create", "clusterrolebinding", role, f"--clusterrole={role}", f"--serviceaccount={role}:{role}")
-    token = world.kubectl("create", "token", role, "-n", role).strip()
-    config = json.loads(world.kubeconfig.read_text())
-    authority = folder / "ca.crt"
-    authority.write_bytes(base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]))
-    return {"migration_kubeconfig": "", "migration_host": config["clusters"][0]["cluster"]["server"], "migration_api_key": token,
-            "migration_ca_cert": str(authority)}
+def variables(world: World, role: str, folder: Path) -> dict[str, str]:
+    """Variables of a credential that may do what a ClusterRole says and nothing else."""
+    return {"migration_kubeconfig": ""} | {f"migration_{name}": value for name, value in credential(world, role, folder).items()}
 
 
 @pytest.fixture
 def stranger(bare: World, tmp_path) -> dict[str, str]:
     """Variables of a credential that may read nothing but the cluster's identity."""
     bare.kubectl("create", "clusterrole", "identity", "--verb=get", "--resource=namespaces")
-    return credential(bare, "identity", tmp_path)
+    return variables(bare, "identity", tmp_path)
 
 
 @pytest.fixture
 def reader(bare: World, tmp_path) -> dict[str, str]:
     """Variables of a credential with the shipped ClusterRole alone."""
     bare.kubectl("apply", "-f", str(RBAC / "detect.yaml"))
-    return credential(bare, "inference-gateway-migration-detect", tmp_path)
+    return variables(bare, "inference-gateway-migration-detect", tmp_path)
 
 
 def test_definitions_without_objects_are_not_in_use(bare, play):

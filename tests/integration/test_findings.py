@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from cases import FOLDER, USUAL, Case, Expected, Manifest, cases, create, estate, namespaces, wild, wild_names
-from harness import SANDBOX, detect
+from harness import SANDBOX, credential, detect
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import CATALOGUE
 
@@ -188,22 +188,10 @@ def test_definitions_that_are_there_already(small: World, ask: Detect):
 @contextmanager
 def stranger(world: World, rules: list[Manifest]) -> Iterator[dict[str, str | None]]:
     """Connection options of an identity with these rights and no others."""
-    group = "rbac.authorization.k8s.io"
-    subject = {"kind": "ServiceAccount", "name": "stranger", "namespace": "default"}
-    made = [
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "stranger", "namespace": "default"}},
-        {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": "stranger"}, "rules": rules},
-        {"apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "stranger"}, "subjects": [subject],
-         "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "stranger"}},
-    ]
-    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
-    world.kubectl("create", "-f", "-", input=listed)
-    server = json.loads(world.kubeconfig.read_text())["clusters"][0]["cluster"]
-    authority = world.directory / "stranger-ca.crt"
-    authority.write_bytes(base64.b64decode(server["certificate-authority-data"]))
-    token = world.kubectl("create", "token", "stranger", "-n", "default").strip()
-    yield {"kubeconfig": None, "host": server["server"], "api_key": token, "ca_cert": str(authority)}
-    world.kubectl("delete", "-f", "-", input=listed)
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "stranger"}, "rules": rules}
+    world.kubectl("create", "-f", "-", input=json.dumps(role))
+    yield {"kubeconfig": None} | credential(world, "stranger", world.directory)
+    world.kubectl("delete", "-n", "default", "serviceaccount/stranger", "clusterrole/stranger", "clusterrolebinding/stranger")
 
 
 READ = {"verbs": ["get", "list"]}
