@@ -45,17 +45,15 @@ def demo(make_world: Callable[..., World]) -> Iterator[World]:
     world.down()
 
 
-@pytest.fixture
-def play(collections_path: Path, tmp_path: Path) -> Callable[..., Ended]:
+@pytest.fixture(scope="session")
+def play(collections_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
     """Run a playbook against a world, under ``rate`` requests a second where that is not 0.
 
     ``show`` gets each line as it comes, so that a test can break something in the middle.
     """
-    count = iter(range(100))
-
     def run(world: World, playbook: str = ZERO_DOWNTIME, rate: float = 0, target: str = "v1.5.0", extra: dict[str, Any] | None = None,
             arguments: tuple[str, ...] = (), collections: Path | None = None, show: Callable[[str], None] = lambda line: None) -> Ended:
-        folder = tmp_path / f"run-{next(count)}"
+        folder = tmp_path_factory.mktemp("run")
         job = PlaybookRun(world, folder, collections or collections_path, target, playbook, QUICK | (extra or {}), arguments)
         begun = load.start(world.directory, load.Options(rate=rate, streams=rate / 40)) if rate else {}
         summary: dict[str, Any] = {}

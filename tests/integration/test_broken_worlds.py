@@ -5,14 +5,36 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
 import yaml
-from harness import Ended, route_spec
+from harness import ESTATES, Ended, route_spec
+
+from igw_sandbox.world import World
 
 EPP = "vllm-llama3-8b-instruct-ga-epp"
 POOL = "vllm-llama3-8b-instruct-ga"
+SHIFT = {"migration_phases": ["shift"], "migration_warm_seconds": 25}
+
+
+@pytest.fixture(scope="module")
+def installed(make_world: Callable[..., World], play: Callable[..., Ended]) -> Iterator[World]:
+    """A sandbox on which v1 is installed and nothing shifted. A test puts back what it broke, the last one need not."""
+    world = make_world("installed", estates=[ESTATES / "demo"])
+    prepared = play(world, extra={"migration_phases": ["plan", "install"]})
+    assert prepared.status == 0, prepared.log[-2000:]
+    yield world
+    world.down()
+
+
+def failure_mode(world: World, mode: str) -> None:
+    """What the gateway does without the v1 endpoint picker."""
+    said = json.dumps({"spec": {"endpointPickerRef": {"failureMode": mode}}})
+    world.kubectl("patch", "inferencepools.inference.networking.k8s.io", POOL, "--type=merge", "-p", said)
 
 
 def held_harmless(world, before, ended: Ended, *cause: str) -> None:
@@ -47,32 +69,29 @@ def test_a_v1_endpoint_picker_in_a_crash_loop(demo, play, tmp_path: Path):
     held_harmless(demo, before, ended, EPP, "CrashLoopBackOff", "no-such-flag")
 
 
-def test_a_health_check_that_no_model_server_answers(demo, play):
-    before = route_spec(demo)
-    prepared = play(demo, extra={"migration_phases": ["plan", "install"]})
-    assert prepared.status == 0, prepared.log[-2000:]
-    wrong = '{"spec": {"default": {"config": {"httpHealthCheck": {"requestPath": "/no-such-path"}}}}}'
-    demo.kubectl("patch", "healthcheckpolicy", POOL, "--type=merge", "-p", wrong)
-    ended = play(demo, rate=20, extra={"migration_phases": ["shift"], "migration_warm_seconds": 25})
-    held_harmless(demo, before, ended, "warm-up", "503", "HealthCheckPolicy")
+def test_a_proxy_that_resets_a_third_of_the_streams_to_the_v1_endpoint_picker(installed, play):
+    before = route_spec(installed)
+    installed.fault("epp_reset", namespace="default", deployment=EPP, percent=30)
+    ended = play(installed, rate=20, extra=SHIFT)
+    installed.fault("epp_reset", namespace="default", deployment=EPP, percent=0)
+    held_harmless(installed, before, ended, "v1: status 5")
 
 
-def test_a_proxy_that_resets_a_third_of_the_streams_to_the_v1_endpoint_picker(demo, play):
-    before = route_spec(demo)
-    prepared = play(demo, extra={"migration_phases": ["plan", "install"]})
-    assert prepared.status == 0, prepared.log[-2000:]
-    demo.fault("epp_reset", namespace="default", deployment=EPP, percent=30)
-    ended = play(demo, rate=20, extra={"migration_phases": ["shift"], "migration_warm_seconds": 25})
-    held_harmless(demo, before, ended, "v1: status 5")
-
-
-def test_a_dead_v1_endpoint_picker_behind_fail_open(demo, play):
+def test_a_dead_v1_endpoint_picker_behind_fail_open(installed, play):
     """The gateway answers 200 without it: only the missing EPP header tells."""
-    demo.kubectl("patch", "inferencepools.inference.networking.x-k8s.io", "vllm-llama3-8b-instruct-preview", "--type=merge",
-                 "-p", '{"spec": {"extensionRef": {"failureMode": "FailOpen"}}}')
-    before = route_spec(demo)
-    prepared = play(demo, extra={"migration_phases": ["plan", "install"]})
-    assert prepared.status == 0, prepared.log[-2000:]
-    demo.fault("pod_kill", namespace="default", deployment=EPP, percent=100)
-    ended = play(demo, rate=20, extra={"migration_phases": ["shift"], "migration_warm_seconds": 25})
-    held_harmless(demo, before, ended, "without the endpoint picker")
+    before = route_spec(installed)
+    failure_mode(installed, "FailOpen")
+    installed.fault("pod_kill", namespace="default", deployment=EPP, percent=100)
+    ended = play(installed, rate=20, extra=SHIFT)
+    installed.fault("pod_kill", namespace="default", deployment=EPP, percent=0)
+    failure_mode(installed, "FailClose")
+    installed.kubectl("rollout", "status", f"deployment/{EPP}", "--timeout=120s")
+    held_harmless(installed, before, ended, "without the endpoint picker")
+
+
+def test_a_health_check_that_no_model_server_answers(installed, play):
+    before = route_spec(installed)
+    wrong = '{"spec": {"default": {"config": {"httpHealthCheck": {"requestPath": "/no-such-path"}}}}}'
+    installed.kubectl("patch", "healthcheckpolicy", POOL, "--type=merge", "-p", wrong)
+    ended = play(installed, rate=20, extra=SHIFT)
+    held_harmless(installed, before, ended, "warm-up", "503", "HealthCheckPolicy")
