@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from harness import ESTATES, alpha_share
@@ -29,6 +31,17 @@ def test_check_mode_writes_nothing(cluster, play):
     assert checked.status == 0, checked.log[-2000:]
     assert "CRDs to install: inferencepools.inference.networking.k8s.io" in checked.log
     assert cluster.requests()["writes"] == 0
+
+
+def test_no_definition_is_installed_when_one_file_holds_another(cluster, play, tmp_path):
+    """Every file is looked at before any is applied."""
+    right = Path(cluster.state["crds"]) / "v1.5.0" / "bases"
+    source = shutil.copytree(right, tmp_path / "bases")
+    shutil.copy(source / f"{ALPHA}_inferencepoolimports.yaml", source / f"{ALPHA}_inferenceobjectives.yaml")
+    refused = play(cluster, extra={"migration_crds_source": str(source), "migration_phases": ["plan", "install"]})
+    assert (refused.status != 0, refused.verdict) == (True, "FAILED"), refused.log[-2000:]
+    assert "does not hold exactly the CustomResourceDefinition" in refused.reason, refused.reason
+    assert "inferencepools.inference.networking.k8s.io" not in cluster.kubectl("get", "crds", "-o", "name")
 
 
 def test_installing_moves_no_traffic(cluster, play):
