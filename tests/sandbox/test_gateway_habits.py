@@ -287,6 +287,15 @@ def test_an_unknown_model_gets_its_404_from_the_alpha_picker_and_from_the_model_
     assert server.status == 404 and server.body and server.headers.get("x-went-into-resp-headers") == "true"
 
 
+def test_an_embeddings_answer_says_what_vllms_says_and_leaves_the_old_picker_alive(habits: Habits) -> None:
+    habits.route(REAL["real-alpha"])
+    habits.until(200)
+    for number in range(5):
+        reply = habits.ask("/v1/embeddings", body={"model": COMPLETION["model"], "input": f"{number} words"})
+        assert reply.status == 200 and json.loads(reply.body)["usage"]["completion_tokens"] == 0, reply
+    assert habits.statuses() == {200: 20}
+
+
 def test_two_instances_share_the_load(habits: Habits) -> None:
     habits.route(alpha(habits))
     habits.until(200)

@@ -76,6 +76,39 @@ def test_builds_once_into_the_cache_and_says_so(fake_go: FakeGo, tmp_path: Path)
     assert any(line.startswith("built vegeta v12.13.0 in ") for line in told)
 
 
+def source_of_the_simulator(folder: Path, text: str) -> Path:
+    """Sources as in Go's cache: nothing may be written there."""
+    path = folder / "module" / tools.VLLM_USAGE.path
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    for part in (path, path.parent, folder / "module"):
+        part.chmod(0o444 if part == path else 0o555)
+    return folder / "module"
+
+
+def test_a_patched_module_is_built_from_a_copy(tmp_path: Path) -> None:
+    source = source_of_the_simulator(tmp_path, f"package api\n\n{tools.VLLM_USAGE.old}}}\n")
+    build = tools.BY_TOOL["simulator"]
+    modfile = tools.write_patched(build, source, tmp_path / "scratch")
+    copy = tmp_path / "scratch" / "source"
+    assert (copy / tools.VLLM_USAGE.path).read_text() == f"package api\n\n{tools.VLLM_USAGE.new}}}\n"
+    assert (source / tools.VLLM_USAGE.path).read_text() == f"package api\n\n{tools.VLLM_USAGE.old}}}\n"
+    assert modfile.read_text().endswith(f"\nreplace {build.module} => {copy}\n") and (modfile.parent / "go.sum").exists()
+    assert f"-modfile={modfile}" in tools.build_command(build, Path("go"), Path("out"), "package", modfile)
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_patch_that_does_not_fit_is_one_sentence(tmp_path: Path, times: int) -> None:
+    source = source_of_the_simulator(tmp_path, tools.VLLM_USAGE.old * times)
+    with pytest.raises(SandboxError, match=f"fits {times} places of pkg/api/embeddings.go in github.com/llm-d/llm-d-inference-sim v0.10.2: write it anew"):
+        tools.write_patched(tools.BY_TOOL["simulator"], source, tmp_path / "scratch")
+
+
+def test_what_is_patched_is_not_the_cached_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert re.search(r"/simulator-v0\.10\.2-go1\.26\.8-[0-9a-f]{8}/simulator$", str(tools.built_path("simulator", "go1.26.8")))
+
+
 def test_build_flags_do_not_depend_on_the_person(fake_go: FakeGo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOFLAGS", "-mod=vendor")
     monkeypatch.setenv("CGO_ENABLED", "1")

@@ -40,6 +40,21 @@ _NO_FIXED_PORT = "-X sigs.k8s.io/controller-runtime/pkg/metrics/server.DefaultBi
 
 
 @dataclass(frozen=True)
+class Patch:
+    """A text in a module's sources, there once, in whose place another one is built."""
+
+    path: str
+    """Inside the module."""
+    old: str
+    new: str
+
+
+VLLM_USAGE = Patch("pkg/api/embeddings.go", "type EmbeddingResponseUsage struct {\n",
+                   "type EmbeddingResponseUsage struct {\n\tCompletionTokens int `json:\"completion_tokens\"`\n")
+"""vLLM's embeddings say completion_tokens 0. The simulator leaves the field out, and EPP v0.3.0 panics at an answer without it."""
+
+
+@dataclass(frozen=True)
 class Build:
     """One go.mod and the programs that come out of it."""
 
@@ -52,6 +67,7 @@ class Build:
     usual_seconds: int
     """Cold, on 2 cores."""
     linker: str = ""
+    patches: tuple[Patch, ...] = ()
 
 
 BUILDS: tuple[Build, ...] = (
@@ -63,7 +79,7 @@ BUILDS: tuple[Build, ...] = (
     *(Build(f"epp-{version}", EXTENSION_MODULE, version, ((f"epp-{version}", f"{EXTENSION_MODULE}/cmd/epp"),), 180,
             _NO_FIXED_PORT if version == "v0.3.0" else "")
       for version in ("v0.3.0", "v1.0.0", "v1.5.0")),
-    Build("simulator", SIMULATOR_MODULE, "v0.10.2", (("simulator", f"{SIMULATOR_MODULE}/cmd/llm-d-inference-sim"),), 205),
+    Build("simulator", SIMULATOR_MODULE, "v0.10.2", (("simulator", f"{SIMULATOR_MODULE}/cmd/llm-d-inference-sim"),), 205, patches=(VLLM_USAGE,)),
     Build("vegeta", "github.com/tsenart/vegeta/v12", "v12.13.0", (("vegeta", "github.com/tsenart/vegeta/v12"),), 10),
     Build("crane", "github.com/google/go-containerregistry", "v0.20.6", (("crane", "github.com/google/go-containerregistry/cmd/crane"),), 30),
 )
@@ -132,7 +148,8 @@ def provided(name: str, progress: Progress) -> Path | None:
 def built_path(name: str, go_version: str) -> Path:
     """Where the cache keeps a built tool."""
     build = BY_TOOL[name]
-    flags = f"-{zlib.crc32(build.linker.encode()):08x}" if build.linker else ""
+    own = build.linker + "".join(patch.path + patch.old + patch.new for patch in build.patches)
+    flags = f"-{zlib.crc32(own.encode()):08x}" if own else ""
     return cache_root() / "tools" / f"{build.folder}-{build.version}-{go_version}{flags}" / name
 
 
@@ -159,9 +176,32 @@ def ensure(*names: str, progress: Progress = print) -> dict[str, Path]:
     return paths
 
 
-def build_command(build: Build, go: Path, output: Path, package: str) -> list[str]:
+def build_command(build: Build, go: Path, output: Path, package: str, modfile: Path | None = None) -> list[str]:
     """The command that builds one program; equal flags mean that Go's own cache is shared between checkouts."""
-    return [str(go), "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {build.linker}", "-o", str(output), package]
+    other = [f"-modfile={modfile}"] if modfile else []
+    return [str(go), "build", "-trimpath", "-buildvcs=false", *other, "-ldflags", f"-s -w {build.linker}", "-o", str(output), package]
+
+
+def write_patched(build: Build, source: Path, folder: Path) -> Path:
+    """A patched copy of a module in ``folder``, and beside it the go.mod by which Go builds that copy: Go replaces no file in its own cache.
+
+    :param source: the module's unpacked sources, left as they are.
+    :raises SandboxError: where a patch fits no place or several.
+    """
+    copy = shutil.copytree(source, folder / "source", copy_function=shutil.copyfile)
+    for path in (copy, *copy.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)  # Go's cache is read-only, and so is a copy's folder
+    for patch in build.patches:
+        text = (copy / patch.path).read_text()
+        if (places := text.count(patch.old)) != 1:
+            raise SandboxError(f"A patch fits {places} places of {patch.path} in {build.module} {build.version}: write it anew for this version.")
+        (copy / patch.path).write_text(text.replace(patch.old, patch.new))
+    own = TOOLS_FOLDER / build.folder
+    modfile = folder / "go.mod"
+    modfile.write_text(f"{(own / 'go.mod').read_text()}\nreplace {build.module} => {copy}\n")
+    shutil.copyfile(own / "go.sum", folder / "go.sum")
+    return modfile
 
 
 def _build(build: Build, target: Path, progress: Progress) -> None:
@@ -174,8 +214,9 @@ def _build(build: Build, target: Path, progress: Progress) -> None:
         progress(f"building {named} {build.version} with {golang.version()} (usually {_clock(build.usual_seconds)} on 2 cores, once)")
         began = time.monotonic()
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+            modfile = write_patched(build, module_dir(build.folder, progress), Path(scratch)) if build.patches else None
             for tool, package in build.packages:
-                command = build_command(build, go, Path(scratch) / "out" / tool, package)
+                command = build_command(build, go, Path(scratch) / "out" / tool, package, modfile)
                 _run_go(command, TOOLS_FOLDER / build.folder, f"building {tool} {build.version}", progress, build.usual_seconds)
             os.rename(Path(scratch) / "out", target)
         progress(f"built {named} {build.version} in {_clock(time.monotonic() - began)}")
