@@ -12,7 +12,7 @@ with = set -e; \
 	python=$$("$(PYTHON)" tests/dev/bootstrap.py $(1)); export IGW_PYTHON="$$python"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint matrix docs bench-traffic bench-detect clean
+.PHONY: help demo test lint matrix docs bench-traffic bench-detect bench-gate bench-rollback clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -39,6 +39,12 @@ bench-traffic: ## lost requests: the guide's commands, a careful script, and our
 
 bench-detect: ## time and memory of detect with 10,000 objects, against kubectl get (ARGS="--objects 300" for a quick one)
 	@$(call with,run); "$$python" benchmarks/bench_detect.py $(ARGS)
+
+bench-gate: ## the gate's statistics: how soon a bad v1 is caught, how often one is promoted, against Flagger's rule
+	@$(call with,run); "$$python" benchmarks/bench_gate.py $(ARGS)
+
+bench-rollback: ## seconds until users are off a v1 that turns bad, against Flagger's rule
+	@$(call with,run); "$$python" benchmarks/bench_rollback.py $(ARGS)
 
 clean: ## what make put into this tree; the cache folder stays
 	rm -rf build tests/output .mypy_cache .ruff_cache .pytest_cache .ansible

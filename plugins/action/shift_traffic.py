@@ -10,17 +10,21 @@ here, and every piece of work is a module execution that ends by itself and must
 from __future__ import annotations
 
 import time
+from math import ceil, inf
 from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.utils.display import Display
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import _http
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import auth_argument_spec
 from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds
 from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
 from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionModule as KubernetesAction
 
 COLLECTION = "inference_gateway.migration"
+SOAK_LINE = 60
+"""Seconds between two lines of a soak."""
 STRETCH = 30
 """Seconds of one module execution at most: how often a long wait shows a line, and how long an orphan lives."""
 DRIVEN = ("migrated", "withdrawn")
@@ -39,6 +43,9 @@ def hint(detail: str, plan: dict[str, Any]) -> str:
         "epps": ", ".join(f"{pool['namespace']}/{pool['epp']['deployment']}" for pool in plan["pools"]),
     }
     return "".join(f". {text.format(**names)}" for word, text in HINTS.items() if word in detail)
+
+
+GO_ON = "Mend the cause and start again: the next run goes on from here"
 
 
 class Stop(Exception):
@@ -79,10 +86,16 @@ class Drive:
         self.task_vars = task_vars
         self.host = task_vars.get("inventory_hostname", "localhost")
         self.common = {name: options[name] for name in ("plan", "run", "state_namespace") if options[name] is not None}
-        self.probing = {name: options[name] for name in ("probe_rate", "probe_timeout")}
+        self.probing = {name: options[name] for name in _http.argument_spec() if options[name] is not None}
         self.evidence: list[dict[str, Any]] = []
+        self.known: list[str] = []
+        self.sent, self.limit = 0, float(options["probe_limit"])
         self.passed = 0
+        """The last share that a gate let through."""
+        self.shifting = False
+        """Whether v1 may have traffic of users: until then their own rules are v1alpha2's."""
         self.written = False
+        self.measured: dict[str, Any] = {}
 
     def say(self, text: str) -> None:
         """A line for the person who watches."""
@@ -119,18 +132,23 @@ class Drive:
             return {"failed": True, "msg": stop.reason}
 
     def migrate(self) -> str:
-        """Marked routes, warm-up, then a gate before each step and after the last."""
+        """Baseline, marked routes, warm-up, then a gate before each step and after the last."""
         steps = self.options["steps"]
+        if not any(pool["references"] for pool in self.options["plan"]["pools"]):
+            return "no route names these pools: there was no traffic to shift or to lose"
+        self.baseline()
         made = self.shift(state="marked")["routes"]
         self.say(f"{len(made)} marked routes made; waiting until the gateway serves both stacks by them")
         self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"])
-        self.gate(0)
+        self.gate(0, 0)
         for number, share in enumerate(steps, 1):
+            self.shifting = True
             self.shift(state="shifted", share=share)
             self.say(f"step {number} of {len(steps)}: v1 gets {share} %")
             self.settle(f"{share} %", ["alpha", "v1", "user"], self.options["settle_seconds"])
-            self.soak(share)
-            self.gate(share)
+            soak_until = time.monotonic() + self.options["soak_seconds"]
+            self.share(share)
+            self.gate(share, soak_until)
             self.passed = share
         return f"v1 proven at 100 % by {sum(gate['pairs'] for gate in self.evidence)} pairs in {len(self.evidence)} gates"
 
@@ -139,7 +157,7 @@ class Drive:
 
         Nothing here needs v1alpha2 or its marked routes: a run that was killed after they were gone goes on.
         """
-        self.passed = 100
+        self.passed, self.shifting = 100, True
         self.shift(state="finished")
         self.shift(state="marked", variants=["v1"])
         self.say("v1alpha2 references are out of the routes; the marked route holds its backends until requests have ended")
@@ -167,7 +185,7 @@ class Drive:
                 self.say("the API server answers again")
             if result.get("failed"):
                 unsure = result.get("held") or result.get("unreachable_api")
-                raise Stop("HELD" if unsure else "FAILED", result.get("msg", "no message"))
+                raise Stop("HELD" if unsure else "FAILED", result.get("msg") or f"module {module} ended without a word: run again with -vvv to see its error")
             return result
 
     def shift(self, **arguments: Any) -> dict[str, Any]:
@@ -177,8 +195,26 @@ class Drive:
         return result
 
     def verify(self, seconds: float, **arguments: Any) -> dict[str, Any]:
-        """One stretch of looking."""
-        return self.piece("verify_gateway", seconds=max(1, int(min(seconds, STRETCH))), fail=False, **self.probing, **arguments)
+        """One stretch of looking. :raises Stop: HELD once more probes were sent than asked for."""
+        if self.sent >= self.limit:
+            raise Stop("HELD", f"{self.sent} probes were sent, which is as many as probe_limit allows: raise it, or ask for a gate that needs fewer")
+        found = self.piece("verify_gateway", seconds=max(1, int(min(seconds, STRETCH))), fail=False, **self.probing, **arguments)
+        self.sent += found["sent"]
+        return found
+
+    def baseline(self) -> None:
+        """How users are served before v1 gets any of their traffic.
+
+        :raises Stop: HELD where v1alpha2 does not serve them: nothing could be compared with it.
+        """
+        found = self.verify(STRETCH, check="baseline")
+        self.known, self.shifting = found["kinds"], found["serves_v1"]
+        if not found["ok"]:
+            raise Stop("HELD", f"v1alpha2 does not serve every way by which users reach it, so v1 can't be compared with it: {'; '.join(found['faults'])}")
+        if self.shifting:
+            self.say("baseline: none, v1 has traffic of users already: every kind of failure counts as new")
+        else:
+            self.say("baseline: v1alpha2 serves every way" + (f", with failures: {'; '.join(found['faults'])}" if found["faults"] else ""))
 
     def settle(self, what: str, variants: list[str], seconds: int, check: str = "settled") -> None:
         """Until every gateway instance has taken the last change, by traffic and by status.
@@ -199,30 +235,54 @@ class Drive:
                 raise Stop("FAILED" if alpha_works else "HELD", f"{what}: not settled within {seconds} s: {detail}{hint(detail, self.options['plan'])}")
             self.say(f"{what}: waiting, {waited:.0f} s: {detail}")
 
-    def gate(self, share: int) -> None:
-        """The sequential test at a share. :raises Stop: FAILED when v1 is rejected, HELD when time is up without a decision."""
-        bounds = self.options["gate"] | {"gates": len(self.options["steps"]) + 1}
-        begun, judgement = time.monotonic(), None
+    def share(self, share: int) -> None:
+        """What v1 really serves, until it is what the weights say. :raises Stop: FAILED when it is not within the time to settle."""
+        if not self.options["dyes"]:
+            return
+        begun = time.monotonic()
         while True:
-            found = self.verify(STRETCH, check="gate", gate=bounds, judgement=judgement)
-            judgement = found["judgement"]
-            pairs = judgement["pairs"]
-            counted = f"{pairs['successes'] + pairs['failures']} pairs, {pairs['failures']} failed on v1 alone, {pairs['void']} on both"
-            self.say(f"gate at {share} %: {counted}: {found['decision']}")
-            if found["decision"] != "undecided":
+            found = self.verify(STRETCH, check="share", dyes=self.options["dyes"])
+            if found["ok"]:
                 break
-            if time.monotonic() - begun >= self.options["gate_seconds"]:
+            if time.monotonic() - begun >= self.options["settle_seconds"]:
+                raise Stop("FAILED", f"share at {share} %: the gateway does not do what the weights say: {'; '.join(found['faults'])}")
+            self.say(f"share at {share} %: not yet: {'; '.join(found['faults'])}")
+        for text in (*found["counted"], *found["blind"]):
+            self.say(f"share at {share} %: {text}")
+        self.measured = {"counted": found["counted"], "blind": found["blind"]}
+
+    def gate(self, share: int, soak_until: float) -> None:
+        """The sequential test at a share, and for as long as the soak lasts the watch beside it.
+
+        :param soak_until: on the clock of time.monotonic.
+        :raises Stop: FAILED when v1 is rejected, HELD when time is up without a decision or v1alpha2 fails too often to be compared with.
+        """
+        bounds = self.options["gate"] | {"gates": len(self.options["steps"]) + 1}
+        judgement, said = None, 0.0
+        give_up = max(time.monotonic() + self.options["gate_seconds"], soak_until)
+        while True:
+            hold = max(0, min(soak_until - time.monotonic(), STRETCH))
+            found = self.verify(STRETCH, check="gate", gate=bounds, judgement=judgement, known=self.known, hold=ceil(hold))
+            judgement, now = found["judgement"], time.monotonic()
+            pairs, decision = judgement["pairs"], found["decision"]
+            counted = f"{pairs['successes'] + pairs['failures']} pairs, {pairs['failures']} failed on v1 alone, {pairs['void']} without evidence"
+            ended = decision in ("reject", "void") or (decision == "accept" and now >= soak_until)
+            if ended or now - said >= SOAK_LINE:
+                left = f", soak {soak_until - now:.0f} s left" if now < soak_until else ""
+                self.say(f"gate at {share} %: {counted}: {decision}{left}")
+                said = now
+            if ended:
+                break
+            if decision == "undecided" and now >= give_up:
                 raise Stop("HELD", f"gate at {share} %: no decision within {self.options['gate_seconds']} s ({counted}): {'; '.join(found['faults'])}")
         self.evidence.append({"share": share, "pairs": pairs["successes"] + pairs["failures"], "sent": judgement["sent"]}
-                             | {"failures": pairs["failures"], "user_failures": judgement["user"]["failures"], "faults": found["faults"]})
-        if found["decision"] == "reject":
+                             | {"failures": pairs["failures"], "void": pairs["void"], "user_failures": judgement["user"]["failures"]}
+                             | {"faults": found["faults"]} | self.measured)
+        self.measured = {}
+        if decision == "reject":
             raise Stop("FAILED", f"gate at {share} %: v1 fails where v1alpha2 does not ({counted}): {'; '.join(found['faults'])}")
-
-    def soak(self, share: int) -> None:
-        """The asked-for time at a share, probing on."""
-        deadline = time.monotonic() + self.options["soak_seconds"]
-        while (left := deadline - time.monotonic()) > 0:
-            self.settle(f"soak at {share} %, {left:.0f} s left", ["alpha", "v1", "user"], self.options["settle_seconds"])
+        if decision == "void":
+            raise Stop("HELD", f"gate at {share} %: v1alpha2 fails as well, so v1 can't be compared with it ({counted}): {'; '.join(found['faults'])}")
 
     def drain(self, side: str) -> None:
         """Until requests in flight to one side have ended.
@@ -251,16 +311,43 @@ class Drive:
     def retreat(self, stop: Stop) -> Stop:
         """Traffic back to where it was last proven, make before break; the stop, with what could not be done added."""
         back = self.passed if stop.verdict == "HELD" else 0
+        self.limit = inf  # the way back is not cut by what the way there used up
         try:
-            alpha = self.verify(20, check="settled", variants=["alpha"], rounds=3)
-            if not alpha["passing"].get("alpha"):
-                return Stop("HELD", f"{stop.reason}. v1alpha2 does not answer either ({'; '.join(alpha['faults'][:1])}), so weights stay as they are.")
-            moved = self.shift(**({"state": "shifted", "share": back} if back else {"state": "restored"}))["changed"]
-            self.say(f"traffic is back at {back} % on v1: {stop.reason}")
-            self.settle("way back", ["alpha", "user"], self.options["settle_seconds"])
-            if moved and not back:
-                self.drain("v1")
+            text = self.go_back(stop, back)
+        except Stop as further:
+            text = f"On the way back: {further.reason}"
+        left = self.clean_up() if self.options["state"] == "migrated" or not text else []
+        if not text and not left and stop.verdict == "FAILED":
+            return stop
+        return Stop("HELD", ". ".join([stop.reason, text or f"v1 has {back} % of the traffic", *left, GO_ON]))
+
+    def go_back(self, stop: Stop, back: int) -> str:
+        """Weights to a share; why they stay as they are, nothing when they do not.
+
+        Only to a stack whose own probes pass now: v1alpha2 by the users' own rules while it alone serves them, else by its marked routes.
+        """
+        if stop.verdict == "HELD" and self.options["on_held"] == "stay" and self.shifting:
+            return "Weights stay as they are (on_held)"
+        alpha = self.verify(20, check="settled", variants=["alpha" if self.shifting else "user"], rounds=3)
+        if not all(alpha["passing"].values()):
+            return f"v1alpha2 does not answer either ({'; '.join(alpha['faults'][:1])}), so weights stay as they are"
+        moved = self.shift(**({"state": "shifted", "share": back} if back else {"state": "restored"}))["changed"]
+        self.say(f"traffic is back at {back} % on v1: {stop.reason}")
+        self.settle("way back", ["alpha", "user"] if self.shifting else ["user"], self.options["settle_seconds"])
+        if moved:
+            self.share(back)
+        if moved and not back:
+            self.drain("v1")
+        return ""
+
+    def clean_up(self) -> list[str]:
+        """Marked routes away on every ending; what is left, as a sentence.
+
+        Nothing is cut: while a rule is split, its own references hold both backends, also at weight 0, and a gateway takes its
+        changes in their order. In the middle of a withdrawal they do not, and there marked routes stay for the next run.
+        """
+        try:
             self.shift(state="unmarked", variants=["alpha", "v1", "both"])
         except Stop as further:
-            return Stop("HELD", f"{stop.reason}. On the way back: {further.reason}")
-        return stop
+            return [f"Marked routes may be left: {further.reason}"]
+        return []

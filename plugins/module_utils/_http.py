@@ -17,10 +17,14 @@ import secrets
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import EMBEDDINGS, RESPONSES, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import EMBEDDINGS, OWN, RESPONSES, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.dyes import Signature
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import MARK_HEADER
 
 EPP_HEADER = "x-went-into-resp-headers"
@@ -32,6 +36,35 @@ READ_LIMIT = 1_000_000
 FINISHED = ("stop", "length")
 ANSWERED = ("completed", "incomplete")
 """Statuses of a response; ``incomplete`` is what a small max_output_tokens brings."""
+
+
+def argument_spec() -> dict[str, Any]:
+    """The options that say how probes are sent, and which ones of a person's own: for the module that sends them and for the plugin that drives it."""
+    probe = {
+        "path": {"type": "str", "required": True},
+        "body": {"type": "dict", "required": True},
+        "hostname": {"type": "str"},
+        "headers": {"type": "dict", "default": {}},
+    }
+    return {
+        "probes": {"type": "list", "elements": "dict", "default": [], "options": probe},
+        "probe_token": {"type": "str", "no_log": True},
+        "probe_ca_cert": {"type": "path"},
+        "probe_validate_certs": {"type": "bool", "default": True},
+        "probe_rate": {"type": "int", "default": 60},
+        "probe_timeout": {"type": "int", "default": 10},
+    }
+
+
+def client(params: dict[str, Any]) -> Client:
+    """How probes are sent, by a module's parameters. :raises ValueError: for a file of authorities that can't be used."""
+    made = Client(params["probe_timeout"], params["probe_ca_cert"], params["probe_validate_certs"], params["probe_token"])
+    if params["probe_ca_cert"]:
+        try:
+            made.tls  # noqa: B018  (read now, so that a wrong file is one sentence and not a failure of every probe)
+        except OSError as error:
+            raise ValueError(f"probe_ca_cert {params['probe_ca_cert']} can't be used: {error.strerror or error}.") from error
+    return made
 
 
 class TooLong(Exception):
@@ -55,40 +88,79 @@ class Answer:
         """Whether it counts as a success."""
         return self.reason is None
 
+    @property
+    def kind(self) -> str:
+        """The reason without what differs between failures of one kind: error texts, addresses, names."""
+        reason = self.reason or "none"
+        return f"status {self.status}" if reason.startswith("status ") else reason.partition(":")[0].partition(" (")[0]
 
-def send(probe: Probe, timeout: float, ca_file: str | None = None, verify: bool = True, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    """Send one probe and judge its answer: status, mark, EPP header, JSON shape, model, finish_reason, ``[DONE]``.
 
-    :param timeout: seconds for the whole answer. :param headers: further request headers, e.g. authorization.
+@dataclass(frozen=True)
+class Client:
+    """How probes are sent.
+
+    :param timeout: seconds for the whole answer. :param ca_file: certificate authority of HTTPS listeners, None for the system's.
+    :param verify: whether their certificates are checked. :param token: bearer token that goes with each request.
     """
-    sent, begun = time.time(), time.monotonic()
-    status, reason = 0, None
-    connection = _connection(probe, timeout, ca_file, verify)
-    try:
-        connection.request("POST", probe.cell.path, _body(probe), dict((*_headers(probe), *headers)))
-        response = connection.getresponse()
-        status = response.status
-        body = _read(response, begun + timeout)
-        reason = judge(probe, status, {name.lower(): value for name, value in response.getheaders()}, body)
-    except (TimeoutError, socket.timeout):
-        reason = f"no complete answer within {timeout:g} s"
-    except TooLong as error:
-        reason = f"{error}"
-    except (OSError, http.client.HTTPException) as error:
-        reason = f"connection failed: {error or type(error).__name__}"
-    finally:
-        connection.close()
-    return Answer(status, reason, sent, time.monotonic() - begun)
 
+    timeout: float
+    ca_file: str | None = None
+    verify: bool = True
+    token: str | None = None
 
-def _connection(probe: Probe, timeout: float, ca_file: str | None, verify: bool) -> http.client.HTTPConnection:
-    place = probe.cell.address
-    if not place.tls:
-        return http.client.HTTPConnection(place.host, place.port, timeout=timeout)
-    context = ssl.create_default_context(cafile=ca_file)
-    if not verify:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return _NamedTLS(place.host, place.port, timeout, context, probe.cell.hostname or place.host)
+    @cached_property
+    def tls(self) -> ssl.SSLContext:
+        """One for all connections, since making it reads a file of authorities.
+
+        :raises OSError: when there is no such file. :raises ssl.SSLError: when there is no certificate in it.
+        """
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if not self.verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+    def send(self, probe: Probe) -> Answer:
+        """Send one probe and judge its answer: status, mark, EPP header, JSON shape, model, finish_reason, ``[DONE]``."""
+        sent, begun = time.time(), time.monotonic()
+        status, reason = 0, None
+        try:
+            with self._asked(probe) as response:
+                status = response.status
+                reason = judge(probe, status, _named(response), _read(response, begun + self.timeout))
+        except (TimeoutError, socket.timeout):
+            reason = f"no complete answer within {self.timeout:g} s"
+        except TooLong as error:
+            reason = f"{error}"
+        except (OSError, http.client.HTTPException) as error:
+            reason = f"connection failed: {error or type(error).__name__}"
+        return Answer(status, reason, sent, time.monotonic() - begun)
+
+    def dye(self, probe: Probe) -> Signature | None:
+        """Send one request for a model that nobody uses; what its answer looks like, None where there is no complete one."""
+        begun = time.monotonic()
+        try:
+            with self._asked(probe) as response:
+                body = _read(response, begun + self.timeout)
+                return Signature(response.status, bool(body), EPP_HEADER in _named(response))
+        except (OSError, http.client.HTTPException, TooLong):
+            return None
+
+    @contextmanager
+    def _asked(self, probe: Probe) -> Iterator[http.client.HTTPResponse]:
+        """One request over a connection of its own, and the answer's beginning."""
+        connection = self._connection(probe)
+        try:
+            own = (("Authorization", f"Bearer {self.token}"),) if self.token else ()
+            connection.request("POST", probe.cell.path, _body(probe), dict((*_headers(probe), *own)))
+            yield connection.getresponse()
+        finally:
+            connection.close()
+
+    def _connection(self, probe: Probe) -> http.client.HTTPConnection:
+        place = probe.cell.address
+        if not place.tls:
+            return http.client.HTTPConnection(place.host, place.port, timeout=self.timeout)
+        return _NamedTLS(place.host, place.port, self.timeout, self.tls, probe.cell.hostname or place.host)
 
 
 class _NamedTLS(http.client.HTTPSConnection):
@@ -102,6 +174,11 @@ class _NamedTLS(http.client.HTTPSConnection):
     def connect(self) -> None:
         http.client.HTTPConnection.connect(self)
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._server)
+
+
+def _named(response: http.client.HTTPResponse) -> dict[str, str]:
+    """Headers with their names in lower case."""
+    return {name.lower(): value for name, value in response.getheaders()}
 
 
 def _headers(probe: Probe) -> tuple[tuple[str, str], ...]:
@@ -156,7 +233,7 @@ def _unary_fault(probe: Probe, body: bytes) -> str | None:
         answer = json.loads(body)
     except ValueError:
         return "200 with a body that is not JSON"
-    return _shape_fault(probe, answer)
+    return None if probe.cell.endpoint == OWN else _shape_fault(probe, answer)
 
 
 def _stream_fault(probe: Probe, body: bytes) -> str | None:
@@ -167,6 +244,8 @@ def _stream_fault(probe: Probe, body: bytes) -> str | None:
         chunks = [json.loads(event) for event in events[:-1]]
     except ValueError:
         return "stream with an event that is not JSON"
+    if probe.cell.endpoint == OWN:
+        return None
     named = [(chunk, choice) for chunk in chunks if (choice := _first(chunk, "choices")) is not None]
     if not named:
         return "stream without choices"

@@ -9,6 +9,7 @@ its own kind can reach a moved pool.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ EMBEDDINGS = "/v1/embeddings"
 RESPONSES = "/v1/responses"
 STREAMS = {COMPLETIONS: (False, True), CHAT: (False, True), EMBEDDINGS: (False,), RESPONSES: (False,)}
 """Endpoints for which a request can be made and its answer judged, and whether without and with a stream."""
+OWN = "own"
+"""The endpoint of a probe that a person added: its request is the person's, and of its answer only status and form are known."""
+UNIQUE = "{unique}"
+"""Stands in a person's request for a text that differs each time."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Cell:
     """One way a user's request reaches a moved pool.
 
     :param index: of the reference in the rule. :param shared: whether other backends than pools of ours serve the rule too.
+    :param body: the request of a probe that a person added, as JSON.
     """
 
     address: Address
@@ -65,13 +71,15 @@ class Cell:
     endpoint: str
     stream: bool
     shared: bool = False
+    body: str = ""
 
     def __str__(self) -> str:
         """Different for every cell: the gate counts by it."""
         place, stream = self.address, " stream" if self.stream else ""
         headers = "".join(f" {name}={value}" for name, value in self.headers)
         by = f"{self.route} rule {self.rule}" + (f" reference {self.index}" if self.index else "")
-        return f"{place.gateway} {place.host}:{place.port} {self.hostname}{self.path}{headers} model {self.model}{stream} ({by})"
+        asked = f"body {self.body}" if self.endpoint == OWN else f"model {self.model}{stream}"
+        return f"{place.gateway} {place.host}:{place.port} {self.hostname}{self.path}{headers} {asked} ({by})"
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,9 @@ class Probe:
     epp: bool = True
 
     def body(self, text: str) -> Manifest:
-        """A small real request at temperature 0."""
+        """A small real request at temperature 0, or the person's own. ``text`` must be fit to stand in a JSON string."""
+        if self.cell.endpoint == OWN:
+            return dict(json.loads(self.cell.body.replace(UNIQUE, text)))
         short: Manifest = {"max_tokens": 4, "temperature": 0, "stream": self.cell.stream}
         shapes: dict[str, Manifest] = {
             COMPLETIONS: short | {"prompt": text},
@@ -132,8 +142,7 @@ def cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: 
     :param gateways: (namespace, name) to manifest. :param pools: alpha pool to its entry in the Plan (models, endpoints).
     """
     key = route_key(route)
-    places = [place for namespace, name, section in parent_gateways(route) if (namespace, name) in gateways
-              for place in addresses(gateways[namespace, name], section, key.namespace)]
+    places = _places(route, gateways)
     hostnames = (route.get("spec") or {}).get("hostnames") or [""]
     found = []
     for reference in references(route):
@@ -141,7 +150,7 @@ def cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: 
         if reference.kind != "backend" or pool is None:
             continue
         rule = rules(route)[reference.rule]
-        shared = any(other.kind == "backend" and other.rule == reference.rule and other.weight and other.target not in pools for other in references(route))
+        shared = _shared(route, reference.rule, pools)
         for place, wanted, match, endpoint in product(places, hostnames, rule.get("matches") or [{}], pool["endpoints"]):
             hostname = _concrete(meet(wanted, place.hostname or ""))
             path = _path(match, rule, endpoint)
@@ -153,6 +162,36 @@ def cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: 
                 for model, stream in product(pool["models"], STREAMS.get(endpoint, ()))
             ]
     return list(dict.fromkeys(found))
+
+
+def own_cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: Mapping[PoolKey, Manifest], own: Manifest) -> list[Cell]:
+    """A probe that a person added, as cells of every moved reference of a route; :func:`reached` says which of them it comes by.
+
+    :param own: ``path``, ``body`` (dict), and where they are given ``hostname`` and ``headers``.
+    """
+    key = route_key(route)
+    headers = tuple((str(name), str(value)) for name, value in (own.get("headers") or {}).items())
+    body = json.dumps(own["body"])
+    moved = [reference for reference in references(route) if reference.kind == "backend" and reference.target in pools]
+    hostnames = [own["hostname"]] if own.get("hostname") else (route.get("spec") or {}).get("hostnames") or [""]
+    found = []
+    for place, wanted, reference in product(_places(route, gateways), hostnames, moved):
+        hostname = _concrete(meet(wanted, place.hostname or ""))
+        if hostname is not None:
+            found.append(Cell(place, hostname, str(key), reference.rule, reference.index, own["path"], headers, "", OWN, bool(own["body"].get("stream")),
+                              _shared(route, reference.rule, pools), body))
+    return list(dict.fromkeys(found))
+
+
+def _places(route: Manifest, gateways: Mapping[tuple[str, str], Manifest]) -> list[Address]:
+    """Where the Gateways of a route answer."""
+    return [place for namespace, name, section in parent_gateways(route) if (namespace, name) in gateways
+            for place in addresses(gateways[namespace, name], section, route_key(route).namespace)]
+
+
+def _shared(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> bool:
+    """Whether a rule sends traffic to anything but pools of ours as well."""
+    return any(other.kind == "backend" and other.rule == rule and other.weight and other.target not in pools for other in references(route))
 
 
 def reached(found: list[Cell], candidates: list[Manifest]) -> list[Cell]:
@@ -198,7 +237,7 @@ def probe(cell: Cell, variant: Variant | None, nonce: str, models: Mapping[str, 
         user's rule too, its answer need not come from a pool, nor name its models.
     """
     entry = models.get(cell.model, {})
-    answers = {cell.model, entry.get("answer") or cell.model} | set(entry.get("alpha_answers") or [])
+    answers = {cell.model, entry.get("answer") or cell.model} | set(entry.get("alpha_answers") or []) if cell.model else set()
     if variant is None and cell.shared:
         return Probe(cell, None, cell.headers, None, frozenset(), epp=False)
     own = () if variant is None else ((PROBE_HEADER, probe_value(nonce, variant, cell.rule, cell.index)),)

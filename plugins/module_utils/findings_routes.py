@@ -25,6 +25,10 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 
 MAX_BACKENDS = 16
 """Gateway API's upper bound of backendRefs in a rule."""
+MAX_HEADERS = 16
+"""Gateway API's upper bound of headers in a match, and of those that a filter sets."""
+MAX_FILTERS = 16
+"""Gateway API's upper bound of filters in a rule."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -91,6 +95,27 @@ def backend_refs_full(view: View) -> Iterator[Hit]:
         present = len(rules(view.estate.route_of[key.kind, key.namespace, key.name])[number].get("backendRefs") or [])
         if present + more > MAX_BACKENDS:
             yield Hit(str(key), f"rule {number} has {present} backendRefs and would need {present + more}.")
+
+
+@finding(
+    "no-room-for-mark", "blocker",
+    about="A rule has no room for what a marked copy of it needs: one more header in each match and one more response header. Gateway API allows 16.",
+    remedy="Split the rule, or use the simple path, which makes no copies, and accept no-room-for-mark.",
+    source="Gateway API v1.4, HTTPRoute: maxItems 16 of headers, filters and responseHeaderModifier.set",
+)
+def no_room_for_mark(view: View) -> Iterator[Hit]:
+    """Rules of which no marked copy can be made."""
+    moved = {(reference.route, reference.rule) for draft in view.drafts for reference in draft.references}
+    for key, number in sorted(moved):
+        rule = rules(view.estate.route_of[key.kind, key.namespace, key.name])[number]
+        if any(len(match.get("headers") or []) >= MAX_HEADERS for match in rule.get("matches") or []):
+            yield Hit(str(key), f"rule {number} has a match with {MAX_HEADERS} headers already.")
+        filters = rule.get("filters") or []
+        own = next((entry for entry in filters if entry.get("type") == "ResponseHeaderModifier"), None)
+        if own and len((own.get("responseHeaderModifier") or {}).get("set") or []) >= MAX_HEADERS:
+            yield Hit(str(key), f"rule {number} sets {MAX_HEADERS} response headers already.")
+        if own is None and len([entry for entry in filters if entry.get("type") != "RequestMirror"]) >= MAX_FILTERS:
+            yield Hit(str(key), f"rule {number} has {MAX_FILTERS} filters already.")
 
 
 @finding(

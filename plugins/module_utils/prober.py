@@ -12,17 +12,29 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import dyes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import Cell, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import Variant
 from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds, Decision, Evidence, classify
 
 CELL_SUCCESSES = 3
 """Successes every cell must have in a gate, whatever the sum over all cells says."""
+VOID_PAIRS = 30
+"""Pairs without evidence that, once they are the most, say that nothing can be decided."""
+SAMPLES = 3
+"""Dyes through each marked rule that show how a stack answers."""
+TOO_MANY = 429
+SLOWEST = 16
+"""How many times slower than its cap a pace gets at most."""
+
+Ruling = Literal["accept", "reject", "undecided", "void"]
+"""What a gate says: ``void`` where v1alpha2 fails so often that v1 can't be compared with it."""
 
 
 class Answered(Protocol):
-    """What a sender returns."""
+    """What a sender returns. ``kind`` is the failure without what differs from one to the next."""
 
     status: int
     reason: str | None
@@ -30,8 +42,12 @@ class Answered(Protocol):
     @property
     def ok(self) -> bool: ...
 
+    @property
+    def kind(self) -> str: ...
+
 
 Sender = Callable[[Probe], Answered]
+Said = TypeVar("Said")
 
 
 @dataclass
@@ -55,10 +71,11 @@ class Faults:
 
 
 class Pace:
-    """A cap on the rate of requests."""
+    """A cap on the rate of requests, which gives way where somebody answers that it is too much."""
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
         self._gap = 1.0 / per_second
+        self._slower = 1.0
         self._clock, self._sleep = clock, sleep
         self._next = clock()
         self._lock = threading.Lock()
@@ -68,9 +85,15 @@ class Pace:
         with self._lock:
             now = self._clock()
             mine = max(self._next, now)
-            self._next = mine + count * self._gap
+            self._next = mine + count * self._gap * self._slower
         if mine > now:
             self._sleep(mine - now)
+
+    def heed(self, answers: Iterable[Answered]) -> None:
+        """Half the rate after a 429, a little more of it back after each batch without one."""
+        saturated = any(answer.status == TOO_MANY for answer in answers)
+        with self._lock:
+            self._slower = min(SLOWEST, self._slower * 2) if saturated else max(1.0, self._slower * 0.9)
 
 
 @dataclass(frozen=True)
@@ -79,6 +102,7 @@ class Settled:
 
     :param rounds: clean ones in a row. :param passing: whether each stack (alpha, v1, both, user) passed all its probes in the last round.
     :param first: when the first of the clean rounds had ended, in seconds since the epoch; 0 without one.
+    :param sent: probes of this stretch.
     """
 
     done: bool
@@ -86,6 +110,7 @@ class Settled:
     passing: dict[str, bool]
     faults: Faults
     first: float
+    sent: int
 
 
 def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int, clean: int = 0) -> Settled:
@@ -97,24 +122,45 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace
     :param deadline: on the clock of time.monotonic; the round that is on its way then is ended.
     :param clean: rounds in a row with which an earlier stretch ended, since many cells may need longer than one.
     """
-    first = time.time() if clean else 0.0
+    first, sent = time.time() if clean else 0.0, 0
     with ThreadPoolExecutor(workers) as pool:
         while True:
             last = Faults()
+            sent += len(probes)
             answers = list(pool.map(lambda probe: _paced(probe, send, pace), probes))
             for probe, answer in zip(probes, answers):
                 last.note(probe, answer)
+            pace.heed(answers)
             passing = {who: not last.worst(who) for who in last.sent}
             clean = clean + 1 if all(passing.values()) else 0
             if clean < 2:
                 first = time.time() if clean else 0.0
             if clean >= rounds or time.monotonic() >= deadline:
-                return Settled(clean >= rounds, clean, passing, last, first)
+                return Settled(clean >= rounds, clean, passing, last, first, sent)
 
 
-def _paced(probe: Probe, send: Sender, pace: Pace) -> Answered:
+def _paced(probe: Probe, send: Callable[[Probe], Said], pace: Pace) -> Said:
     pace.take()
     return send(probe)
+
+
+def baseline(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int) -> tuple[Faults, tuple[str, ...], tuple[str, ...]]:
+    """How the users' own rules answer before v1 has any of their traffic.
+
+    :returns: what failed, the kinds of failure, and the cells (as text) that never answered.
+    """
+    faults, kinds, answered = Faults(), set(), {str(probe.cell): False for probe in probes}
+    with ThreadPoolExecutor(workers) as pool:
+        for number in range(rounds):
+            if number and time.monotonic() >= deadline:
+                break
+            answers = list(pool.map(lambda probe: _paced(probe, send, pace), probes))
+            pace.heed(answers)
+            for probe, answer in zip(probes, answers):
+                faults.note(probe, answer)
+                answered[str(probe.cell)] |= answer.ok
+                kinds |= set() if answer.ok else {answer.kind}
+    return faults, tuple(sorted(kinds)), tuple(cell for cell, ok in answered.items() if not ok)
 
 
 @dataclass(frozen=True)
@@ -122,7 +168,7 @@ class Judgement:
     """A gate's evidence so far; JSON-safe through :meth:`dump`, so that one module execution can go on where another ended.
 
     :param pairs: v1 against alpha through marked routes. :param user: the user's own rule against alpha's marked route.
-    :param cells: successes by cell.
+    :param cells: successes by cell. :param novel: kinds of failure of the user's own rule that alpha's baseline does not have.
     """
 
     pairs: Evidence = Evidence()
@@ -130,68 +176,131 @@ class Judgement:
     cells: tuple[tuple[str, int], ...] = ()
     sent: int = 0
     faults: tuple[str, ...] = ()
+    novel: tuple[str, ...] = ()
 
     def dump(self) -> dict[str, Any]:
         """As plain data."""
-        return asdict(self) | {"cells": dict(self.cells), "faults": list(self.faults)}
+        return asdict(self) | {"cells": dict(self.cells), "faults": list(self.faults), "novel": list(self.novel)}
 
     @classmethod
     def load(cls, data: dict[str, Any] | None) -> Judgement:
         """From plain data."""
         if not data:
             return cls()
-        return cls(Evidence(**data["pairs"]), Evidence(**data["user"]), tuple(data["cells"].items()), data["sent"], tuple(data["faults"]))
+        pairs, user = Evidence(**data["pairs"]), Evidence(**data["user"])
+        return cls(pairs, user, tuple(data["cells"].items()), data["sent"], tuple(data["faults"]), tuple(data["novel"]))
 
-    def decide(self, bounds: Bounds, cells: Iterable[Cell]) -> Decision:
+    def decide(self, cells: Iterable[Cell]) -> Ruling:
         """Reject as soon as either test rejects; accept when the pairs accept and every cell has been seen to work.
 
-        Two tests may reject, so each has half of the error that the gate may make. Without cells there is nothing to prove.
+        A failure of the users' own rule of a kind that they did not meet before pauses the step: then their test must
+        accept as well. Without cells there is nothing to prove.
         """
         known, cells = dict(self.cells), list(cells)
         if not cells:
             return "accept"
-        each = replace(bounds, false_rollback=bounds.false_rollback / 2)
-        if "reject" in (self.pairs.decide(each), self.user.decide(each)):
+        tests = (self.pairs.decision, self.user.decision)
+        if "reject" in tests:
             return "reject"
+        if self.pairs.void >= max(VOID_PAIRS, self.pairs.successes + self.pairs.failures):
+            return "void"
         covered = all(known.get(str(cell), 0) >= CELL_SUCCESSES for cell in cells)
-        return "accept" if self.pairs.decide(each) == "accept" and covered else "undecided"
+        wanted: tuple[Decision, ...] = tests if self.novel else tests[:1]
+        return "accept" if covered and set(wanted) == {"accept"} else "undecided"
 
 
 Trio = tuple[Probe, Probe, Probe]
 
 
-def judge(trios: list[Trio], send: Sender, bounds: Bounds, before: Judgement, deadline: float, pace: Pace, workers: int) -> Judgement:
-    """Send alpha, v1 and user probes side by side, cell by cell in random order, until the gate decides or the deadline.
+def judge(trios: list[Trio], send: Sender, bounds: Bounds, before: Judgement, deadline: float, pace: Pace, workers: int,
+          known: frozenset[str] = frozenset(), hold: float = 0.0) -> Judgement:
+    """Send trios in random order, every cell as often as the others, until the gate decides or the deadline.
 
     :param trios: for each cell the probe through alpha's marked rule, through v1's, and through the user's own rule.
+    :param known: kinds of failure that the users' own rules had before v1 got any of their traffic.
+    :param hold: on the clock of time.monotonic; until then it goes on though v1 was accepted.
     """
     after, faults = before, Faults()
     cells = [trio[0].cell for trio in trios]
     order: list[Trio] = []
     batch = max(1, workers // 3)
     with ThreadPoolExecutor(workers) as pool:
-        while after.decide(bounds, cells) == "undecided" and time.monotonic() < deadline:
+        while trios and time.monotonic() < deadline:
+            ruling = after.decide(cells)
+            if ruling in ("reject", "void") or (ruling == "accept" and time.monotonic() >= hold):
+                break
             while len(order) < batch:
                 order += random.sample(trios, len(trios))
             chosen, order = order[:batch], order[batch:]
             pace.take(3 * batch)
             answers = list(pool.map(send, [probe for trio in chosen for probe in trio]))
+            pace.heed(answers)
             for number, trio in enumerate(chosen):
                 mine = answers[3 * number:3 * number + 3]
                 for probe, answer in zip(trio, mine):
                     faults.note(probe, answer)
-                after = _add(after, trio[0].cell, mine, bounds)
+                after = _add(after, trio[0].cell, mine, bounds, known)
     return replace(after, faults=tuple([*before.faults, *faults.worst()][-6:]))
 
 
-def _add(judgement: Judgement, cell: Cell, answers: list[Answered], bounds: Bounds) -> Judgement:
-    alpha, v1, user = (answer.ok for answer in answers)
-    known = dict(judgement.cells)
-    known[str(cell)] = known.get(str(cell), 0) + v1
+def _add(judgement: Judgement, cell: Cell, answers: list[Answered], bounds: Bounds, known: frozenset[str]) -> Judgement:
+    alpha, v1, user = answers
+    counted = dict(judgement.cells)
+    counted[str(cell)] = counted.get(str(cell), 0) + v1.ok
+    fresh = () if user.ok or user.kind in known or user.kind in judgement.novel else (user.kind,)
     return replace(
         judgement,
-        pairs=judgement.pairs.add(classify(alpha, v1), bounds),
-        user=judgement.user.add(classify(alpha, user), bounds),
-        cells=tuple(known.items()),
+        pairs=judgement.pairs.add(classify(alpha.ok, v1.ok), bounds),
+        user=judgement.user.add(classify(alpha.ok, user.ok), bounds),
+        cells=tuple(counted.items()),
         sent=judgement.sent + 3,
+        novel=judgement.novel + fresh,
     )
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What the dyes of one stretch say.
+
+    :param faults: groups whose share is not what the weights say. :param blind: groups in which nothing tells the stacks apart.
+    :param counted: what each other group answered, as a line for a person.
+    """
+
+    faults: tuple[str, ...]
+    blind: tuple[str, ...]
+    counted: tuple[str, ...]
+    sent: int
+
+
+Dyer = Callable[[Probe], "dyes.Signature | None"]
+
+
+def measure(groups: list[dyes.Group], wanted: Callable[[dyes.Group], tuple[float, float]], send: Dyer, nonce: str, count: int,
+            pace: Pace, workers: int) -> Shares:
+    """Send ``count`` dyes, spread evenly over the groups, and compare what each stack answered with the weights.
+
+    :param wanted: (alpha's, v1's) share of a group by its weights.
+    """
+    faults, blind, counted, sent = [], [], [], 0
+    each = -(-count // max(1, len(groups)))
+
+    def ask(group: dyes.Group, variant: Variant | None, times: int) -> list[dyes.Signature | None]:
+        one = dyes.dye(group.cell, variant, nonce)
+        return list(pool.map(lambda _number: _paced(one, send, pace), range(times)))
+
+    with ThreadPoolExecutor(workers) as pool:
+        for group in groups:
+            alpha, v1 = (dyes.alike(ask(group, variant, SAMPLES)) for variant in ("alpha", "v1"))
+            sent += 2 * SAMPLES
+            if alpha is None or v1 is None or alpha == v1:
+                blind.append(f"{group}: the stacks answer alike to a model that nobody uses")
+                continue
+            tally = dyes.Tally()
+            for answer in ask(group, None, each):
+                tally.note(answer, alpha, v1)
+            sent += each
+            shares = wanted(group)
+            fault = tally.fault(shares)
+            counted.append(f"{group}: v1 answered {tally.counts['v1']} of {each} dyes, its weight says {shares[1]:.1%}")
+            faults += [f"{group}: {fault}"] if fault else []
+    return Shares(tuple(faults), tuple(blind), tuple(counted), sent)

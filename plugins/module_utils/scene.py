@@ -8,8 +8,9 @@ For internal use of this collection only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import cells, conditions, routes
@@ -26,6 +27,28 @@ def route_keys(plan: Mapping[str, Any]) -> list[RouteKey]:
     """Every route that a Plan changes, once."""
     found = (RouteKey(ref["api_version"], ref["kind"], ref["namespace"], ref["name"]) for pool in plan["pools"] for ref in pool["references"])
     return list(dict.fromkeys(found))
+
+
+def plan_of(cluster: Cluster, pools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What stands for a Plan where nothing is migrated: v1 pools by namespace, name, models and endpoints, and every HTTPRoute that names one.
+
+    :raises ApiError: for a pool that is not there, or that no route names: there would be nothing to verify.
+    """
+    found = list(cluster.list(collection_path("gateway.networking.k8s.io/v1", "httproutes")))
+    entries = []
+    for pool in pools:
+        namespace, name = pool["namespace"], pool["name"]
+        if cluster.get(object_path(f"{V1_GROUP}/v1", POOL_KIND, namespace, name)) is None:
+            raise ApiError(f"{POOL_KIND} {namespace}/{name} of {V1_GROUP} is not there: correct its namespace and name.")
+        key = PoolKey(V1_GROUP, POOL_KIND, namespace, name)
+        naming = [routes.route_key(route) for route in found if any(reference.target == key for reference in routes.references(route))]
+        if not naming:
+            raise ApiError(f"{POOL_KIND} {namespace}/{name}: no HTTPRoute names it, so no request reaches it and nothing can be verified.")
+        entries.append({
+            "namespace": namespace, "name": name, "v1_name": name, "models": [{"name": model} for model in pool["models"]],
+            "endpoints": pool["endpoints"], "references": [route._asdict() for route in naming],
+        })
+    return {"pools": entries}
 
 
 def route_path(key: RouteKey) -> str:
@@ -48,6 +71,7 @@ class Scene:
     """One migration on one cluster, as of now.
 
     :param originals: the routes as they were before the migration. :param live: the same routes as they are.
+    :param own: probes that a person added, see :func:`cells.own_cells`.
     """
 
     cluster: Cluster
@@ -56,9 +80,10 @@ class Scene:
     originals: dict[RouteKey, Manifest]
     live: dict[RouteKey, Manifest]
     gateways: dict[tuple[str, str], Manifest]
+    own: Sequence[Manifest] = ()
 
     @classmethod
-    def read(cls, cluster: Cluster, plan: Mapping[str, Any], nonce: str, backup: list[Manifest] | None) -> Scene:
+    def read(cls, cluster: Cluster, plan: Mapping[str, Any], nonce: str, backup: list[Manifest] | None, own: Sequence[Manifest] = ()) -> Scene:
         """Read what is live.
 
         :param backup: the objects as they were; None where nothing was saved, then what is live counts as such.
@@ -76,7 +101,12 @@ class Scene:
             place: manifest for place in named
             if (manifest := cluster.get(object_path("gateway.networking.k8s.io/v1", "Gateway", *place)))
         }
-        return cls(cluster, plan, nonce, originals, live, gateways)
+        return cls(cluster, plan, nonce, originals, live, gateways, own)
+
+    def serves_v1(self, key: RouteKey) -> bool:
+        """Whether any moved rule of a live route gives v1 any traffic."""
+        return any(reference.kind == "backend" and reference.weight and reference.target.group == V1_GROUP and reference.target in self.pools()
+                   for reference in routes.references(self.live[key]))
 
     @property
     def moves(self) -> dict[PoolKey, str]:
@@ -102,27 +132,38 @@ class Scene:
             found[PoolKey(V1_GROUP, POOL_KIND, pool["namespace"], pool["v1_name"])] = pool
         return found
 
+    @cached_property
     def cells(self) -> list[cells.Cell]:
-        """Every cell of every route.
+        """Every cell of every route, the person's own probes last.
 
-        :raises ApiError: when a moved rule has none, with the remedy.
+        :raises ApiError: when a moved rule has none, or a person's probe comes by no rule that is moved; with the remedy.
         """
         pools, found = self.pools(), []
+        everything = list(self.originals.values())
+        added = [(number, cells.reached([cell for route in everything for cell in cells.own_cells(route, self.gateways, pools, own)], everything))
+                 for number, own in enumerate(self.own)]
+        for number, mine in added:
+            if not mine:
+                own = self.own[number]
+                raise ApiError(f"Probe {number} of probes ({own.get('hostname') or 'any hostname'}{own['path']}) comes by no rule that is moved: correct its "
+                               "hostname, path or headers, or leave it out.")
+        extra = [cell for _number, mine in added for cell in mine]
         for key, route in self.originals.items():
-            mine = cells.reached(cells.cells(route, self.gateways, pools), list(self.originals.values()))
+            mine = cells.reached(cells.cells(route, self.gateways, pools), everything) + [cell for cell in extra if cell.route == str(key)]
             bare = cells.unprobed(route, mine, pools)
             if bare:
                 raise ApiError(
                     f"{key}: no request can be made that reaches rule {bare[0]} (a Gateway address, a model and an endpoint under an exact or prefix path "
                     "that no other rule takes first are needed): nothing can be proven for it, so it is not shifted. Check that its Gateway has an address, "
-                    "that the pool serves a model, and that the rule is not hidden behind others."
+                    "that the pool serves a model, and that the rule is not hidden behind others, or add a request of your own that reaches it "
+                    "(migration_probes)."
                 )
             found += mine
         return found
 
     def probes(self, variants: list[Variant | None], gone: bool = False) -> list[cells.Probe]:
         """One probe for every cell and variant."""
-        return [cells.probe(cell, variant, self.nonce, self.models, gone) for variant in variants for cell in self.cells()]
+        return [cells.probe(cell, variant, self.nonce, self.models, gone) for variant in variants for cell in self.cells]
 
     def marked(self, variants: list[Variant]) -> list[Manifest]:
         """The marked routes of some variants, as they should be."""

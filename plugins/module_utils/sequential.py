@@ -7,17 +7,29 @@ Each pair asks the alpha and the v1 stack the same kind of question at the same 
 succeeded, so that an outage of the model servers, which both share, is no evidence against v1. The test decides between
 v1 failing a share p0 of such pairs (fine) and p1 (not fine) with stated error probabilities, after as few pairs as any test
 can (Wald and Wolfowitz 1948), and may be looked at after every pair.
+
+A decision stands, but a soak goes on: a watch beside the test (Page's cumulative sum, 1954) forgets what went well and
+so finds a stack that turns bad after it was accepted. Started anew at every pair, the sum reaches h with a probability of
+at most exp(-h) from each start (Ville's inequality), and so within n pairs with at most n exp(-h).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from math import ceil, log
 from typing import Any, Literal
 
 Decision = Literal["accept", "reject", "undecided"]
 Pair = Literal["success", "failure", "void"]
+
+TESTS = 2
+"""Tests that may reject at a gate: v1's marked route against alpha's, and the user's own rule against alpha's."""
+WATCH_SHARE = 0.1
+"""Part of a gate's false_rollback that the watch may use: its limit grows with the logarithm, so that a tenth costs one failure."""
+WATCH_PAIRS = 1_000_000
+"""Pairs of one gate for which the watch keeps its promise: 14 hours of soak at 20 pairs a second."""
 
 
 @dataclass(frozen=True)
@@ -60,54 +72,88 @@ class Bounds:
         except TypeError as error:
             raise ValueError(f"migration_gate takes numbers: {error}.") from error
 
-    @property
+    @cached_property
+    def test_error(self) -> float:
+        """Probability that one test of one gate rejects a stack at p0: the whole, split over gates and tests, less the watch's part."""
+        return self.false_rollback * (1 - WATCH_SHARE) / (self.gates * TESTS)
+
+    @cached_property
     def accept_at(self) -> float:
         """Log likelihood ratio at or below which a gate accepts v1.
 
         A v1 stack at p1 must get through every gate to be promoted, but each step exposes users, so the whole error is
         split evenly: the sum over the gates then stays within it (Bonferroni).
         """
-        return log((self.false_promotion / self.gates) / (1 - self.false_rollback / self.gates))
+        return log((self.false_promotion / self.gates) / (1 - self.test_error))
 
-    @property
+    @cached_property
     def reject_at(self) -> float:
-        """Log likelihood ratio at or above which a gate rejects v1."""
-        return log((1 - self.false_promotion / self.gates) / (self.false_rollback / self.gates))
+        """Log likelihood ratio at or above which a test rejects v1."""
+        return log((1 - self.false_promotion / self.gates) / self.test_error)
+
+    @cached_property
+    def watch_at(self) -> float:
+        """Cumulative sum at or above which the watch rejects v1."""
+        return log(WATCH_PAIRS * self.gates * TESTS / (self.false_rollback * WATCH_SHARE))
+
+    @cached_property
+    def up(self) -> float:
+        """What a failing pair adds to the ratio."""
+        return log(self.p1 / self.p0)
+
+    @cached_property
+    def down(self) -> float:
+        """What a pair that went well adds to the ratio; negative."""
+        return log((1 - self.p1) / (1 - self.p0))
 
     @property
     def clean_pairs(self) -> int:
         """Pairs without a failure after which a gate accepts."""
-        return ceil(self.accept_at / log((1 - self.p1) / (1 - self.p0)))
+        return ceil(self.accept_at / self.down)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one gate has seen. Immutable: :meth:`add` returns the next one; all fields are JSON-safe."""
+    """What one test of a gate has seen. Immutable: :meth:`add` returns the next one; all fields are JSON-safe.
+
+    :param ratio: log likelihood ratio until the decision, at which it stands still. :param watch: the cumulative sum.
+    """
 
     ratio: float = 0.0
     successes: int = 0
     failures: int = 0
     void: int = 0
+    watch: float = 0.0
+    decision: Decision = "undecided"
 
     def add(self, pair: Pair, bounds: Bounds) -> Evidence:
         """The evidence after one more pair."""
         if pair == "void":
             return replace(self, void=self.void + 1)
-        if pair == "failure":
-            return replace(self, failures=self.failures + 1, ratio=self.ratio + log(bounds.p1 / bounds.p0))
-        return replace(self, successes=self.successes + 1, ratio=self.ratio + log((1 - bounds.p1) / (1 - bounds.p0)))
+        change = bounds.up if pair == "failure" else bounds.down
+        ratio = self.ratio + change if self.decision == "undecided" else self.ratio
+        watch = max(0.0, self.watch + change)
+        return Evidence(
+            ratio,
+            self.successes + (pair == "success"),
+            self.failures + (pair == "failure"),
+            self.void,
+            watch,
+            _decision(self.decision, ratio, watch, bounds),
+        )
 
-    def decide(self, bounds: Bounds) -> Decision:
-        """What the evidence says so far; the caller turns a used-up budget into HELD, never into a promotion."""
-        if self.ratio <= bounds.accept_at:
-            return "accept"
-        if self.ratio >= bounds.reject_at:
-            return "reject"
-        return "undecided"
+
+def _decision(before: Decision, ratio: float, watch: float, bounds: Bounds) -> Decision:
+    """The first decision stands, but that the watch may reject at any time; the caller turns a used-up budget into HELD, never into a promotion."""
+    if watch >= bounds.watch_at:
+        return "reject"
+    if before != "undecided":
+        return before
+    return "accept" if ratio <= bounds.accept_at else "reject" if ratio >= bounds.reject_at else "undecided"
 
 
-def classify(alpha_ok: bool, v1_ok: bool) -> Pair:
-    """One pair as evidence: only where alpha succeeded does it say something of v1; where only alpha failed, v1 did well."""
-    if v1_ok:
-        return "success"
-    return "failure" if alpha_ok else "void"
+def classify(alpha_ok: bool, other_ok: bool) -> Pair:
+    """One pair as evidence: where alpha fails, be it alone, the pair says nothing, for what is judged is who fails where alpha does not."""
+    if not alpha_ok:
+        return "void"
+    return "success" if other_ok else "failure"

@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - inference_gateway.migration.attributes
   - inference_gateway.migration.cluster
+  - inference_gateway.migration.probing
 attributes:
   check_mode:
     support: full
@@ -86,20 +87,29 @@ options:
     type: int
     default: 900
   soak_seconds:
-    description: Shortest time at each step, probing on.
+    description:
+      - Shortest time at each step after it has settled. Share and gate are part of it, and probing goes on to its end.
+      - After the gate has accepted v1, a watch beside it still finds what turns bad.
     type: int
     default: 0
+  dyes:
+    description:
+      - Requests for a model that nobody uses, sent by the users' own rules at each step. Their answers tell what v1 really serves. They reach no GPU.
+      - V(0) leaves the measurement out.
+    type: int
+    default: 500
+  on_held:
+    description: What HELD does with the traffic. V(previous) takes it back to the last share that passed its gate, V(stay) leaves weights and marked routes.
+    type: str
+    choices: [previous, stay]
+    default: previous
+  probe_limit:
+    description: Probes of one run at most. A migration that needs more ends HELD.
+    type: int
+    default: 1000000
   drain_seconds:
     description: How long requests in flight get to end. Default is the longest timeout of the pools' backend policies, 30 seconds where there is none.
     type: int
-  probe_rate:
-    description: Probes a second at most.
-    type: int
-    default: 60
-  probe_timeout:
-    description: Seconds for the whole answer to one probe.
-    type: int
-    default: 10
   api_patience:
     description: Seconds for which an unreachable API server is waited for, with a line that says so.
     type: int
@@ -148,7 +158,7 @@ routes:
 from collections.abc import Callable
 from contextlib import suppress
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import journal, routes
+from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, journal, routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import (
     ApiError,
     Cluster,
@@ -171,7 +181,7 @@ FORMS: dict[str, routes.Form] = {"shifted": "split", "restored": "original", "fi
 
 def argument_spec() -> dict:
     variants = ["alpha", "v1", "both"]
-    return auth_argument_spec() | {
+    return auth_argument_spec() | _http.argument_spec() | {
         "state": {
             "type": "str",
             "choices": ["migrated", "withdrawn", "marked", "unmarked", "shifted", "restored", "finished", "replaced"],
@@ -189,8 +199,9 @@ def argument_spec() -> dict:
         "gate_seconds": {"type": "int", "default": 900},
         "soak_seconds": {"type": "int", "default": 0},
         "drain_seconds": {"type": "int"},
-        "probe_rate": {"type": "int", "default": 60},
-        "probe_timeout": {"type": "int", "default": 10},
+        "dyes": {"type": "int", "default": 500},
+        "on_held": {"type": "str", "choices": ["previous", "stay"], "default": "previous"},
+        "probe_limit": {"type": "int", "default": 1_000_000},
         "api_patience": {"type": "int", "default": 300},
     }
 

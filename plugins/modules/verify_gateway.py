@@ -14,11 +14,13 @@ description:
   - Looks at the status of Gateways, routes, pools and endpoint pickers at their current generation, and sends real requests.
     A status alone proves nothing.
   - One execution is bounded by O(seconds) and can go on where another ended, by O(judgement).
+  - Works on any v1 gateway by O(pools), without a plan or a migration.
   - Writes nothing but the renewal of the Lease of O(run).
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - inference_gateway.migration.attributes
   - inference_gateway.migration.cluster
+  - inference_gateway.migration.probing
 attributes:
   check_mode:
     support: full
@@ -32,15 +34,40 @@ options:
     description:
       - V(settled) asks every cell by O(variants) in rounds until O(rounds) rounds in a row are without a failure.
       - V(gone) is the same for marked routes that were removed. Their requests must now be answered by the users' own rules.
+      - V(baseline) asks every cell by the users' own rules O(rounds) times and returns the kinds of failure (RV(kinds)). It holds when every cell answered.
+      - V(share) measures by O(dyes) what v1 really serves of each rule, and compares it with the rule's weights.
       - V(gate) compares v1 with v1alpha2 pair by pair through the marked routes until the sequential test decides.
       - V(installed) waits until the v1 endpoint pickers are available.
     type: str
-    choices: [settled, gone, gate, installed]
+    choices: [settled, gone, baseline, share, gate, installed]
     default: settled
   plan:
-    description: The plan, as M(inference_gateway.migration.detect_v1alpha2) returns it.
+    description: The plan, as M(inference_gateway.migration.detect_v1alpha2) returns it. Either this or O(pools).
     type: dict
-    required: true
+  pools:
+    description: The v1 pools to verify where there is no plan, with O(check=settled). Every HTTPRoute that names one of them is asked.
+    type: list
+    elements: dict
+    suboptions:
+      namespace:
+        description: Namespace of the pool.
+        type: str
+        required: true
+      name:
+        description: Name of the pool.
+        type: str
+        required: true
+      models:
+        description: Models to ask for.
+        type: list
+        elements: str
+        required: true
+      endpoints:
+        description: Endpoints to ask.
+        type: list
+        elements: str
+        choices: [/v1/completions, /v1/chat/completions, /v1/embeddings, /v1/responses]
+        default: [/v1/completions]
   state_namespace:
     description: Namespace of the journal.
     type: str
@@ -73,14 +100,19 @@ options:
   judgement:
     description: What an earlier execution of the same gate returned.
     type: dict
-  probe_rate:
-    description: Probes a second at most.
+  hold:
+    description: Seconds for which a gate goes on though v1 was accepted, for a soak. A watch then looks for what turns bad.
     type: int
-    default: 60
-  probe_timeout:
-    description: Seconds for the whole answer to one probe.
+    default: 0
+  known:
+    description: Kinds of failure that the users' own rules had before v1 got any of their traffic (RV(kinds)). Another kind pauses a gate.
+    type: list
+    elements: str
+    default: []
+  dyes:
+    description: Requests for a model that nobody uses, by which O(check=share) tells the stacks apart.
     type: int
-    default: 10
+    default: 500
   fail:
     description: Whether to fail when what was checked does not hold. With V(false) the caller reads RV(ok) and RV(faults).
     type: bool
@@ -94,6 +126,14 @@ EXAMPLES = r"""
   inference_gateway.migration.verify_gateway:
     plan: "{{ detected.plan }}"
     seconds: 300
+
+- name: Every front end of a v1 gateway serves a pool, without any migration
+  inference_gateway.migration.verify_gateway:
+    pools:
+      - namespace: default
+        name: vllm-llama3-8b-instruct
+        models: [meta-llama/Llama-3.1-8B-Instruct]
+    seconds: 60
 
 - name: The v1 endpoint pickers run
   inference_gateway.migration.verify_gateway:
@@ -120,8 +160,31 @@ clean:
   description: Rounds in a row without a failure at the end, to go on with.
   returned: with O(check=settled) and O(check=gone)
   type: int
+kinds:
+  description: The kinds of failure that were met.
+  returned: with O(check=baseline)
+  type: list
+  elements: str
+serves_v1:
+  description: Whether the users' rules give v1 any traffic already. Then nothing was asked, for it would not be v1alpha2's baseline.
+  returned: with O(check=baseline)
+  type: bool
+counted:
+  description: For each rule and address what v1 answered of the dyes.
+  returned: with O(check=share)
+  type: list
+  elements: str
+blind:
+  description: Rules and addresses at which nothing tells the stacks apart.
+  returned: with O(check=share)
+  type: list
+  elements: str
+sent:
+  description: Probes that were sent.
+  returned: always
+  type: int
 decision:
-  description: V(accept), V(reject) or V(undecided).
+  description: V(accept), V(reject), V(undecided), or V(void) where v1alpha2 fails so often that nothing can be compared with it.
   returned: with O(check=gate)
   type: str
 judgement:
@@ -136,9 +199,9 @@ first_success:
 
 import time
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, cells, journal, prober
+from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, cells, dyes, journal, prober
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Cluster, Unreachable, auth_argument_spec
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene, plan_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
@@ -147,9 +210,17 @@ WORKERS = 12
 
 
 def argument_spec() -> dict:
-    return auth_argument_spec() | {
-        "check": {"type": "str", "choices": ["settled", "gone", "gate", "installed"], "default": "settled"},
-        "plan": {"type": "dict", "required": True},
+    endpoints = list(cells.STREAMS)
+    pool = {
+        "namespace": {"type": "str", "required": True},
+        "name": {"type": "str", "required": True},
+        "models": {"type": "list", "elements": "str", "required": True},
+        "endpoints": {"type": "list", "elements": "str", "choices": endpoints, "default": endpoints[:1]},
+    }
+    return auth_argument_spec() | _http.argument_spec() | {
+        "check": {"type": "str", "choices": ["settled", "gone", "baseline", "share", "gate", "installed"], "default": "settled"},
+        "plan": {"type": "dict"},
+        "pools": {"type": "list", "elements": "dict", "options": pool},
         "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
         "run": {"type": "str"},
         "variants": {"type": "list", "elements": "str", "choices": ["alpha", "v1", "both", "user"], "default": ["user"]},
@@ -158,22 +229,20 @@ def argument_spec() -> dict:
         "seconds": {"type": "int", "default": 60},
         "gate": {"type": "dict", "default": {}},
         "judgement": {"type": "dict"},
-        "probe_rate": {"type": "int", "default": 60},
-        "probe_timeout": {"type": "int", "default": 10},
+        "hold": {"type": "int", "default": 0},
+        "known": {"type": "list", "elements": "str", "default": []},
+        "dyes": {"type": "int", "default": 500},
         "fail": {"type": "bool", "default": True},
     }
 
 
-def sender(params: dict) -> prober.Sender:
-    """How probes are sent."""
-    return lambda probe: _http.send(probe, params["probe_timeout"])
-
-
 def read(cluster: Cluster, params: dict) -> Scene:
     """The scene, with the routes as they were where a migration was begun."""
+    if params["plan"] is None:
+        return Scene.read(cluster, plan_of(cluster, params["pools"]), "", None, params["probes"])
     store = journal.Journal(cluster, params["state_namespace"])
     record = store.read() or {"nonce": "", "backup": None}
-    return Scene.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]) if record["backup"] else None)
+    return Scene.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]) if record["backup"] else None, params["probes"])
 
 
 def settled(cluster: Cluster, params: dict, deadline: float) -> dict:
@@ -181,7 +250,7 @@ def settled(cluster: Cluster, params: dict, deadline: float) -> dict:
     here, gone = read(cluster, params), params["check"] == "gone"
     variants = [None if name == "user" else name for name in params["variants"]]
     probes = here.probes(variants, gone)
-    found = prober.settle(probes, sender(params), params["rounds"], deadline, prober.Pace(params["probe_rate"]), WORKERS, params["clean"])
+    found = prober.settle(probes, _http.client(params).send, params["rounds"], deadline, prober.Pace(params["probe_rate"]), WORKERS, params["clean"])
     status = read(cluster, params).status_faults() if found.done else []
     while status and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -192,19 +261,43 @@ def settled(cluster: Cluster, params: dict, deadline: float) -> dict:
         "clean": found.rounds,
         "faults": [*found.faults.worst(most=4), *status],
         "first_success": found.first,
+        "sent": found.sent,
     }
+
+
+def baseline(cluster: Cluster, params: dict, deadline: float) -> dict:
+    """How users are served before v1 gets any of their traffic; where it has some already nothing is asked, and no kind of failure is known."""
+    here = read(cluster, params)
+    if any(here.serves_v1(key) for key in here.live):
+        return {"ok": True, "kinds": [], "serves_v1": True, "faults": [], "sent": 0}
+    pace = prober.Pace(params["probe_rate"])
+    faults, kinds, silent = prober.baseline(here.probes([None]), _http.client(params).send, params["rounds"], deadline, pace, WORKERS)
+    return {"ok": not silent, "kinds": list(kinds), "serves_v1": False, "faults": faults.worst(), "sent": sum(faults.sent.values())}
+
+
+def share(cluster: Cluster, params: dict, deadline: float) -> dict:
+    """What v1 really serves, by weights that are read now."""
+    here = read(cluster, params)
+    pools, live = here.pools(), {str(key): route for key, route in here.live.items()}
+
+    def wanted(group: dyes.Group) -> tuple[float, float]:
+        return dyes.expected(live[group.cell.route], group.cell.rule, pools)
+
+    found = prober.measure(dyes.groups(here.cells), wanted, _http.client(params).dye, here.nonce, params["dyes"], prober.Pace(params["probe_rate"]), WORKERS)
+    return {"ok": not found.faults, "faults": list(found.faults), "blind": list(found.blind), "counted": list(found.counted), "sent": found.sent}
 
 
 def gate(cluster: Cluster, params: dict, deadline: float) -> dict:
     """One stretch of a gate."""
     bounds = Bounds.of(params["gate"])
     here = read(cluster, params)
-    found = here.cells()
-    trios = [tuple(cells.probe(cell, variant, here.nonce, here.models) for variant in ("alpha", "v1", None)) for cell in found]
+    trios = [tuple(cells.probe(cell, variant, here.nonce, here.models) for variant in ("alpha", "v1", None)) for cell in here.cells]
     before = prober.Judgement.load(params["judgement"])
-    after = prober.judge(trios, sender(params), bounds, before, deadline, prober.Pace(params["probe_rate"]), WORKERS)
-    decision = after.decide(bounds, found)
-    return {"ok": decision == "accept", "decision": decision, "judgement": after.dump(), "faults": list(after.faults)}
+    hold = time.monotonic() + params["hold"]
+    after = prober.judge(trios, _http.client(params).send, bounds, before, max(deadline, hold), prober.Pace(params["probe_rate"]), WORKERS,
+                         frozenset(params["known"]), hold)
+    decision = after.decide(here.cells)
+    return {"ok": decision == "accept", "decision": decision, "judgement": after.dump(), "faults": list(after.faults), "sent": after.sent - before.sent}
 
 
 def installed(cluster: Cluster, params: dict, deadline: float) -> dict:
@@ -215,15 +308,22 @@ def installed(cluster: Cluster, params: dict, deadline: float) -> dict:
         faults = here.epp_faults()
         loops += any("BackOff" in fault or "Err" in fault for fault in faults)
         if not faults or loops > 5 or time.monotonic() >= deadline:
-            return {"ok": not faults, "faults": faults}
+            return {"ok": not faults, "faults": faults, "sent": 0}
         time.sleep(1)
 
 
-CHECKS = {"settled": settled, "gone": settled, "gate": gate, "installed": installed}
+CHECKS = {"settled": settled, "gone": settled, "baseline": baseline, "share": share, "gate": gate, "installed": installed}
 
 
 def main() -> None:
-    module = AnsibleK8SModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = AnsibleK8SModule(
+        argument_spec=argument_spec(),
+        supports_check_mode=True,
+        mutually_exclusive=[("plan", "pools")],
+        required_one_of=[("plan", "pools")],
+    )
+    if module.params["pools"] is not None and (module.params["check"] != "settled" or set(module.params["variants"]) != {"user"}):
+        module.fail_json(msg="Without a plan there are no marked routes: pools goes with check settled and variants [user] alone.")
     try:
         deadline = time.monotonic() + module.params["seconds"]
         cluster = Cluster(module, patience=5)

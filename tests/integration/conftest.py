@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import configuration
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -20,6 +21,8 @@ from harness import ESTATES, QUICK, Ended  # noqa: E402  (puts the sandbox on th
 from igw_sandbox import load  # noqa: E402
 from igw_sandbox.world import World  # noqa: E402
 from product import ZERO_DOWNTIME, PlaybookRun  # noqa: E402
+
+configuration.set_hypothesis_home_dir(Path(__file__).resolve().parents[2] / "build" / "hypothesis")
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +46,15 @@ def demo(make_world: Callable[..., World]) -> Iterator[World]:
     world = make_world("demo", estates=[ESTATES / "demo"])
     yield world
     world.down()
+
+
+@pytest.fixture(scope="session")
+def installed(make_world: Callable[..., World], play: Callable[..., Ended]) -> World:
+    """A sandbox on which v1 is installed and nothing shifted, for tests that end where they began: each puts back what it broke."""
+    world = make_world("installed", estates=[ESTATES / "demo"])
+    prepared = play(world, extra={"migration_phases": ["plan", "install"]})
+    assert prepared.status == 0, prepared.log[-2000:]
+    return world
 
 
 @pytest.fixture(scope="session")

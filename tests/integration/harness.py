@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -22,7 +23,10 @@ from product import COLLECTION, environment  # noqa: E402
 ESTATES = SANDBOX / "estates"
 FAST_GATE = {"p1": 0.2}
 """37 pairs and a few more for the split over gates: for tests that are not about the gate."""
+SHIFT = {"migration_phases": ["shift"], "migration_warm_seconds": 25}
+"""For a world on which v1 is installed."""
 QUICK = {"migration_gate": FAST_GATE, "migration_warm_seconds": 60, "migration_settle_seconds": 90, "migration_gate_seconds": 120}
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -64,6 +68,23 @@ def credential(world: World, role: str, folder: Path) -> dict[str, str]:
     authority = folder / f"{role}-ca.crt"
     authority.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
     return {"host": cluster["server"], "api_key": world.kubectl("create", "token", role, "-n", "default").strip(), "ca_cert": str(authority)}
+
+
+def patched(folder: Path, changes: dict[str, list[tuple[str, str]]]) -> Path:
+    """The collection with texts replaced, as a collections path of its own: ``changes`` is file to (text, other text)."""
+    target = folder / "patched" / "ansible_collections"
+    own = target / "inference_gateway" / "migration"
+    own.mkdir(parents=True)
+    for part in ("plugins", "roles", "playbooks", "meta", "galaxy.yml"):
+        source = ROOT / part
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, own / part)
+    for name, texts in changes.items():
+        text = (own / name).read_text()
+        for old, new in texts:
+            assert text.count(old) == 1, f"the patch must hit what it is meant for, and {old!r} is {text.count(old)} times in {name}"
+            text = text.replace(old, new)
+        (own / name).write_text(text)
+    return target.parent
 
 
 def route_spec(world: World) -> Any:

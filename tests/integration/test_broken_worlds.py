@@ -7,28 +7,15 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
 import yaml
-from harness import ESTATES, Ended, route_spec
+from harness import SHIFT, Ended, route_spec
 
 from igw_sandbox.world import World
 
 EPP = "vllm-llama3-8b-instruct-ga-epp"
 POOL = "vllm-llama3-8b-instruct-ga"
-SHIFT = {"migration_phases": ["shift"], "migration_warm_seconds": 25}
-
-
-@pytest.fixture(scope="module")
-def installed(make_world: Callable[..., World], play: Callable[..., Ended]) -> Iterator[World]:
-    """A sandbox on which v1 is installed and nothing shifted. A test puts back what it broke, the last one need not."""
-    world = make_world("installed", estates=[ESTATES / "demo"])
-    prepared = play(world, extra={"migration_phases": ["plan", "install"]})
-    assert prepared.status == 0, prepared.log[-2000:]
-    yield world
-    world.down()
 
 
 def failure_mode(world: World, mode: str) -> None:
@@ -91,7 +78,12 @@ def test_a_dead_v1_endpoint_picker_behind_fail_open(installed, play):
 
 def test_a_health_check_that_no_model_server_answers(installed, play):
     before = route_spec(installed)
-    wrong = '{"spec": {"default": {"config": {"httpHealthCheck": {"requestPath": "/no-such-path"}}}}}'
-    installed.kubectl("patch", "healthcheckpolicy", POOL, "--type=merge", "-p", wrong)
+
+    def ask(path: str) -> None:
+        said = json.dumps({"spec": {"default": {"config": {"httpHealthCheck": {"requestPath": path}}}}})
+        installed.kubectl("patch", "healthcheckpolicy", POOL, "--type=merge", "-p", said)
+
+    ask("/no-such-path")
     ended = play(installed, rate=20, extra=SHIFT)
+    ask("/health")
     held_harmless(installed, before, ended, "warm-up", "503", "HealthCheckPolicy")

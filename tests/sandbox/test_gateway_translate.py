@@ -253,6 +253,39 @@ def test_the_limit_of_extension_chains() -> None:
     assert conditions(model)["Reconciled"][0] == "False"
 
 
+def shares(options: dict[str, Any], *references: dict[str, Any], name: str = "route") -> tuple[list[tuple[str, int]], dict[str, tuple[str, str]]]:
+    """(backend, weight) of a rule's shares as a gateway with an illness serves them, and the route's conditions."""
+    model = run(options=options, AlphaPool=[ALPHA], Pool=[V1], Service=[PICKER], HTTPRoute=[route(rules=[{"backendRefs": list(references)}])])
+    return [((share.backend or "500").partition("/")[0], share.weight) for share in entries(model)[0].shares], conditions(model)
+
+
+TEN = (reference("pa", ALPHA_GROUP, 90), reference("pv", V1_GROUP, 10))
+
+
+@pytest.mark.parametrize(("options", "references", "expected"), [
+    ({}, TEN, [(ALPHA_GROUP, 90), (V1_GROUP, 10)]),
+    ({"weights": "ignored"}, TEN, [(ALPHA_GROUP, 1), (V1_GROUP, 1)]),
+    ({"weights": "ignored"}, (reference("pa", ALPHA_GROUP, 100), reference("pv", V1_GROUP, 0)), [(ALPHA_GROUP, 1), (V1_GROUP, 0)]),
+    ({"weights": "leaking"}, (reference("pa", ALPHA_GROUP, 0), reference("pv", V1_GROUP, 100)), [(ALPHA_GROUP, 500), (V1_GROUP, 10000)]),
+    ({"mixed": {"default/route": "broken"}}, TEN, [(ALPHA_GROUP, 6300), (V1_GROUP, 700), ("500", 3000)]),
+    ({"mixed": {"default/route": "fallback"}}, TEN, [(ALPHA_GROUP, 90), (V1_GROUP, 0)]),
+    ({"mixed": {"default/other": "broken"}}, TEN, [(ALPHA_GROUP, 90), (V1_GROUP, 10)]),
+    ({"mixed": {"default/route": "broken"}}, TEN[:1], [(ALPHA_GROUP, 90)]),
+])
+def test_what_a_gateway_does_wrong_with_weights(options: dict[str, Any], references: Any, expected: list[tuple[str, int]]) -> None:
+    found, said = shares(options, *references)
+    assert found == expected
+    assert said["Accepted"][0] == said["ResolvedRefs"][0] == "True", "no status tells"
+    assert ("PartiallyInvalid" in said) is ("fallback" in str(options))
+
+
+def test_one_gateway_of_two_may_serve_one_group_alone() -> None:
+    both = route(rules=[{"backendRefs": list(TEN)}], parents=[{"name": "gw"}, {"name": "other"}])
+    model = run(options={"pool_groups_of": {"default/other": [ALPHA_GROUP]}}, AlphaPool=[ALPHA], Pool=[V1], Service=[PICKER],
+                Gateway=[gateway(), gateway(name="other")], HTTPRoute=[both])
+    assert [conditions(model, parent=number)["ResolvedRefs"] for number in (0, 1)] == [("True", "ResolvedRefs"), ("False", "InvalidKind")]
+
+
 def test_mirrors_are_references() -> None:
     mirror = {"type": "RequestMirror", "requestMirror": {"backendRef": reference("pa", ALPHA_GROUP), "percent": 5}}
     rules = [{"filters": [mirror], "backendRefs": [reference("s")]}]

@@ -81,6 +81,12 @@ def test_pure_files_import_the_standard_library_and_each_other(path: Path) -> No
     assert not found, f"{label(path)} is pure and imports {found}"
 
 
+@pytest.mark.parametrize("path", [path for path in PLUGINS if path.parent.name in ("modules", "module_utils")], ids=label)
+def test_what_is_sent_to_a_cluster_imports_no_module(path: Path) -> None:
+    found = [name for name in imports(path) if within(name, (f"{OWN}.modules", f"{OWN}.action"))]
+    assert not found, f"{label(path)} imports {found}: Ansible sends module_utils along with a module and nothing else"
+
+
 @pytest.mark.parametrize("path", product_files(), ids=label)
 def test_the_product_knows_nothing_of_the_sandbox(path: Path) -> None:
     found = re.findall(r"(?i)sandbox|simulator|igw_|127\.0\.0\.", path.read_text())

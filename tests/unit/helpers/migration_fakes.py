@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any
@@ -78,7 +79,8 @@ class FakeCluster:
     def list(self, path: str, labelSelector: str = "") -> Iterator[Manifest]:
         self._seen("GET", path)
         for at, manifest in sorted(self.objects.items()):
-            if at.rpartition("/")[0] == path and _selected(manifest["metadata"].get("labels") or {}, labelSelector):
+            holding = at.rpartition("/")[0]
+            if path in (holding, re.sub(r"/namespaces/[^/]+", "", holding)) and _selected(manifest["metadata"].get("labels") or {}, labelSelector):
                 yield deepcopy(manifest)
 
     def create(self, path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:

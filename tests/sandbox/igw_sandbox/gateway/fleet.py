@@ -93,7 +93,7 @@ class Fleet:
 
     def _follow_endpoints(self) -> None:
         """Look up the endpoints of every backend that some instance uses; what is gone from the cluster keeps its last ones until no instance does."""
-        index = Index(self._snapshot, self.settings.pool_groups)
+        index = Index(self._snapshot, self.settings.pool_groups, self.settings.pool_groups_of)
         backends: dict[str, Backend] = dict(self._model.backends)
         for instance in self.instances:
             backends |= instance.backends

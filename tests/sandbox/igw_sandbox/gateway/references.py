@@ -36,8 +36,9 @@ class Resolution:
 class Index:
     """One snapshot, ready for look-ups."""
 
-    def __init__(self, snapshot: Snapshot, pool_groups: tuple[str, ...]) -> None:
+    def __init__(self, snapshot: Snapshot, pool_groups: tuple[str, ...], groups_of: Mapping[str, tuple[str, ...]] | None = None) -> None:
         self._pool_groups = pool_groups
+        self._groups_of = groups_of or {}
         self._pools = {(group, *_key(pool)): pool for group, kind in POOL_KINDS.items() for pool in snapshot.get(kind, [])}
         self._services = {_key(service): service for service in snapshot.get("Service", [])}
         self._pods: dict[str, list[Manifest]] = defaultdict(list)
@@ -54,7 +55,7 @@ class Index:
         group, kind, name = reference.get("group") or "", reference.get("kind") or "Service", reference["name"]
         target = reference.get("namespace") or namespace
         what = f"{kind} {target}/{name}" + (f" of group {group}" if group else "")
-        is_pool = kind == "InferencePool" and group in self._pool_groups
+        is_pool = kind == "InferencePool" and group in self._groups_of.get(gateway, self._pool_groups)
         if not is_pool and (group, kind) != ("", "Service"):
             return Resolution(reason="InvalidKind", message=f"{what}: this kind of backend is not supported by the Gateway")
         if target != namespace and not self.permits(namespace, group, kind, target, name):

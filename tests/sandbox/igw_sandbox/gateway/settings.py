@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,16 @@ class Settings:
     """Longest interval between two health checks of one endpoint; a policy's checkIntervalSec may ask for less."""
     pool_groups: tuple[str, ...] = POOL_GROUPS["both"]
     """Groups whose InferencePools this kind of gateway accepts; the others are InvalidKind."""
+    pool_groups_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Gateway (NAMESPACE/NAME) -> its own groups, where they are others."""
+    weights: str = "kept"
+    """``kept``, ``ignored`` (every reference of a weight over 0 gets the same) or ``leaking`` (one of weight 0 gets a little)."""
+    mixed: Mapping[str, str] = field(default_factory=dict)
+    """Route (NAMESPACE/NAME) -> what befalls its rules while they name pools of both groups: ``broken`` (some answers are 500, no status says so) or
+    ``fallback`` (v1 gets nothing and PartiallyInvalid is said)."""
     instances: int = 2
     status: str = "converged"
-    """When status is written: ``converged`` after the last instance took the change, ``early`` after ``status_delay``, whoever took it."""
+    """When status is written: ``converged`` after the last instance took the change, ``early`` after ``status_delay``, whoever took it, ``frozen`` never."""
     status_delay: tuple[float, float] = (0.1, 0.3)
     chain_limit: int | None = None
     """Pools per Gateway whose endpoint picker is called; a rule that names one more answers 500. None: no limit."""

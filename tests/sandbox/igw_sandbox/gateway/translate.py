@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from . import matching
+from . import illnesses, matching
 from .listeners import GatewayView, Listener, served_gateways
 from .model import Backend, Entry, Manifest, Mirror, Model, Server, Share, Status
 from .references import Index, Resolution
@@ -42,7 +42,7 @@ class Translation:
     def __init__(self, snapshot: Snapshot, addresses: Mapping[str, str], settings: Settings, classes: set[str],
                  unusable: Mapping[tuple[str, int], str]) -> None:
         self.settings = settings
-        self.index = Index(snapshot, settings.pool_groups)
+        self.index = Index(snapshot, settings.pool_groups, settings.pool_groups_of)
         self.labels = {item["metadata"]["name"]: item["metadata"].get("labels") or {} for item in snapshot.get("Namespace", [])}
         self.gateways = served_gateways(snapshot.get("Gateway", []), classes, dict(addresses), settings, unusable)
         self.backends: dict[str, Backend] = {}
@@ -127,6 +127,7 @@ class Translation:
             shares = tuple(
                 Share(self._backend(gateway, namespace, reference, found), reference.get("weight", 1), tuple(reference.get("filters") or []))
                 for reference in rule.get("backendRefs") or [])
+            shares = illnesses.shares_of(self.settings, _name(route), rule.get("backendRefs") or [], shares, found.broken)
             mirrors = tuple(
                 Mirror(key, _percent(entry["requestMirror"]))
                 for entry in rule.get("filters") or [] if entry["type"] == "RequestMirror" and entry.get("requestMirror")

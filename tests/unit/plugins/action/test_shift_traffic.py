@@ -19,7 +19,10 @@ from ansible_collections.inference_gateway.migration.plugins.modules.shift_traff
 
 Result = dict[str, Any]
 EVIDENCE = {"successes": 38, "failures": 0, "void": 1, "ratio": -9.0}
-GOOD_GATE = {"ok": True, "decision": "accept", "judgement": {"pairs": EVIDENCE, "user": EVIDENCE, "sent": 117}, "faults": []}
+GOOD_GATE = {"ok": True, "decision": "accept", "judgement": {"pairs": EVIDENCE, "user": EVIDENCE, "sent": 117}, "faults": [], "sent": 117}
+BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "faults": [], "sent": 20}
+SHARE = {"ok": True, "faults": [], "blind": [], "counted": ["rule 0: v1 answered 52 of 500 dyes"], "sent": 506}
+WRONG_SHARE = SHARE | {"ok": False, "faults": ["rule 0: v1 answered 250 of 500 dyes"], "counted": []}
 UNDECIDED = GOOD_GATE | {"ok": False, "decision": "undecided", "faults": ["v1: status 503 x2"]}
 REJECTED = UNDECIDED | {"decision": "reject", "judgement": GOOD_GATE["judgement"] | {"pairs": EVIDENCE | {"failures": 3}}}
 
@@ -65,20 +68,20 @@ class Played:
     @staticmethod
     def name(module: str, arguments: Result) -> str:
         if module == "verify_gateway":
-            return arguments["check"] + ("" if arguments["check"] == "gate" else " " + "+".join(arguments["variants"]))
+            return " ".join(filter(None, [arguments["check"], "+".join(arguments.get("variants", []))]))
         extra = arguments.get("share", "+".join(arguments.get("variants", [])))
         return f"{arguments['state']} {extra}".strip()
 
     def good(self, module: str, arguments: Result) -> Result:
         if module == "shift_traffic":
-            return {"changed": True, "routes": ["HTTPRoute default/llm-route"]}
-        if arguments["check"] == "gate":
-            return GOOD_GATE
-        return {"ok": True, "clean": 5, "faults": [], "passing": {name: True for name in arguments["variants"]}}
+            untouched = arguments["state"] == "restored" and not any(piece.startswith(("shifted", "finished")) for piece in self.done)
+            return {"changed": not untouched, "routes": ["HTTPRoute default/llm-route"]}
+        special = {"gate": GOOD_GATE, "baseline": BASELINE, "share": SHARE}.get(arguments["check"])
+        return special or {"ok": True, "clean": 5, "faults": [], "passing": {name: True for name in arguments["variants"]}, "sent": 40}
 
 
 def unsettled(**passing: bool) -> Result:
-    return {"ok": False, "clean": 0, "faults": ["v1: status 503 x9"], "passing": passing}
+    return {"ok": False, "clean": 0, "faults": ["v1: status 503 x9"], "passing": passing, "sent": 40}
 
 
 @pytest.fixture
@@ -114,7 +117,10 @@ def start(clock: Clock, lines: list[str]) -> Start:
 WARM = "settled alpha+v1+both+user"
 STEP = "settled alpha+v1+user"
 CLEAN_UP = "unmarked alpha+v1+both"
-BACK = ["settled alpha", "restored", "settled alpha+user"]
+START = ["baseline", "marked", WARM, "gate"]
+BACK = ["settled alpha", "restored", "settled alpha+user", "share"]
+UNTOUCHED = ["settled user", "restored", "settled user"]
+GO_ON = f". {shift_traffic.GO_ON}"
 DRAINED = ["unmarked both", "gone both"]
 
 # -- the way through -----------------------------------------------------------------------------------------------------
@@ -122,11 +128,14 @@ DRAINED = ["unmarked both", "gone both"]
 
 def test_a_migration_that_goes_well(start: Start, lines: list[str], clock: Clock) -> None:
     result, played = start()
-    assert played.done == ["marked", WARM, "gate"] + [piece for share in (10, 50, 100) for piece in (f"shifted {share}", STEP, "gate")]
+    assert played.done == START + [piece for share in (10, 50, 100) for piece in (f"shifted {share}", STEP, "share", "gate")]
     assert (result["verdict"], result["changed"]) == ("PROVEN", True) and "failed" not in result
     assert result["reason"] == "v1 proven at 100 % by 152 pairs in 4 gates"
     assert [gate["share"] for gate in result["evidence"]] == [0, 10, 50, 100]
-    assert result["evidence"][0] == {"share": 0, "pairs": 38, "sent": 117, "failures": 0, "user_failures": 0, "faults": []}
+    counted = {"pairs": 38, "sent": 117, "failures": 0, "void": 1, "user_failures": 0, "faults": []}
+    assert result["evidence"][0] == {"share": 0} | counted
+    assert result["evidence"][1] == {"share": 10, "counted": SHARE["counted"], "blind": []} | counted
+    assert all(arguments["known"] == ["status 429"] for _module, arguments in played.calls if arguments.get("check") == "gate")
     assert lines and all(line.startswith("east: ") for line in lines)
     assert "east: step 2 of 3: v1 gets 50 %" in lines
     assert clock.slept == 0
@@ -153,7 +162,7 @@ def test_a_gate_goes_on_with_its_evidence(start: Start, lines: list[str]) -> Non
     _result, played = start(("gate", UNDECIDED), ("gate", UNDECIDED))
     handed_on = [arguments["judgement"] for _module, arguments in played.calls if arguments.get("check") == "gate"]
     assert handed_on[:4] == [None, UNDECIDED["judgement"], UNDECIDED["judgement"], None]
-    assert "east: gate at 0 %: 38 pairs, 0 failed on v1 alone, 1 on both: undecided" in lines
+    assert "east: gate at 0 %: 38 pairs, 0 failed on v1 alone, 1 without evidence: undecided" in lines
 
 
 def test_settling_goes_on_with_its_clean_rounds(start: Start, lines: list[str]) -> None:
@@ -163,9 +172,66 @@ def test_settling_goes_on_with_its_clean_rounds(start: Start, lines: list[str]) 
     assert "east: warm-up: waiting, 30 s: v1: status 503 x9" in lines
 
 
-def test_soaking_probes_on_at_each_step(start: Start) -> None:
-    _result, played = start(soak_seconds=3, steps=[100])
-    assert played.done == ["marked", WARM, "gate", "shifted 100", STEP, STEP, STEP, STEP, "gate"]
+def test_a_soak_holds_the_gate_and_says_a_line_a_minute(start: Start, lines: list[str]) -> None:
+    _result, played = start(soak_seconds=130, steps=[100])
+    gates = [arguments["hold"] for _module, arguments in played.calls if arguments.get("check") == "gate"]
+    # Each played gate takes a second; share and settling belong to the soak.
+    assert gates[0] == 0 and set(gates[1:-1]) <= {*range(1, 31)} and len(gates) == 1 + 129
+    soaking = [line for line in lines if line.startswith("east: gate at 100 %")]
+    assert len(soaking) == 4 and "accept, soak 128 s left" in soaking[0] and soaking[-1].endswith(": accept")
+
+
+def test_what_turns_bad_in_a_soak_goes_back(start: Start) -> None:
+    result, played = start(*[("gate", GOOD_GATE)] * 5, ("gate", REJECTED), soak_seconds=600)
+    assert result["verdict"] == "FAILED" and played.done[-7:] == [*BACK, *DRAINED, CLEAN_UP]
+
+
+def test_a_share_is_measured_until_it_is_what_the_weights_say(start: Start, lines: list[str]) -> None:
+    result, played = start(("share", WRONG_SHARE), dyes=900)
+    assert result["verdict"] == "PROVEN" and played.done.count("share") == 4
+    assert "east: share at 10 %: not yet: rule 0: v1 answered 250 of 500 dyes" in lines
+    assert {arguments["dyes"] for _module, arguments in played.calls if arguments.get("check") == "share"} == {900}
+
+
+def test_a_gateway_that_ignores_weights_is_failed(start: Start) -> None:
+    result, played = start(*[("share", WRONG_SHARE)] * 2, settle_seconds=60)
+    assert result["verdict"] == "FAILED" and "share at 10 %: the gateway does not do what the weights say: rule 0: v1 answered 250" in result["reason"]
+    assert played.done[len(START) :] == ["shifted 10", STEP, "share", "share", *BACK, *DRAINED, CLEAN_UP]
+
+
+def test_without_dyes_no_share_is_measured(start: Start) -> None:
+    result, played = start(dyes=0)
+    assert "share" not in played.done and result["verdict"] == "PROVEN" and "counted" not in result["evidence"][-1]
+
+
+def test_what_is_blind_is_said_and_kept(start: Start, lines: list[str]) -> None:
+    result, _played = start(("share", SHARE | {"blind": ["rule 1: alike"]}))
+    assert "east: share at 10 %: rule 1: alike" in lines and result["evidence"][1]["blind"] == ["rule 1: alike"]
+
+
+def test_where_alpha_is_ill_from_the_start_nothing_is_made(start: Start) -> None:
+    ill = BASELINE | {"ok": False, "faults": ["user: status 500 x9"]}
+    result, played = start(("baseline", ill), ("settled user", unsettled(user=False)))
+    assert played.done == ["baseline", "settled user", CLEAN_UP] and result["verdict"] == "HELD"
+    assert "v1alpha2 does not serve every way by which users reach it" in result["reason"] and "status 500 x9" in result["reason"]
+
+
+def test_a_run_that_goes_on_has_no_baseline_and_goes_back_by_alphas_marked_routes(start: Start, lines: list[str]) -> None:
+    result, played = start(("baseline", BASELINE | {"serves_v1": True, "kinds": []}), ("gate", REJECTED))
+    assert played.done[: len(START) + 1] == [*START, "settled alpha"] and result["verdict"] == "FAILED"
+    assert any("v1 has traffic of users already" in line for line in lines)
+
+
+def test_where_no_route_names_the_pools_nothing_is_claimed(start: Start) -> None:
+    result, played = start(plan={"pools": [plan_pool(references=[])]})
+    assert played.done == [] and result["evidence"] == []
+    assert result["reason"] == "no route names these pools: there was no traffic to shift or to lose"
+
+
+def test_a_used_up_number_of_probes_is_held(start: Start) -> None:
+    result, played = start(probe_limit=200)
+    assert result["verdict"] == "HELD" and "217 probes were sent, which is as many as probe_limit allows" in result["reason"]
+    assert played.done == [*START, "shifted 10", STEP, *BACK, *DRAINED, CLEAN_UP], "the way back has its own"
 
 
 def test_a_withdrawal(start: Start, clock: Clock) -> None:
@@ -187,17 +253,24 @@ def test_how_long_requests_get_to_end(start: Start, clock: Clock, said: int | No
 
 def test_a_rejected_gate_takes_everything_back(start: Start, clock: Clock, lines: list[str]) -> None:
     result, played = start(("gate", GOOD_GATE), ("gate", REJECTED))
-    assert played.done[played.done.index("shifted 10") :] == ["shifted 10", STEP, "gate", *BACK, *DRAINED, CLEAN_UP]
+    assert played.done[played.done.index("shifted 10") :] == ["shifted 10", STEP, "share", "gate", *BACK, *DRAINED, CLEAN_UP]
     assert (result["failed"], result["verdict"], result["changed"]) == (True, "FAILED", True)
-    assert result["msg"] == result["reason"] == "gate at 10 %: v1 fails where v1alpha2 does not (41 pairs, 3 failed on v1 alone, 1 on both): v1: status 503 x2"
+    counted = "41 pairs, 3 failed on v1 alone, 1 without evidence"
+    assert result["msg"] == result["reason"] == f"gate at 10 %: v1 fails where v1alpha2 does not ({counted}): v1: status 503 x2"
     assert [gate["failures"] for gate in result["evidence"]] == [0, 3]
     assert clock.slept == 7, "v1's requests end before its marked route, which holds its backends, goes"
     assert any(line.startswith("east: FAILED: gate at 10 %") for line in lines)
 
 
+def test_where_alpha_fails_too_nothing_can_be_compared(start: Start) -> None:
+    result, played = start(("gate", GOOD_GATE), ("gate", UNDECIDED | {"decision": "void"}))
+    assert result["verdict"] == "HELD" and "gate at 10 %: v1alpha2 fails as well" in result["reason"]
+    assert "v1 has 0 % of the traffic. Mend the cause and start again" in result["reason"] and "restored" in played.done
+
+
 def test_where_nothing_had_moved_nothing_is_drained(start: Start, clock: Clock) -> None:
-    result, played = start(("gate", REJECTED), ("restored", {"changed": False, "routes": []}))
-    assert played.done == ["marked", WARM, "gate", *BACK, CLEAN_UP]
+    result, played = start(("gate", REJECTED))
+    assert played.done == [*START, *UNTOUCHED, CLEAN_UP]
     assert result["verdict"] == "FAILED" and clock.slept == 0
 
 
@@ -206,9 +279,18 @@ def test_a_gate_without_a_decision_is_held_at_what_was_proven(start: Start, cloc
     result, played = start(*[("gate", GOOD_GATE)] * (passed + 1), *[("gate", UNDECIDED)] * 4, gate_seconds=100)
     back = len(played.done) - 1 - played.done[::-1].index("gate")
     drained = [] if passed else DRAINED
-    assert played.done[back + 1 :] == ["settled alpha", expected, "settled alpha+user", *drained, CLEAN_UP]
+    assert played.done[back + 1 :] == ["settled alpha", expected, "settled alpha+user", "share", *drained, CLEAN_UP]
     assert result["verdict"] == "HELD" and result["failed"]
+    assert result["reason"].endswith(f"v1 has {(0, 10, 50)[passed]} % of the traffic{GO_ON}")
     assert f"gate at {(10, 50, 100)[passed]} %: no decision within 100 s" in result["reason"]
+
+
+def test_who_wants_held_to_stay_keeps_the_weights(start: Start) -> None:
+    result, played = start(*[("gate", GOOD_GATE)] * 2, *[("gate", UNDECIDED)] * 4, gate_seconds=100, on_held="stay")
+    assert played.done[-2:] == ["gate", CLEAN_UP] and "restored" not in played.done
+    assert result["verdict"] == "HELD" and result["reason"].endswith(f"Weights stay as they are (on_held){GO_ON}")
+    failed, other = start(("gate", GOOD_GATE), ("gate", REJECTED), on_held="stay")
+    assert failed["verdict"] == "FAILED" and "restored" in other.done, "what fails goes back whatever is wanted of HELD"
 
 
 @pytest.mark.parametrize(("alpha", "verdict"), [(True, "FAILED"), (False, "HELD")])
@@ -216,57 +298,57 @@ def test_a_warm_up_that_does_not_settle(start: Start, alpha: bool, verdict: str)
     result, played = start((WARM, unsettled(alpha=alpha, v1=False)), (WARM, unsettled(alpha=alpha, v1=False)), warm_seconds=60)
     assert result["verdict"] == verdict and result["reason"].startswith("warm-up: not settled within 60 s: v1: status 503 x9")
     assert "HealthCheckPolicy of default/llama-ga" in result["reason"], "a hint of where to look"
-    assert "gate" not in played.done and played.done[-1] == CLEAN_UP
+    assert "gate" not in played.done and played.done[-4:] == [*UNTOUCHED, CLEAN_UP], "nothing was shifted: the users' own rules are alpha's"
 
 
 def test_where_alpha_does_not_answer_weights_stay(start: Start) -> None:
     result, played = start(("gate", GOOD_GATE), ("gate", REJECTED), ("settled alpha", unsettled(alpha=False) | {"faults": ["alpha: status 500 x1", "more"]}))
-    assert played.done[-2:] == ["gate", "settled alpha"], "nothing is written after that"
+    assert played.done[-3:] == ["gate", "settled alpha", CLEAN_UP], "no weight is written after that"
     assert result["verdict"] == "HELD"
-    assert result["reason"].endswith("v1alpha2 does not answer either (alpha: status 500 x1), so weights stay as they are.")
+    assert result["reason"].endswith(f"v1alpha2 does not answer either (alpha: status 500 x1), so weights stay as they are{GO_ON}")
 
 
 def test_the_way_back_asks_alpha_before_it_writes(start: Start) -> None:
-    _result, played = start(("gate", REJECTED))
+    _result, played = start(("gate", GOOD_GATE), ("gate", REJECTED))
     assert played.done.index("settled alpha") < played.done.index("restored")
 
 
 def test_a_write_that_fails_takes_back(start: Start) -> None:
     result, played = start(("shifted 50", {"failed": True, "msg": "HTTPRoute default/x: refused by a webhook"}))
     assert (result["verdict"], result["reason"]) == ("FAILED", "HTTPRoute default/x: refused by a webhook")
-    assert played.done[-5:-1] == ["restored", "settled alpha+user", *DRAINED]
+    assert played.done[-6:-1] == ["restored", "settled alpha+user", "share", *DRAINED]
 
 
 def test_somebody_elses_weights_are_held_not_fought(start: Start) -> None:
     drift = {"failed": True, "held": True, "msg": "rule 0 was changed by somebody else"}
     result, played = start(("shifted 50", drift), ("shifted 10", {"changed": True, "routes": []}), ("shifted 10", drift))
     assert result["verdict"] == "HELD"
-    assert result["reason"] == "rule 0 was changed by somebody else. On the way back: rule 0 was changed by somebody else"
-    assert played.done[-2:] == ["settled alpha", "shifted 10"]
+    assert result["reason"] == f"rule 0 was changed by somebody else. On the way back: rule 0 was changed by somebody else{GO_ON}"
+    assert played.done[-3:] == ["settled alpha", "shifted 10", CLEAN_UP]
 
 
 def test_a_way_back_that_does_not_settle_is_held(start: Start) -> None:
-    result, _played = start(("gate", REJECTED), *[("settled alpha+user", unsettled(alpha=True, user=False))] * 2, settle_seconds=60)
+    result, _played = start(("gate", GOOD_GATE), ("gate", REJECTED), *[("settled alpha+user", unsettled(alpha=True, user=False))] * 2, settle_seconds=60)
     assert result["verdict"] == "HELD"
     assert "On the way back: way back: not settled within 60 s" in result["reason"]
 
 
 def test_a_lost_lease_writes_nothing_more(start: Start) -> None:
     lost = {"failed": True, "msg": "Lease x is held by run-2, not by this run"}
-    result, played = start(("gate", lost), ("settled alpha", lost))
-    assert played.done == ["marked", WARM, "gate", "settled alpha"]
-    assert result["verdict"] == "HELD"
+    result, played = start(("gate", lost), ("settled user", lost), (CLEAN_UP, lost))
+    assert played.done == [*START, "settled user", CLEAN_UP]
+    assert result["verdict"] == "HELD" and "Marked routes may be left: Lease x is held by run-2" in result["reason"]
 
 
 def test_a_withdrawal_that_fails_goes_back_to_alpha(start: Start) -> None:
     broken = unsettled(v1=False, user=False)
     result, played = start(*[("settled v1+user", broken)] * 2, state="withdrawn", settle_seconds=60)
-    assert played.done[-6:] == [*BACK, *DRAINED, CLEAN_UP] and result["verdict"] == "FAILED"
+    assert played.done[-7:] == [*BACK, *DRAINED, CLEAN_UP] and result["verdict"] == "FAILED"
 
 
 def test_a_withdrawal_that_is_held_goes_back_to_full_share(start: Start) -> None:
     result, played = start(("marked v1", {"failed": True, "held": True, "msg": "drift"}), state="withdrawn")
-    assert played.done == ["finished", "marked v1", "settled alpha", "shifted 100", "settled alpha+user", CLEAN_UP]
+    assert played.done == ["finished", "marked v1", "settled alpha", "shifted 100", "settled alpha+user", "share", CLEAN_UP]
     assert result["verdict"] == "HELD"
 
 
@@ -286,9 +368,10 @@ def test_a_silent_api_server_is_waited_for_with_a_line(start: Start, lines: list
 
 
 def test_an_api_server_that_stays_silent_is_held_and_weights_stay(start: Start) -> None:
-    result, played = start(*[("shifted 50", SILENT)] * 3, *[("settled alpha", SILENT)] * 3, api_patience=3)
-    assert result["verdict"] == "HELD" and result["reason"] == "no usable answer. On the way back: no usable answer"
-    assert played.done[-3:] == ["settled alpha"] * 3
+    result, played = start(*[("shifted 50", SILENT)] * 3, *[("settled alpha", SILENT)] * 3, *[(CLEAN_UP, SILENT)] * 3, api_patience=3)
+    assert result["verdict"] == "HELD"
+    assert result["reason"] == f"no usable answer. On the way back: no usable answer. Marked routes may be left: no usable answer{GO_ON}"
+    assert played.done[-6:] == ["settled alpha"] * 3 + [CLEAN_UP] * 3
 
 
 # -- options and check mode ----------------------------------------------------------------------------------------------

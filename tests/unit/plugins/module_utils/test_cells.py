@@ -298,3 +298,32 @@ def test_hostnames_meet(one: str, other: str, expected: str | None) -> None:
     assert precedence.meet(one, other) == expected
     one, other = other, one
     assert precedence.meet(one, other) == expected
+
+
+# -- probes that a person added ------------------------------------------------------------------------------------------
+
+TOKENS = {"path": COMPLETIONS, "body": {"model": "llama", "prompt": [1, 2, 3]}}
+
+
+def own(route: Manifest, given: Manifest, gateways: Any = GATEWAYS) -> list[Cell]:
+    return cells.reached(cells.own_cells(route, gateways, POOLS, given), [route])
+
+
+def test_a_persons_probe_comes_by_the_rule_that_takes_it() -> None:
+    route = http_route(rule(ALPHA, path="/v1/chat"), rule(ALPHA), rule({"name": "plain"}, path="/plain"))
+    (cell,) = own(route, TOKENS)
+    assert (cell.rule, cell.hostname, cell.path, cell.endpoint, cell.stream) == (1, "llm.example.com", COMPLETIONS, cells.OWN, False)
+    assert own(route, TOKENS | {"path": "/plain/x"}) == [], "a rule that is not moved"
+    assert own(route, TOKENS | {"hostname": "else.example.com"}) == []
+    assert [cell.rule for cell in own(route, TOKENS | {"path": "/v1/chat/x", "hostname": "llm.example.com"})] == [0]
+    assert own(route, TOKENS | {"body": {"stream": True}})[0].stream
+    assert str(cell) != str(own(route, TOKENS | {"body": {"prompt": "x"}})[0]), "the gate counts by the text"
+
+
+def test_a_persons_probe_is_its_own_request_with_the_marks() -> None:
+    (cell,) = own(http_route(rule(ALPHA, path="/v1")), {"path": COMPLETIONS, "body": {"prompt": "{unique} x", "n": 2}, "headers": {"a": "b"}})
+    probe = cells.probe(cell, "v1", "igm1", {})
+    assert probe.body("random") == {"prompt": "random x", "n": 2}
+    assert probe.headers == (("a", "b"), (routes.PROBE_HEADER, "igm1-v1-0-0")) and probe.mark == "v1-0-0" and probe.answers == frozenset()
+    user = cells.probe(cell, None, "igm1", {})
+    assert (user.mark, user.epp, user.headers) == (None, True, (("a", "b"),))

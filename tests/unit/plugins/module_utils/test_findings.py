@@ -182,6 +182,9 @@ POSITIVE = {
     "backend-refs-full": (
         lambda w: rule(w)["backendRefs"].extend({"kind": "Service", "name": f"s{n}", "port": 80} for n in range(15)), {}, "blocker", "need 17",
     ),
+    "no-room-for-mark": (
+        lambda w: rule(w).update(matches=[{"headers": [{"name": f"h{n}", "value": "x"} for n in range(16)]}]), {}, "blocker", "a match with 16 headers",
+    ),
     "grpc-route": (
         lambda w: w.add("gateway.networking.k8s.io/v1", "GRPCRoute", "g", spec={"rules": [{"backendRefs": rule(w)["backendRefs"]}]}), {}, "blocker", "rule 0",
     ),
@@ -369,6 +372,23 @@ def test_missing_pools_of_namespaces_that_were_not_asked_for_do_not_matter(demo)
 def test_room_for_sixteen(demo):
     rule(demo)["backendRefs"].extend({"kind": "Service", "name": f"s{n}", "port": 80} for n in range(14))
     assert demo.found("backend-refs-full") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"matches": [{"headers": [{"name": f"h{n}", "value": "x"} for n in range(15)]}]}, None),
+        ({"filters": [{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": f"h{n}", "value": "x"} for n in range(16)]}}]},
+         "sets 16 response headers"),
+        ({"filters": [{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": "h", "value": "x"}]}}]}, None),
+        ({"filters": [{"type": "ExtensionRef", "extensionRef": {"name": f"f{n}"}} for n in range(16)]}, "has 16 filters"),
+        ({"filters": [{"type": "ExtensionRef", "extensionRef": {"name": f"f{n}"}} for n in range(15)] + [{"type": "RequestMirror"}]}, None),
+    ],
+)  # fmt: skip
+def test_room_for_the_mark(demo, changes, words):
+    rule(demo).update(changes)
+    found = demo.found("no-room-for-mark")
+    assert [words in hit.message for hit in found] == ([True] if words else [])
 
 
 # -- what probes reach ---------------------------------------------------------------------------------------------------

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, cells
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Address, Cell, Probe
@@ -220,7 +226,7 @@ def test_a_request_is_small_real_and_its_own(server: Server, monkeypatch: pytest
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     server.script = plain(answer())
     for _time in range(2):
-        found = _http.send(probe(port=server.port), 5, headers=(("Authorization", "Bearer x"),))
+        found = _http.Client(5, token="x").send(probe(port=server.port))
         assert (found.ok, found.status, found.reason) == (True, 200, None)
         assert abs(found.sent - time.time()) < 5 and 0 < found.seconds < 5
     (path, headers, body), (_path, _headers, other) = server.seen
@@ -233,13 +239,13 @@ def test_a_request_is_small_real_and_its_own(server: Server, monkeypatch: pytest
 
 def test_a_host_without_a_name_is_the_address(server: Server) -> None:
     server.script = plain(answer())
-    _http.send(probe(port=server.port, hostname=""), 5)
+    _http.Client(5).send(probe(port=server.port, hostname=""))
     assert server.seen[0][1]["host"] == f"127.0.0.1:{server.port}"
 
 
 def test_a_stream_in_chunks(server: Server) -> None:
     server.script = chunked(event()[:9], event()[9:] + STOP, DONE)
-    assert _http.send(probe(port=server.port, stream=True), 5).ok
+    assert _http.Client(5).send(probe(port=server.port, stream=True)).ok
     assert server.seen[0][2]["stream"] is True
 
 
@@ -254,38 +260,38 @@ def test_a_stream_in_chunks(server: Server) -> None:
 )
 def test_a_stream_that_is_cut(server: Server, script: Script, reason: str) -> None:
     server.script = script
-    found = _http.send(probe(port=server.port, stream=True), 5)
+    found = _http.Client(5).send(probe(port=server.port, stream=True))
     assert not found.ok and found.status == 200 and found.reason is not None and found.reason.startswith(reason)
 
 
 def test_wrong_answers_of_a_real_server(server: Server) -> None:
     server.script = plain(answer(), **{MARK_HEADER: "alpha-0-0"})
-    assert _http.send(probe(port=server.port), 5).reason == "not answered by the marked route (status 200)"
+    assert _http.Client(5).send(probe(port=server.port)).reason == "not answered by the marked route (status 200)"
     server.script = plain(b"no healthy upstream", status=503)
-    found = _http.send(probe(port=server.port), 5)
+    found = _http.Client(5).send(probe(port=server.port))
     assert (found.status, found.reason) == (503, "status 503 no healthy upstream")
     server.script = plain(answer(), claim=9999)
-    assert str(_http.send(probe(port=server.port), 5).reason).startswith("connection failed: IncompleteRead")
+    assert str(_http.Client(5).send(probe(port=server.port)).reason).startswith("connection failed: IncompleteRead")
 
 
 def test_silence_is_a_failure_in_time(server: Server) -> None:
     released = threading.Event()
     server.script = lambda handler: (released.wait(5), None)[1]
-    found = _http.send(probe(port=server.port), 0.2)
+    found = _http.Client(0.2).send(probe(port=server.port))
     released.set()
     assert (found.status, found.reason) == (0, "no complete answer within 0.2 s") and found.seconds < 2
 
 
 def test_an_answer_that_drips_is_a_failure_in_time(server: Server) -> None:
     server.script = chunked(*[event()] * 40, pause=0.05)
-    found = _http.send(probe(port=server.port, stream=True), 0.3)
+    found = _http.Client(0.3).send(probe(port=server.port, stream=True))
     assert (found.status, found.reason) == (200, "no complete answer within 0.3 s") and found.seconds < 1.5
 
 
 def test_an_endless_answer_is_not_read_to_its_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_http, "READ_LIMIT", 1000)
     server.script = chunked(*[b"x" * 500] * 50)
-    found = _http.send(probe(port=server.port), 5)
+    found = _http.Client(5).send(probe(port=server.port))
     assert found.reason == "the answer is longer than 1000 bytes"
 
 
@@ -296,7 +302,7 @@ def test_a_connection_that_breaks(server: Server, script: Script) -> None:
         handler.close_connection = True
 
     server.script = broken
-    found = _http.send(probe(port=server.port), 5)
+    found = _http.Client(5).send(probe(port=server.port))
     assert found.status == 0 and found.reason is not None and found.reason.startswith("connection failed: ") and len(found.reason) > len("connection failed: ")
 
 
@@ -304,15 +310,103 @@ def test_nobody_listens() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    found = _http.send(probe(port=port), 5)
+    found = _http.Client(5).send(probe(port=port))
     assert found.status == 0 and "refused" in str(found.reason)
+
+
+# -- what a person's own request brings back -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stream", "status", "body", "expected"),
+    [
+        (False, 200, b'{"anything": 1}', None),
+        (False, 200, b"[]", None),
+        (False, 200, b"<html>", "200 with a body that is not JSON"),
+        (False, 400, b"bad prompt", "status 400 bad prompt"),
+        (True, 200, b"data: {}\n\n" + DONE, None),
+        (True, 200, b"data: {}\n\n", "stream cut before [DONE]"),
+        (True, 200, b"data: {\n\n" + DONE, "stream with an event that is not JSON"),
+    ],
+)
+def test_of_a_persons_own_request_form_and_status_are_judged(stream: bool, status: int, body: bytes, expected: str | None) -> None:
+    own = probe(endpoint=cells.OWN, body='{"prompt": [1]}', model="", stream=stream)
+    assert _http.judge(own, status, HEADERS, body) == expected
+    assert _http.judge(own, status, {_http.EPP_HEADER: "true"}, body) == f"not answered by the marked route (status {status})"
+    assert status != 200 or "without the endpoint picker" in str(_http.judge(own, 200, {MARK_HEADER: "v1-0-0"}, body))
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "kind"),
+    [
+        ("status 503 no healthy upstream", 503, "status 503"),
+        ("connection failed: [Errno 111] Connection refused", 0, "connection failed"),
+        ("no complete answer within 10 s", 0, "no complete answer within 10 s"),
+        ("answered without the endpoint picker (it is down or not asked)", 200, "answered without the endpoint picker"),
+        ("not answered by the marked route (status 404)", 404, "not answered by the marked route"),
+        (None, 200, "none"),
+    ],
+)
+def test_the_kind_of_a_failure_is_what_repeats(reason: str | None, status: int, kind: str) -> None:
+    assert _http.Answer(status, reason, 0.0, 0.0).kind == kind
+
+
+# -- dyes ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_dye_brings_back_what_the_answer_looks_like(server: Server) -> None:
+    dye = probe(port=server.port)
+    server.script = plain(b"", status=404)
+    assert _http.Client(5).dye(dye) == (404, False, True)
+    server.script = chunked(b"x" * 10, end=False)
+    assert _http.Client(5).dye(dye) is None
+    released = threading.Event()
+    server.script = lambda handler: (released.wait(5), None)[1]
+    assert _http.Client(0.2).dye(dye) is None
+    released.set()
+
+
+# -- TLS -----------------------------------------------------------------------------------------------------------------
+
+
+def authority(folder: Path, *names: str) -> tuple[Path, ssl.SSLContext]:
+    """A self-signed certificate for some names: its file, and a server's context with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "gateway")])
+    now = datetime.now(timezone.utc)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(dns) for dns in names]), False)
+    certificate = builder.add_extension(x509.BasicConstraints(True, None), True).sign(key, hashes.SHA256())
+    path, pem = folder / "ca.crt", folder / "server.pem"
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    pem.write_bytes(secret + path.read_bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return path, context
+
+
+def test_https_asks_for_the_hostname_and_checks_its_certificate(server: Server, tmp_path: Path) -> None:
+    ca, context = authority(tmp_path, "llm.example.com")
+    asked: list[str | None] = []
+    context.sni_callback = lambda connection, name, _context: asked.append(name)
+    server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+    server.script = plain(answer())
+    secure = probe(address=Address("default/gw", "127.0.0.1", server.port, True))
+    assert _http.Client(5, ca_file=str(ca)).send(secure).reason is None
+    assert asked == ["llm.example.com"]
+    assert "certificate verify failed" in str(_http.Client(5).send(secure).reason), "an authority that nobody named"
+    other = replace(secure, cell=replace(secure.cell, hostname="else.example.com"))
+    assert "mismatch" in str(_http.Client(5, ca_file=str(ca)).send(other).reason), "a certificate of another name"
+    assert _http.Client(5, verify=False).send(other).reason is None
 
 
 def test_tls_where_there_is_none(server: Server) -> None:
     secure = probe(port=server.port)
     secure = replace(secure, cell=replace(secure.cell, address=replace(secure.cell.address, tls=True)))
     for verify in (True, False):
-        found = _http.send(secure, 5, verify=verify)
+        found = _http.Client(5, verify=verify).send(secure)
         assert found.status == 0 and str(found.reason).startswith("connection failed: ")
 
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import pytest
 from migration_fakes import ALPHA, KEY, gateway, http_route, plan_pool, rule
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import cells, prober
+from ansible_collections.inference_gateway.migration.plugins.module_utils import cells, dyes, prober
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import Cell, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.dyes import Signature
 from ansible_collections.inference_gateway.migration.plugins.module_utils.prober import Judgement, Pace
 from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds, Evidence
 
@@ -32,6 +33,10 @@ class Said:
     @property
     def ok(self) -> bool:
         return self.reason is None
+
+    @property
+    def kind(self) -> str:
+        return self.reason or ""
 
 
 OK, BAD = Said(), Said("status 503", 503)
@@ -141,7 +146,7 @@ def judge(send: Callable[[Probe], Said], before: Judgement = Judgement(), bounds
 
 def test_a_good_v1_is_accepted_after_its_clean_pairs() -> None:
     after = judge(lambda probe: OK)
-    assert after.decide(GATE, CELLS) == "accept"
+    assert after.decide(CELLS) == "accept"
     assert (after.pairs.failures, after.user.failures, after.faults) == (0, 0, ())
     assert GATE.clean_pairs <= after.pairs.successes <= GATE.clean_pairs + 2
     assert after.sent == 3 * after.pairs.successes
@@ -151,33 +156,27 @@ def test_a_good_v1_is_accepted_after_its_clean_pairs() -> None:
 @pytest.mark.parametrize(("bad", "who"), [("v1", "v1"), (None, "user")])
 def test_a_bad_v1_or_a_bad_way_of_the_users_is_rejected_at_once(bad: str | None, who: str) -> None:
     after = judge(lambda probe: BAD if probe.variant == bad else OK)
-    assert after.decide(GATE, CELLS) == "reject"
+    assert after.decide(CELLS) == "reject"
     assert after.sent <= 3 * 6
     assert sum(dict(after.cells).values()) == (0 if bad else after.pairs.successes), "a cell is covered by v1's successes"
     assert after.faults and all(fault.startswith(f"{who}: status 503") for fault in after.faults)
 
 
-def test_what_fails_on_both_stacks_decides_nothing() -> None:
-    after = judge(lambda probe: BAD, seconds=0.2)
-    assert after.decide(GATE, CELLS) == "undecided"
-    assert (after.pairs.successes, after.pairs.failures, after.user.failures) == (0, 0, 0) and after.pairs.void == after.user.void > 0
-
-
 def test_accepting_needs_successes_in_every_cell() -> None:
     silent = CELLS[-1]
     after = judge(lambda probe: BAD if probe.cell == silent else OK, seconds=0.5)
-    assert after.pairs.decide(GATE) == "accept"
-    assert after.decide(GATE, CELLS) == "undecided"
-    assert after.decide(GATE, CELLS[:-1]) == "accept"
+    assert after.pairs.decision == "accept"
+    assert after.decide(CELLS) == "undecided"
+    assert after.decide(CELLS[:-1]) == "accept"
     assert dict(after.cells)[str(silent)] == 0
 
 
 @pytest.mark.parametrize("missing", ["one", "two"])
 def test_three_successes_a_cell(missing: str) -> None:
     covered = tuple((str(cell), prober.CELL_SUCCESSES) for cell in CELLS[:-1])
-    pairs = Evidence(ratio=-100.0)
-    assert Judgement(pairs, cells=(*covered, (str(CELLS[-1]), 2))).decide(GATE, CELLS) == "undecided"
-    assert Judgement(pairs, cells=(*covered, (str(CELLS[-1]), 3))).decide(GATE, CELLS) == "accept"
+    pairs = Evidence(decision="accept")
+    assert Judgement(pairs, cells=(*covered, (str(CELLS[-1]), 2))).decide(CELLS) == "undecided"
+    assert Judgement(pairs, cells=(*covered, (str(CELLS[-1]), 3))).decide(CELLS) == "accept"
 
 
 def test_both_tests_share_the_error_of_a_false_rollback() -> None:
@@ -185,8 +184,112 @@ def test_both_tests_share_the_error_of_a_false_rollback() -> None:
     for failures in (1, 2, 3):
         evidence = evidence.add("failure", bounds)
         expected = "reject" if failures == 3 else "undecided"
-        assert Judgement(user=evidence).decide(bounds, CELLS) == Judgement(pairs=evidence).decide(bounds, CELLS) == expected
-    assert Evidence(failures=2, ratio=evidence.ratio * 2 / 3).decide(bounds) == "reject", "with the whole error two would have been enough"
+        assert Judgement(user=evidence).decide(CELLS) == Judgement(pairs=evidence).decide(CELLS) == expected
+    whole = Bounds(false_rollback=2 * bounds.false_rollback / 0.9 * 1.01)
+    assert Evidence().add("failure", whole).add("failure", whole).decision == "reject", "with the whole error to itself, two would do"
+
+
+def test_what_mostly_fails_on_alpha_too_is_void() -> None:
+    after = judge(lambda probe: BAD)
+    assert after.decide(CELLS) == "void" and prober.VOID_PAIRS <= after.pairs.void == after.user.void <= prober.VOID_PAIRS + 2
+    assert (after.pairs.successes, after.pairs.failures, after.user.failures) == (0, 0, 0)
+    assert Judgement(Evidence(void=30, successes=31)).decide(CELLS) == "undecided"
+    assert Judgement(Evidence(void=30, successes=30)).decide(CELLS) == "void"
+    assert Judgement(Evidence(void=29)).decide(CELLS) == "undecided", "a few say nothing"
+
+
+def test_where_only_alpha_fails_v1_has_not_won() -> None:
+    after = judge(lambda probe: BAD if probe.variant == "alpha" else OK)
+    assert (after.pairs.successes, after.pairs.failures) == (0, 0) and after.decide(CELLS) == "void"
+
+
+def test_a_new_kind_of_failure_pauses_the_step() -> None:
+    covered = tuple((str(cell), 3) for cell in CELLS)
+    good = Evidence(decision="accept")
+    assert Judgement(good, cells=covered).decide(CELLS) == "accept", "the pairs alone decide"
+    assert Judgement(good, cells=covered, novel=("status 500",)).decide(CELLS) == "undecided"
+    assert Judgement(good, good, cells=covered, novel=("status 500",)).decide(CELLS) == "accept"
+    flaky, lock = iter([BAD]), threading.Lock()
+
+    def first_of_the_users(probe: Probe) -> Said:
+        with lock:
+            return next(flaky, OK) if probe.variant is None else OK
+
+    paused = judge(first_of_the_users)
+    assert paused.novel == ("status 503",) and paused.user.decision == paused.decide(CELLS) == "accept"
+    assert paused.user.successes > GATE.clean_pairs + 10, "the users' own test had to accept as well"
+    flaky = iter([BAD])
+    known = prober.judge(trios(), first_of_the_users, GATE, Judgement(), soon(), fast(), 6, frozenset({"status 503"}))
+    assert known.novel == () and known.decide(CELLS) == "accept" and known.sent < paused.sent
+
+
+def test_a_gate_is_held_and_finds_what_turns_bad() -> None:
+    held = prober.judge(trios(), lambda probe: OK, GATE, Judgement(), soon(0.5), fast(), 6, hold=soon(0.5))
+    assert held.pairs.successes > 2 * GATE.clean_pairs and held.decide(CELLS) == "accept"
+    turned = prober.judge(trios(), lambda probe: BAD if probe.variant == "v1" else OK, GATE, held, soon(), fast(), 6, hold=soon())
+    assert turned.decide(CELLS) == "reject" and turned.pairs.failures <= 12
+
+
+# -- baseline ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_baseline_knows_the_kinds_of_failure_and_who_never_answers() -> None:
+    asked = probes(None)
+    faults, kinds, silent = prober.baseline(asked, in_rounds(len(asked), [1]), 3, soon(), fast(), 4)
+    assert (kinds, silent, faults.sent["user"]) == (("status 503",), (), 3 * len(asked))
+    _faults, kinds, silent = prober.baseline(asked, lambda probe: BAD if probe.cell == CELLS[0] else OK, 3, soon(), fast(), 4)
+    assert (kinds, silent) == (("status 503",), (str(CELLS[0]),))
+    faults, _kinds, _silent = prober.baseline(asked, lambda probe: OK, 3, time.monotonic(), fast(), 4)
+    assert faults.sent["user"] == len(asked), "one round is the least"
+
+
+# -- measure -------------------------------------------------------------------------------------------------------------
+
+FROM_ALPHA, FROM_V1 = Signature(404, False, False), Signature(404, True, True)
+
+
+def served(v1_every: int | None, alike: bool = False) -> Callable[[Probe], Signature | None]:
+    """v1 serves every so many of the users' requests."""
+    lock, count = threading.Lock(), [0]
+
+    def send(probe: Probe) -> Signature | None:
+        assert probe.cell.model == "nobody-uses-igm1"
+        if alike:
+            return FROM_V1
+        if probe.variant:
+            return FROM_V1 if probe.variant == "v1" else FROM_ALPHA
+        with lock:
+            count[0] += 1
+            return FROM_V1 if v1_every and count[0] % v1_every == 0 else FROM_ALPHA
+
+    return send
+
+
+def measured(send: Callable[[Probe], Signature | None], share: float, count: int = 500) -> prober.Shares:
+    return prober.measure(dyes.groups(CELLS), lambda group: (1 - share, share), send, "igm1", count, fast(), 6)
+
+
+def test_a_share_that_is_what_the_weights_say() -> None:
+    found = measured(served(10), 0.1)
+    assert (found.faults, found.blind, found.sent) == ((), (), 500 + 2 * prober.SAMPLES)
+    assert found.counted == ("rule 0 of HTTPRoute default/llm-route at default/gw 127.0.0.1:8080: v1 answered 50 of 500 dyes, its weight says 10.0%",)
+    assert measured(served(None), 0.0).faults == measured(served(1), 1.0).faults == ()
+
+
+@pytest.mark.parametrize(("every", "share"), [(2, 0.1), (None, 0.1), (500, 0.0), (5, 0.5), (None, 1.0), (2, 1.0)])
+def test_a_share_that_is_not(every: int | None, share: float) -> None:
+    (fault,) = measured(served(every), share).faults
+    assert "dyes" in fault and "where its weight says" in fault
+
+
+def test_stacks_that_answer_alike_are_said_to_be() -> None:
+    found = measured(served(None, alike=True), 0.5)
+    assert found.faults == found.counted == () and "the stacks answer alike" in found.blind[0] and found.sent == 2 * prober.SAMPLES
+
+
+def test_no_answer_is_nobodys() -> None:
+    unanswered = measured(lambda probe: served(None)(probe) if probe.variant else None, 0.0)
+    assert "alpha answered 0 of 500" in unanswered.faults[0]
 
 
 def test_the_evidence_goes_on_in_another_execution() -> None:
@@ -196,7 +299,7 @@ def test_the_evidence_goes_on_in_another_execution() -> None:
     dumped = json.loads(json.dumps(part.dump()))
     assert Judgement.load(dumped) == part
     whole = judge(lambda probe: OK, before=Judgement.load(dumped))
-    assert whole.decide(GATE, CELLS) == "accept"
+    assert whole.decide(CELLS) == "accept"
     assert whole.sent - part.sent <= 3 * (prober.CELL_SUCCESSES * 4 + 2), "three rounds of all cells show the other two often enough"
     assert Judgement.load(None) == Judgement.load({}) == Judgement()
 
@@ -209,8 +312,8 @@ def test_faults_of_earlier_stretches_are_kept_but_bounded() -> None:
 
 def test_nothing_to_probe_is_nothing_to_wait_for() -> None:
     after = prober.judge([], lambda probe: BAD, GATE, Judgement(), soon(2), fast(), 6)
-    assert after.sent == 0 and after.decide(GATE, []) == "accept"
-    assert Judgement().decide(GATE, CELLS) == "undecided"
+    assert after.sent == 0 and after.decide([]) == "accept"
+    assert Judgement().decide(CELLS) == "undecided"
 
 
 # -- pace ----------------------------------------------------------------------------------------------------------------
@@ -258,3 +361,22 @@ def test_pace_holds_for_threads_that_ask_at_once() -> None:
     for thread in threads:
         thread.join()
     assert sorted(waits) == pytest.approx([number / 10 for number in range(1, 12)])
+
+
+def test_pace_gives_way_to_429_and_comes_back() -> None:
+    clock = Clock()
+    pace = Pace(10, clock, clock.sleep)
+
+    def second_of(answers: list[Said], times: int) -> float:
+        for _time in range(times):
+            pace.heed(answers)
+        pace.take()
+        before = clock.now
+        pace.take()
+        return clock.now - before
+
+    much = [OK, Said("status 429", 429)]
+    assert second_of(much, 1) == pytest.approx(0.2)
+    assert second_of(much, 9) == pytest.approx(1.6), "at most 16 times slower"
+    assert second_of([OK], 1) == pytest.approx(1.44)
+    assert second_of([OK], 99) == pytest.approx(0.1), "and never faster than its cap"

@@ -10,7 +10,6 @@ from math import ceil, exp, log
 
 import pytest
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.prober import Judgement
 from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds, Evidence, classify
 
 CHOICES = [{}, {"p1": 0.2}, {"p0": 0.005, "p1": 0.05}, {"p0": 0.05, "p1": 0.1, "false_promotion": 0.1, "false_rollback": 0.1}]
@@ -46,8 +45,11 @@ def test_bounds_as_a_person_writes_them() -> None:
 
 def test_thresholds_are_walds_with_the_error_split_over_the_gates() -> None:
     bounds = Bounds(gates=4)
-    assert exp(bounds.accept_at) == pytest.approx((0.001 / 4) / (1 - 0.01 / 4))
-    assert exp(bounds.reject_at) == pytest.approx((1 - 0.001 / 4) / (0.01 / 4))
+    each = 0.9 * 0.01 / 4 / 2
+    assert bounds.test_error == pytest.approx(each), "two tests a gate, and a tenth for the watch"
+    assert exp(bounds.accept_at) == pytest.approx((0.001 / 4) / (1 - each))
+    assert exp(bounds.reject_at) == pytest.approx((1 - 0.001 / 4) / each)
+    assert exp(-bounds.watch_at) * 1_000_000 * 4 * 2 == pytest.approx(0.1 * 0.01)
 
 
 @pytest.mark.parametrize(
@@ -58,17 +60,18 @@ def test_clean_pairs(bounds: Bounds, pairs: int) -> None:
     evidence = Evidence()
     for number in range(1, pairs + 1):
         evidence = evidence.add("success", bounds)
-        assert evidence.decide(bounds) == ("accept" if number == pairs else "undecided")
+        assert evidence.decision == ("accept" if number == pairs else "undecided")
 
 
 def test_failures_in_a_row_reject_and_each_one_costs_clean_pairs() -> None:
     bounds = Bounds()
     one = Evidence().add("failure", bounds)
-    assert one.decide(bounds) == "undecided"
-    assert one.add("failure", bounds).decide(bounds) == "reject"
+    assert one.decision == "undecided"
+    assert one.add("failure", bounds).decision == "undecided"
+    assert one.add("failure", bounds).add("failure", bounds).decision == "reject"
     for _pair in range(bounds.clean_pairs):
         one = one.add("success", bounds)
-    assert one.decide(bounds) == "undecided"
+    assert one.decision == "undecided"
 
 
 def test_void_pairs_are_counted_and_say_nothing() -> None:
@@ -76,20 +79,55 @@ def test_void_pairs_are_counted_and_say_nothing() -> None:
     assert (after.ratio, after.successes, after.failures, after.void) == (0.0, 0, 0, 1)
 
 
-def test_only_where_alpha_succeeds_is_a_failure_v1s_own() -> None:
-    assert [classify(True, True), classify(True, False), classify(False, True), classify(False, False)] == ["success", "failure", "success", "void"]
+def test_only_where_alpha_succeeds_does_a_pair_say_anything() -> None:
+    assert [classify(True, True), classify(True, False), classify(False, True), classify(False, False)] == ["success", "failure", "void", "void"]
+
+
+def test_a_decision_stands() -> None:
+    bounds, evidence = Bounds(p1=0.2), Evidence()
+    for _pair in range(bounds.clean_pairs):
+        evidence = evidence.add("success", bounds)
+    ratio = evidence.ratio
+    for _pair in range(3):
+        evidence = evidence.add("failure", bounds)
+    assert (evidence.decision, evidence.ratio, evidence.failures) == ("accept", ratio, 3)
+
+
+def test_the_watch_finds_what_turns_bad_after_it_was_accepted() -> None:
+    bounds, evidence = Bounds(), Evidence()
+    for _pair in range(20_000):
+        evidence = evidence.add("success", bounds)
+    failures = 0
+    while evidence.decision == "accept":
+        evidence, failures = evidence.add("failure", bounds), failures + 1
+    assert (evidence.decision, failures) == ("reject", ceil(bounds.watch_at / bounds.up)) and failures <= 8
+
+
+def test_the_watch_keeps_its_promise() -> None:
+    """Bounds that make it err often enough to be counted: 200 runs of 20,000 pairs at p0, against n exp(-h)."""
+    rng, bounds = random.Random(7), Bounds(p0=0.01, p1=0.2, gates=1)
+    limit, pairs, runs, wrong = 13.0, 20_000, 200, 0
+    for _run in range(runs):
+        sum_, sent = 0.0, 0
+        while sent < pairs:
+            clean = int(log(1 - rng.random()) / log(1 - bounds.p0))
+            sent += clean + 1
+            sum_ = max(0.0, sum_ + clean * bounds.down) + bounds.up
+            if sum_ >= limit:
+                wrong += 1
+                break
+    assert 0 < wrong / runs <= pairs * exp(-limit) + 3 * (pairs * exp(-limit) / runs) ** 0.5
 
 
 def errors(bounds: Bounds, share: float) -> tuple[float, float]:
-    """The exact probabilities that one gate accepts and rejects a v1 stack failing ``share`` of pairs, step by step over all walks."""
+    """The exact probabilities that one test accepts and rejects a v1 stack failing ``share`` of pairs, step by step over all walks."""
     walks, accepted, rejected, sent = {0: 1.0}, 0.0, 0.0, 0
-    up, down = log(bounds.p1 / bounds.p0), log((1 - bounds.p1) / (1 - bounds.p0))
     while sum(walks.values()) > 1e-9:
         sent += 1
         after: dict[int, float] = {}
         for failures, mass in walks.items():
             for now, part in ((failures, mass * (1 - share)), (failures + 1, mass * share)):
-                ratio = now * up + (sent - now) * down
+                ratio = now * bounds.up + (sent - now) * bounds.down
                 if ratio <= bounds.accept_at:
                     accepted += part
                 elif ratio >= bounds.reject_at:
@@ -111,37 +149,56 @@ def test_one_test_errs_no_more_than_promised_over_a_migration(chosen: dict[str, 
     assert gates * promoted > bounds.false_promotion / 10, "a test that never errs waits too long"
 
 
-def migration(bounds: Bounds, share: float, rng: random.Random) -> tuple[bool, bool]:
-    """One migration in which marked pairs and users' probes fail by chance: whether any gate accepted, and whether one rejected.
+def migration(bounds: Bounds, share: float, rng: random.Random) -> tuple[bool, bool, int]:
+    """One migration in which v1 and the users' own rule fail by chance, each ``share`` of the time.
 
-    Jumps from failure to failure, and asks Judgement itself at each of them.
+    Jumps from failure to failure, and asks the evidence itself at each of them.
+
+    :returns: whether any gate accepted, whether one rejected, and pairs until then.
     """
-    down = log((1 - bounds.p1) / (1 - bounds.p0))
-    accepted = False
+    accepted, sent = False, 0
+    nothing_fails = log((1 - share) ** 2)
     for _gate in range(bounds.gates):
         pairs = user = Evidence()
         while True:
-            clean = int(log(1 - rng.random()) / log((1 - share) ** 2))
-            needed = max(0, ceil((bounds.accept_at - pairs.ratio) / down) + 1)
-            step = min(clean, needed)
-            pairs, user = (Evidence(entry.ratio + step * down, entry.successes + step, entry.failures) for entry in (pairs, user))
-            if step == clean < needed:
-                first = rng.random() < 0.5
-                pairs, user = pairs.add("failure" if first else "success", bounds), user.add("success" if first else "failure", bounds)
-            decision = Judgement(pairs, user, (("cell", 3),)).decide(bounds, ["cell"])  # type: ignore[list-item]
-            if decision == "reject":
-                return accepted, True
-            if decision == "accept":
+            clean = int(log(1 - rng.random()) / nothing_fails)
+            left = ceil((bounds.accept_at - pairs.ratio) / bounds.down)
+            if clean >= left:
+                sent += left
                 accepted = True
                 break
-    return accepted, False
+            pairs, user = (_clean(entry, clean, bounds) for entry in (pairs, user))
+            which = rng.random() * (2 - share)
+            pairs = pairs.add("failure" if which < 1 else "success", bounds)
+            user = user.add("failure" if which > 1 - share else "success", bounds)
+            sent += clean + 1
+            if "reject" in (pairs.decision, user.decision):
+                return accepted, True, sent
+    return accepted, False, sent
 
 
-@pytest.mark.parametrize("chosen", CHOICES[:3])
-def test_both_tests_together_err_no_more_than_promised_over_a_migration(chosen: dict[str, float]) -> None:
-    bounds, rng, runs = Bounds(gates=4, **chosen), random.Random(20260101), 1500
-    rolled_back = sum(migration(bounds, bounds.p0, rng)[1] for _run in range(runs)) / runs
-    promoted = sum(migration(bounds, bounds.p1, rng)[0] for _run in range(runs)) / runs
-    # Three standard errors of what is promised: what 1500 runs may show by chance.
-    assert rolled_back <= bounds.false_rollback + 3 * (bounds.false_rollback / runs) ** 0.5
-    assert promoted <= bounds.false_promotion + 3 * (bounds.false_promotion / runs) ** 0.5
+def _clean(before: Evidence, count: int, bounds: Bounds) -> Evidence:
+    """``count`` pairs without a failure at once; none of them may decide."""
+    change = count * bounds.down
+    ratio = before.ratio + change if before.decision == "undecided" else before.ratio
+    decision = "accept" if before.decision == "undecided" and ratio <= bounds.accept_at else before.decision
+    return Evidence(ratio, before.successes + count, before.failures, before.void, max(0.0, before.watch + change), decision)
+
+
+RUNS = 100_000
+
+
+@pytest.mark.parametrize("seed", [20261126])
+def test_five_steps_err_no_more_than_promised(seed: int) -> None:
+    """100,000 migrations of five steps each at p1 = 2 % and p0 = 0.1 %: what is promised over the whole migration, both tests counted."""
+    bounds, rng = Bounds(gates=6), random.Random(seed)
+    promoted = sum(migration(bounds, bounds.p1, rng)[0] for _run in range(RUNS))
+    rolled_back = sum(migration(bounds, bounds.p0, rng)[1] for _run in range(RUNS))
+    assert promoted <= bounds.false_promotion * RUNS
+    assert rolled_back <= bounds.false_rollback * RUNS
+    assert rolled_back > bounds.false_rollback * RUNS / 20, "a test that never errs waits too long"
+
+
+def test_five_percent_errors_are_caught_in_few_pairs() -> None:
+    bounds, rng, runs = Bounds(gates=6), random.Random(5), 20_000
+    assert sum(migration(bounds, 0.05, rng)[2] for _run in range(runs)) / runs <= 65

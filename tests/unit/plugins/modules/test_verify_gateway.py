@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from migration_fakes import ALPHA, NAMESPACE, FakeCluster, gateway, http_route, make_plan, rule, run_module
+from migration_fakes import ALPHA, MOVES, NAMESPACE, V1, FakeCluster, gateway, http_route, make_plan, rule, run_module
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Unreachable
-from ansible_collections.inference_gateway.migration.plugins.module_utils._http import Answer
+from ansible_collections.inference_gateway.migration.plugins.module_utils._http import Answer, Client
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.dyes import Signature
 from ansible_collections.inference_gateway.migration.plugins.module_utils.journal import Journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds
 from ansible_collections.inference_gateway.migration.plugins.modules import verify_gateway
@@ -35,15 +38,15 @@ class Here:
         self.store = Journal(self.cluster, NAMESPACE)  # type: ignore[arg-type]
         self.asked: list[Probe] = []
         self.failing: Callable[[Probe], str | None] = lambda probe: None
-        monkeypatch.setattr(verify_gateway._http, "send", self.send)
+        monkeypatch.setattr(Client, "send", lambda client, probe: self.send(probe, client))
         monkeypatch.setattr(verify_gateway.time, "sleep", lambda seconds: None)
 
     def begin(self) -> str:
         self.store.acquire("run-1", 900)
         return self.store.open(PLAN, [ROUTE])["nonce"]
 
-    def send(self, probe: Probe, timeout: float) -> Answer:
-        assert timeout == 10
+    def send(self, probe: Probe, client: Client) -> Answer:
+        self.client = client
         self.asked.append(probe)
         reason = self.failing(probe)
         return Answer(200 if reason is None else 503, reason, 0.0, 0.0)
@@ -67,7 +70,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Here:
 def test_the_users_rules_settle_without_a_migration(here: Here) -> None:
     result = here(rounds=3)
     first = result.pop("first_success")
-    assert result == {"failed": False, "changed": False, "ok": True, "passing": {"user": True}, "clean": 3, "faults": []}
+    assert result == {"failed": False, "changed": False, "ok": True, "passing": {"user": True}, "clean": 3, "faults": [], "sent": 12}
     assert len(here.asked) == 3 * CELLS and first > 1e9
     assert here.cluster.writes == []
 
@@ -153,6 +156,111 @@ def test_bounds_that_mean_nothing_are_one_sentence(here: Here, gate: Manifest) -
     assert result["failed"] and "\n" not in result["msg"] and here.asked == []
 
 
+def test_a_gate_is_held_for_a_soak(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.begin()
+    held = here(check="gate", gate=GATE, hold=1, seconds=0)
+    assert held["decision"] == "accept" and held["sent"] == len(here.asked) > 6 * Bounds.of(GATE).clean_pairs
+
+
+def test_a_new_kind_of_failure_is_noted(here: Here) -> None:
+    here.begin()
+    bad = iter(["status 503 x"])
+    here.failing = lambda probe: next(bad, None) if probe.variant is None else None
+    assert here(check="gate", gate=GATE)["judgement"]["novel"] == ["status 503"]
+    bad = iter(["status 503 x"])
+    assert here(check="gate", gate=GATE, known=["status 503"])["judgement"]["novel"] == []
+
+
+# -- baseline ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_baseline_asks_the_users_rules_before_v1_serves(here: Here) -> None:
+    here.begin()
+    here.failing = lambda probe: "status 429 slow down" if len(here.asked) == 2 else None
+    result = here(check="baseline", rounds=3)
+    assert (result["ok"], result["kinds"], result["serves_v1"], result["sent"]) == (True, ["status 503"], False, 3 * CELLS)
+    assert here.asked_by() == {"user"}
+    here.failing = lambda probe: "status 500" if probe.cell.stream else None
+    silent = here(check="baseline", rounds=3)
+    assert silent["failed"] and silent["msg"].startswith("user: status 500")
+
+
+def test_where_v1_serves_users_already_there_is_no_baseline(here: Here) -> None:
+    """A run that goes on where another was cut or held: alpha's marked routes need not be there either."""
+    here.begin()
+    here.cluster.put(routes.reshape(ROUTE, ROUTE, MOVES, "split", 10))
+    result = here(check="baseline")
+    assert (result["ok"], result["serves_v1"], result["kinds"], here.asked) == (True, True, [], [])
+
+
+# -- share ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("weight", "ok"), [(50, True), (10, False)])
+def test_the_share_that_v1_serves_is_compared_with_live_weights(here: Here, monkeypatch: pytest.MonkeyPatch, weight: int, ok: bool) -> None:
+    here.begin()
+    here.cluster.put(routes.reshape(ROUTE, ROUTE, MOVES, "split", weight))
+    turn = iter(range(10**6))
+
+    def dye(_client: Client, probe: Probe) -> Signature:
+        v1 = probe.variant == "v1" or (probe.variant is None and next(turn) % 2 == 0)
+        return Signature(404, v1, v1)
+
+    monkeypatch.setattr(Client, "dye", dye)
+    result = here(check="share", dyes=200, fail=False)
+    assert result["ok"] is ok and result["sent"] == 206 and result["blind"] == []
+    where = "rule 0 of HTTPRoute default/llm-route at default/gw 127.0.0.1:8080"
+    assert result["counted"] == [f"{where}: v1 answered 100 of 200 dyes, its weight says {weight}.0%"]
+    assert bool(result["faults"]) is not ok
+
+
+# -- without a plan ------------------------------------------------------------------------------------------------------
+
+V1_POOL = {"apiVersion": f"{routes.V1_GROUP}/v1", "kind": "InferencePool", "metadata": {"name": "llama-ga", "namespace": "default"}, "spec": {}}
+POOL = {"namespace": "default", "name": "llama-ga", "models": ["llama"], "endpoints": ["/v1/completions"]}
+
+
+def test_any_v1_gateway_is_verified_by_its_pools(here: Here) -> None:
+    here.cluster.put(http_route(rule(V1)))
+    missing = here(plan=None, pools=[POOL])
+    assert missing["failed"] and "InferencePool default/llama-ga of inference.networking.k8s.io is not there" in missing["msg"]
+    here.cluster.put(V1_POOL)
+    result = here(plan=None, pools=[POOL], rounds=2)
+    assert result["ok"] and {probe.cell.path for probe in here.asked} == {"/v1/completions"} and len(here.asked) == 2 * 2
+    here.cluster.put(http_route(rule({"name": "plain"})))
+    nowhere = here(plan=None, pools=[POOL])
+    assert nowhere["failed"] and "no HTTPRoute names it" in nowhere["msg"]
+
+
+@pytest.mark.parametrize("given", [{"check": "gate"}, {"variants": ["v1"]}])
+def test_without_a_plan_there_are_no_marked_routes(here: Here, given: Manifest) -> None:
+    result = here(plan=None, pools=[POOL], **{"variants": ["user"]} | given)
+    assert result["failed"] and "Without a plan there are no marked routes" in result["msg"]
+
+
+# -- how it asks ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_persons_probes_are_asked_too(here: Here) -> None:
+    own = {"path": "/v1/completions", "body": {"prompt": [1]}, "hostname": None, "headers": {}}
+    assert here(probes=[own], rounds=1)["sent"] == CELLS + 1
+    assert {"prompt": [1]} in [probe.body("x") for probe in here.asked]
+    lost = here(probes=[own | {"hostname": "else.example.com"}], rounds=1)
+    assert lost["failed"] and lost["msg"].startswith("Probe 0 of probes (else.example.com/v1/completions) comes by no rule that is moved")
+
+
+def test_token_and_authority_go_to_the_client(here: Here, tmp_path: Path) -> None:
+    assert here(rounds=1, probe_token="secret", probe_validate_certs=False, probe_timeout=3)["ok"]
+    assert here.client == Client(3, None, False, "secret")
+    for text, said in ((None, "No such file or directory"), ("nonsense", "no certificate or crl found")):
+        path = tmp_path / "ca.crt"
+        if text is not None:
+            path.write_text(text)
+        result = here(rounds=1, probe_ca_cert=str(path))
+        assert result["failed"] and result["msg"].startswith(f"probe_ca_cert {path} can't be used: ") and said in result["msg"].lower() + result["msg"]
+    assert verify_gateway.argument_spec()["probe_token"]["no_log"] is True
+
+
 # -- installed -----------------------------------------------------------------------------------------------------------
 
 
@@ -178,7 +286,7 @@ def test_endpoint_pickers_are_waited_for(here: Here) -> None:
                 here.cluster.put(deployment(1))
 
     here.cluster.before = later
-    assert here(check="installed") == {"failed": False, "changed": False, "ok": True, "faults": []}
+    assert here(check="installed") == {"failed": False, "changed": False, "ok": True, "faults": [], "sent": 0}
     assert here.asked == []
 
 

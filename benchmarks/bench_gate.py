@@ -1,0 +1,127 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make bench-gate`: how soon a bad v1 is caught and how often one is promoted, by this collection's gate and by Flagger's rule.
+
+Simulated, with the gate's own code, on a v1 stack that fails a fixed share of requests by chance. The last line is for machines:
+bench-gate: mean_pairs=X false_promotions=X peer_mean=X peer_false_promotions=X.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+import sys
+from datetime import UTC, datetime
+from math import exp, lgamma, log
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "tests" / "dev")]
+
+from stage import ROOT, link_tree  # noqa: E402
+
+sys.path[:0] = [str(link_tree(ROOT / "build" / "collections"))]
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds, Evidence  # noqa: E402
+
+CAUGHT, PROMOTED = 0.05, 0.02
+"""Shares of failing requests: the one whose catching is timed, and the one that must not be promoted."""
+PAIRS_A_SECOND = 20
+"""What probe_rate 60 gives: a pair is two marked probes and one by the users' own rule."""
+ENOUGH = 0.99
+"""Flagger's request-success-rate in its documentation."""
+
+
+def arguments() -> argparse.Namespace:
+    """The command line; all of it is recorded with the results."""
+    parser = argparse.ArgumentParser(description="The gate's statistics against Flagger's rule.")
+    parser.add_argument("--runs", type=int, default=100_000, help="migrations simulated at each share (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=5, help="steps of a migration (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=20261126, help="of the simulation (default: %(default)s)")
+    return parser.parse_args()
+
+
+def gate(bounds: Bounds, share: float, rng: random.Random) -> tuple[bool, int]:
+    """One gate with a v1 that fails ``share`` of pairs while alpha and the users' rule are well: whether it accepts, and after how many pairs."""
+    evidence, pairs = Evidence(), 0
+    while evidence.decision == "undecided":
+        evidence = evidence.add("failure" if rng.random() < share else "success", bounds)
+        pairs += 1
+    return evidence.decision == "accept", pairs
+
+
+def ours(options: argparse.Namespace) -> dict[str, float]:
+    """Pairs until a stack is rejected at the first gate it meets, and migrations in which any gate lets one through."""
+    bounds, rng = Bounds(gates=options.steps + 1), random.Random(options.seed)
+    caught = [gate(bounds, CAUGHT, rng) for _run in range(options.runs)]
+    # A stack that is rejected meets no further gate, so the first one that accepts it has promoted it.
+    promoted = sum(gate(bounds, PROMOTED, rng)[0] for _run in range(options.runs))
+    return {
+        "mean_pairs": sum(pairs for _accepted, pairs in caught) / options.runs,
+        "longest": max(pairs for _accepted, pairs in caught),
+        "missed_at_caught": sum(accepted for accepted, _pairs in caught) / options.runs,
+        "false_promotions": promoted / options.runs,
+        "bound": bounds.false_promotion,
+        "clean_pairs": bounds.clean_pairs,
+    }
+
+
+class Rule(NamedTuple):
+    """Flagger's: every ``interval`` seconds the success rate since the last check; ``threshold`` failed checks roll back, a good one advances."""
+
+    interval: int
+    threshold: int
+
+
+def passing(rule: Rule, share: float) -> float:
+    """Probability that one check passes."""
+    sent = rule.interval * PAIRS_A_SECOND
+    allowed = round(sent * (1 - ENOUGH))
+    return sum(exp(lgamma(sent + 1) - lgamma(k + 1) - lgamma(sent - k + 1) + k * log(share) + (sent - k) * log(1 - share)) for k in range(allowed + 1))
+
+
+def judged(rule: Rule) -> dict[str, float]:
+    """Exact: v1's requests until it is rolled back, and how often a check lets it through before that."""
+    fails = 1 - passing(rule, CAUGHT)
+    return {
+        "interval": rule.interval,
+        "threshold": rule.threshold,
+        "mean": rule.threshold / fails * rule.interval * PAIRS_A_SECOND,
+        "false_promotions": 1 - (1 - passing(rule, PROMOTED)) ** rule.threshold,
+    }
+
+
+def peer(bound: float) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """The rule at its best: the quickest that promotes no more often than ours may, else the one that promotes least; and all that were tried."""
+    tried = [judged(Rule(interval, threshold)) for interval in (10, 15, 20, 30, 45, 60, 90, 120, 180, 300) for threshold in (1, 2, 5, 10)]
+    fine = [entry for entry in tried if entry["false_promotions"] <= bound]
+    return min(fine, key=lambda entry: entry["mean"]) if fine else min(tried, key=lambda entry: entry["false_promotions"]), tried
+
+
+def main() -> int:
+    """0 when the gate keeps what it promises."""
+    options = arguments()
+    mine = ours(options)
+    best, tried = peer(mine["bound"])
+    written = HERE / "results" / f"gate-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    written.parent.mkdir(exist_ok=True)
+    result = {"benchmark": "gate", "parameters": vars(options), "python": platform.python_version(), "ours": mine, "peer": best, "peers_tried": tried}
+    written.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"ours: {mine['mean_pairs']:.1f} pairs on average to catch {CAUGHT:.0%} errors (longest {mine['longest']:.0f}); of {options.runs} migrations at "
+          f"{PROMOTED:.0%} a gate accepted {mine['false_promotions']:.5f} (bound {mine['bound']})")
+    print(f"Flagger's rule at its best (interval {best['interval']} s, threshold {best['threshold']}): {best['mean']:.0f} of v1's requests, "
+          f"{best['false_promotions']:.5f}")
+    for interval, threshold, name in ((60, 10, "as in its documentation"), (10, 1, "as quick as it can be")):
+        other = judged(Rule(interval, threshold))
+        print(f"  {name} (interval {interval} s, threshold {threshold}): {other['mean']:.0f}, {other['false_promotions']:.5f}")
+    print(f"raw results in {written}")
+    print(f"bench-gate: mean_pairs={mine['mean_pairs']:.1f} false_promotions={mine['false_promotions']:.5f} peer_mean={best['mean']:.1f} "
+          f"peer_false_promotions={best['false_promotions']:.5f}")
+    return 0 if mine["false_promotions"] <= mine["bound"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

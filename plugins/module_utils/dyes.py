@@ -1,0 +1,111 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which share of a rule's traffic v1 really serves, told from outside. Pure.
+
+A dye is a request through the user's own rule for a model that nobody uses. EPP v0.3.0 answers it 404 itself, with an empty
+body; a v1 EPP passes it on and the model server's 404 comes back, with a body and the EPP's header (seen). So it costs no
+GPU, and shows who answered. What each stack says is not assumed: dyes through the marked routes show it first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import exp, lgamma, log
+from typing import Any, NamedTuple
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import CHAT, COMPLETIONS, OWN, Cell, Probe, probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import V1_GROUP, Manifest, PoolKey, Variant, references
+
+FAR = 6.8e-6
+"""Probability of being 4.5 standard deviations or more away from what a weight says, on either side."""
+
+
+class Signature(NamedTuple):
+    """What an answer to a dye looks like. :param body: whether it has one. :param picker: whether an EPP's header is on it."""
+
+    status: int
+    body: bool
+    picker: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """One rule as one Gateway address serves it: what has one set of weights. ``cell`` is how it is asked."""
+
+    cell: Cell
+
+    def __str__(self) -> str:
+        place = self.cell.address
+        return f"rule {self.cell.rule} of {self.cell.route} at {place.gateway} {place.host}:{place.port}"
+
+
+def groups(cells: list[Cell]) -> list[Group]:
+    """One group for each rule and address, asked by the endpoint that most servers have."""
+    found: dict[tuple[Any, ...], Cell] = {}
+    order = {COMPLETIONS: 0, CHAT: 1, OWN: 9}
+    for cell in sorted(cells, key=lambda cell: (cell.stream, order.get(cell.endpoint, 5))):
+        if cell.endpoint != OWN:
+            found.setdefault((cell.address, cell.route, cell.rule), cell)
+    return [Group(cell) for cell in found.values()]
+
+
+def dye(cell: Cell, variant: Variant | None, nonce: str) -> Probe:
+    """The request: a cell's own, but for a model that has the migration's nonce in its name and so no other user."""
+    return probe(replace(cell, model=f"nobody-uses-{nonce}", stream=False), variant, nonce, {})
+
+
+def alike(found: list[Signature | None]) -> Signature | None:
+    """The one way in which a stack answered all dyes, None where it did not. (An EPP's own 404 bears no mark: the marked routes must be known to serve.)"""
+    kinds = set(found)
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def expected(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> tuple[float, float]:
+    """(alpha's, v1's) share of a live rule's traffic by its weights; both 0 where it has none.
+
+    :param pools: every pool of the migration, of both groups.
+    """
+    weights = Counter[str]()
+    for reference in references(route):
+        if reference.kind == "backend" and reference.rule == rule:
+            ours = "v1" if reference.target.group == V1_GROUP else "alpha"
+            weights[ours if reference.target in pools else "other"] += reference.weight
+    total = sum(weights.values())
+    return (weights["alpha"] / total, weights["v1"] / total) if total else (0.0, 0.0)
+
+
+@dataclass
+class Tally:
+    """Answers to dyes of one group, by who gave them: ``alpha``, ``v1``, or ``other`` (another backend, or no answer)."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def note(self, found: Signature | None, alpha: Signature, v1: Signature) -> None:
+        """Count one answer."""
+        self.counts["alpha" if found == alpha else "v1" if found == v1 else "other"] += 1
+
+    def fault(self, shares: tuple[float, float]) -> str | None:
+        """Why the counts disagree with the weights, None when they agree: at a share of 0 none may be wrong, nor at 1."""
+        sent = sum(self.counts.values())
+        for who, share in zip(("alpha", "v1"), shares):
+            if not plausible(self.counts[who], sent, share):
+                return f"{who} answered {self.counts[who]} of {sent} dyes ({self.counts[who] / sent:.1%}) where its weight says {share:.1%}"
+        return None
+
+
+def plausible(count: int, sent: int, share: float) -> bool:
+    """Whether ``count`` of ``sent`` is what a share gives: nearer than 4.5 standard deviations, as exact binomial tails say it."""
+    if share <= 0.0 or share >= 1.0:
+        return count == (sent if share >= 1.0 else 0)
+    low = sum(_chance(number, sent, share) for number in range(count + 1))
+    high = sum(_chance(number, sent, share) for number in range(count, sent + 1))
+    return min(low, high) > FAR / 2
+
+
+def _chance(count: int, sent: int, share: float) -> float:
+    """Binomial probability, by logarithms: sent over count alone would leave the range of floats from about 1,000 on."""
+    ways = lgamma(sent + 1) - lgamma(count + 1) - lgamma(sent - count + 1)
+    return exp(ways + count * log(share) + (sent - count) * log(1 - share))

@@ -1,0 +1,174 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gateways, routes and stacks that must never be called PROVEN, each ill in its own way.
+
+``make test`` runs a sample, ``make matrix`` all. (A dead endpoint picker behind FailOpen is in test_broken_worlds.py.)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from harness import ESTATES, SHIFT, Ended, route_spec
+
+from igw_sandbox.world import World
+
+EPP = "vllm-llama3-8b-instruct-ga-epp"
+ALPHA_EPP = "vllm-llama3-8b-instruct-preview-epp"
+ROUTE = "default/llm-route"
+HEALTHY: dict[str, Any] = {"weights": "kept", "mixed": {}, "status": "converged", "pool_groups_of": {}}
+REAL_GATE = {"migration_gate": {}}
+
+
+@contextmanager
+def ill(world: World, **settings: Any) -> Iterator[None]:
+    """The gateway with an illness, until the end of a block."""
+    world.fault("gateway", **settings)
+    try:
+        yield
+    finally:
+        world.fault("gateway", **{name: HEALTHY[name] for name in settings})
+
+
+def unproven(world: World, before: Any, ended: Ended, *cause: str, lost: bool = False) -> None:
+    """What each must show: not PROVEN, the cause in the reason, the users' rule as before, and no user harmed unless the illness itself harms."""
+    assert ended.status != 0 and ended.verdict in ("FAILED", "HELD"), ended.reason
+    assert all(words in ended.reason for words in cause), ended.reason
+    assert route_spec(world) == before, "the user's route is as it was"
+    assert world.kubectl("get", "httproutes", "-A", "-l", "inference-gateway-migration/marked-route", "-o", "name") == "", "no marked route is left"
+    if ended.load and not lost:
+        assert (ended.load["lost"], ended.load["cut"], ended.load["problems"]) == (0, 0, []), ended.load["reasons"]
+
+
+def test_a_gateway_that_ignores_weights(installed: World, play: Callable[..., Ended]) -> None:
+    """Users and probes are served all the time: only the dyes tell that half of the users are on v1, not a tenth."""
+    before = route_spec(installed)
+    with ill(installed, weights="ignored"):
+        ended = play(installed, rate=20, extra=SHIFT | {"migration_settle_seconds": 20})
+    unproven(installed, before, ended, "share at 10 %", "the gateway does not do what the weights say", "where its weight says 90.0%")
+    assert ended.verdict == "FAILED"
+
+
+def test_a_users_rule_that_breaks_while_the_marked_routes_are_healthy(installed: World, play: Callable[..., Ended]) -> None:
+    before = route_spec(installed)
+    with ill(installed, mixed={ROUTE: "broken"}):
+        ended = play(installed, rate=20, extra=SHIFT | {"migration_dyes": 0, "migration_settle_seconds": 20})
+    unproven(installed, before, ended, "10 %: not settled", "user: status 500", lost=True)
+    assert ended.load["lost"] > 0 and set(ended.load["reasons"]) == {"status 500"}, "explained: the rule itself answers 500 while it names both groups"
+
+
+def test_an_endpoint_that_only_v1_refuses(installed: World, play: Callable[..., Ended]) -> None:
+    """EPP v1.5.0 refuses prompts of token ids, v0.3.0 takes them: nothing of the plan shows it, a person's own probe does."""
+    before = route_spec(installed)
+    tokens = {"path": "/v1/completions", "body": {"model": "meta-llama/Llama-3.1-8B-Instruct", "prompt": [1, 2, 3], "max_tokens": 2}}
+    ended = play(installed, rate=20, extra=SHIFT | {"migration_probes": [tokens], "migration_warm_seconds": 15})
+    unproven(installed, before, ended, "warm-up", "v1: status 400")
+    assert ended.verdict == "FAILED"
+
+
+@pytest.mark.matrix
+def test_weights_of_zero_that_leak(installed: World, play: Callable[..., Ended]) -> None:
+    before = route_spec(installed)
+    with ill(installed, weights="leaking"):
+        ended = play(installed, rate=20, extra=SHIFT | {"migration_settle_seconds": 20})
+    unproven(installed, before, ended, "share at 100 %", "v1 answered", "where its weight says")
+
+
+@pytest.mark.matrix
+def test_a_shadowing_longer_path(installed: World, play: Callable[..., Ended]) -> None:
+    """Another team's route takes the users' requests by a longer path: nothing that this migration proves is about them."""
+    before = route_spec(installed)
+    shadow = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "shadow", "namespace": "default"},
+        "spec": {
+            "parentRefs": before["parentRefs"],
+            "hostnames": before.get("hostnames", []),
+            "rules": [{"matches": [{"path": {"type": "Exact", "value": path}} for path in ("/v1/completions", "/v1/chat/completions")],
+                       "backendRefs": [{"name": "plain", "port": 80}]}],
+        },
+    }  # fmt: skip
+    installed.apply(json.dumps(shadow) + "\n")
+    installed.kubectl("wait", "httproute/shadow", "--for=jsonpath={.status.parents[0].conditions[?(@.type=='Reconciled')].status}=True", "--timeout=30s")
+    ended = play(installed, rate=20, extra=SHIFT)
+    installed.kubectl("delete", "httproute", "shadow")
+    unproven(installed, before, ended)
+
+
+@pytest.mark.matrix
+def test_a_status_that_stays_at_an_old_generation(installed: World, play: Callable[..., Ended]) -> None:
+    before = route_spec(installed)
+    with ill(installed, status="frozen"):
+        ended = play(installed, rate=20, extra=SHIFT | {"migration_settle_seconds": 20})
+    unproven(installed, before, ended, "10 %: not settled", "is of generation")
+
+
+@pytest.mark.matrix
+def test_a_gateway_that_falls_back_to_the_rule_before(installed: World, play: Callable[..., Ended]) -> None:
+    before = route_spec(installed)
+    with ill(installed, mixed={ROUTE: "fallback"}):
+        ended = play(installed, rate=20, extra=SHIFT | {"migration_settle_seconds": 20})
+    unproven(installed, before, ended, "PartiallyInvalid")
+
+
+@pytest.mark.matrix
+def test_a_second_parent_that_refuses_v1(installed: World, play: Callable[..., Ended]) -> None:
+    """The first parent is fine. The second refuses v1's group, says so in its own status entry, and breaks v1's share there."""
+    plain = route_spec(installed)
+    gateway = installed.kubectl_json("get", "gateway", "inference-gateway")
+    second = {"apiVersion": gateway["apiVersion"], "kind": "Gateway", "metadata": {"name": "second", "namespace": "default"}, "spec": gateway["spec"]}
+    installed.apply(json.dumps(second) + "\n")
+    patch = json.dumps({"spec": {"parentRefs": [*plain["parentRefs"], {"name": "second"}]}})
+    installed.kubectl("patch", "httproute", "llm-route", "--type=merge", "-p", patch)
+    installed.kubectl("wait", "gateway/second", "--for=condition=Programmed", "--timeout=60s")
+    before = route_spec(installed)
+    with ill(installed, pool_groups_of={"default/second": ["inference.networking.x-k8s.io"]}):
+        ended = play(installed, extra=SHIFT | {"migration_phases": ["plan", "shift"]})
+    after = route_spec(installed)
+    installed.kubectl("patch", "httproute", "llm-route", "--type=merge", "-p", json.dumps({"spec": {"parentRefs": plain["parentRefs"]}}))
+    installed.kubectl("delete", "gateway", "second")
+    assert after == before
+    unproven(installed, plain, ended, "default/second")
+
+
+def inject(world: World, rate: int, kind: str) -> None:
+    """The model servers answer a share of requests with an error, whoever asks."""
+    arguments = world.kubectl_json("get", "deployment", "vllm-llama3-8b-instruct")["spec"]["template"]["spec"]["containers"][0]["args"]
+    kept = arguments[: arguments.index("--failure-injection-rate")] if "--failure-injection-rate" in arguments else arguments
+    wanted = [*kept, "--failure-injection-rate", str(rate), "--failure-types", kind] if rate else kept
+    patch = json.dumps([{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": wanted}])
+    world.kubectl("patch", "deployment", "vllm-llama3-8b-instruct", "--type=json", "-p", patch)
+    world.kubectl("rollout", "status", "deployment/vllm-llama3-8b-instruct", "--timeout=120s")
+
+
+@pytest.mark.matrix
+def test_alpha_is_ill_from_the_start(installed: World, play: Callable[..., Ended]) -> None:
+    before = route_spec(installed)
+    inject(installed, 100, "server_error")
+    ended = play(installed, extra=SHIFT)
+    inject(installed, 0, "")
+    unproven(installed, before, ended, "v1alpha2 does not serve every way by which users reach it", "status 5")
+    assert ended.verdict == "HELD"
+
+
+@pytest.mark.matrix
+def test_a_v1_that_saturates_the_pods_both_share(make_world: Callable[..., World], play: Callable[..., Ended]) -> None:
+    """With v1's first tenth of the traffic the pods begin to answer 429 to most, to alpha's requests as well as to v1's."""
+    world = make_world("saturated", estates=[ESTATES / "demo"])
+    saturated: list[bool] = []
+
+    def watch(line: str) -> None:
+        if "v1 gets 10 %" in line and not saturated:
+            saturated.append(True)
+            inject(world, 90, "rate_limit")
+
+    ended = play(world, extra=REAL_GATE | {"migration_settle_seconds": 20, "migration_gate_seconds": 60}, show=watch)
+    assert saturated and ended.status != 0 and ended.verdict in ("FAILED", "HELD"), ended.reason
+    assert "429" in ended.reason
+    world.down()

@@ -1,0 +1,120 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each safety stage switched off by a patch: what its own test asserts must fail then. (The response mark is in test_marks.py.)
+
+Each scenario runs twice, as shipped and patched: a stage whose absence nobody notices would be no stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import ESTATES, SHIFT, Ended, patched, route_spec
+from test_never_proven import EPP, ROUTE, ill
+
+from igw_sandbox.world import World
+
+pytestmark = pytest.mark.matrix
+DRIVER = "plugins/action/shift_traffic.py"
+Play = Callable[..., Ended]
+
+
+def back(world: World, play: Play) -> None:
+    """What a run that was fooled left: all traffic on v1 by weights. A run that finds the stack rejected takes it back."""
+    if [reference["group"] for reference in route_spec(world)["rules"][0]["backendRefs"] if reference.get("weight", 1)] == ["inference.networking.x-k8s.io"]:
+        return
+    world.fault("epp_reset", namespace="default", deployment=EPP, percent=100)
+    ended = play(world, extra=SHIFT | {"migration_settle_seconds": 10})
+    world.fault("epp_reset", namespace="default", deployment=EPP, percent=0)
+    assert ended.verdict in ("FAILED", "HELD"), ended.reason
+
+
+def test_warm_up(installed: World, play: Play, tmp_path: Path) -> None:
+    """The gateway takes its time for a backend that it meets for the first time: without the warm-up the first gate rejects a healthy stack."""
+    installed.fault("gateway", warm=[12.0, 15.0])
+    off = 'self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"])\n'
+    fooled = play(installed, extra=SHIFT, collections=patched(tmp_path, {DRIVER: [(off, "pass\n")]}))
+    installed.fault("gateway", warm=[2.0, 4.0])
+    assert fooled.verdict == "FAILED" and "gate at 0 %" in fooled.reason, fooled.reason
+
+
+def test_settle(installed: World, play: Play, tmp_path: Path) -> None:
+    """Route status at an old generation: without settling, traffic alone is believed."""
+    before = route_spec(installed)
+    off = 'self.settle(f"{share} %", ["alpha", "v1", "user"], self.options["settle_seconds"])\n'
+    with ill(installed, status="frozen"):
+        fooled = play(installed, extra=SHIFT, collections=patched(tmp_path, {DRIVER: [(off, "pass\n")]}))
+    assert fooled.verdict == "PROVEN", fooled.reason
+    back(installed, play)
+    assert route_spec(installed) == before
+
+
+def test_gate(installed: World, play: Play, tmp_path: Path) -> None:
+    """v1 fails one request in twelve: rounds of a few probes settle in between, only the gate counts."""
+    before = route_spec(installed)
+    installed.fault("epp_reset", namespace="default", deployment=EPP, percent=8)
+    honest = play(installed, extra=SHIFT | {"migration_gate": {}, "migration_warm_seconds": 120})
+    assert honest.verdict == "FAILED" and "v1 fails where v1alpha2 does not" in honest.reason, honest.reason
+    assert route_spec(installed) == before
+    off = ('            if ended:\n                break\n', "            decision = found['decision'] = 'accept'\n            break\n")
+    fooled = play(installed, rate=20, extra=SHIFT | {"migration_warm_seconds": 120, "migration_settle_seconds": 120, "migration_dyes": 0},
+                  collections=patched(tmp_path, {DRIVER: [off]}))
+    installed.fault("epp_reset", namespace="default", deployment=EPP, percent=0)
+    assert fooled.verdict == "PROVEN" and fooled.load["lost"] > 0, fooled.reason
+    back(installed, play)
+    assert route_spec(installed) == before
+
+
+def test_unmarked_probes(installed: World, play: Play, tmp_path: Path) -> None:
+    """The users' own rule is broken while the marked routes are healthy: without unmarked probes (and dyes) nobody looks there."""
+    before = route_spec(installed)
+    driver = [
+        ('self.settle("warm-up", ["alpha", "v1", "both", "user"]', 'self.settle("warm-up", ["alpha", "v1", "both"]'),
+        ('self.settle(f"{share} %", ["alpha", "v1", "user"]', 'self.settle(f"{share} %", ["alpha", "v1"]'),
+    ]
+    prober = [("user=judgement.user.add(classify(alpha.ok, user.ok), bounds)", "user=judgement.user"),
+              ("fresh = () if user.ok or", "fresh = () if True or")]
+    off = {DRIVER: driver, "plugins/module_utils/prober.py": prober}
+    with ill(installed, mixed={ROUTE: "broken"}):
+        fooled = play(installed, rate=20, extra=SHIFT | {"migration_dyes": 0, "migration_steps": [50, 100]}, collections=patched(tmp_path, off))
+    assert fooled.verdict == "PROVEN" and fooled.load["lost"] > 0, fooled.reason
+    back(installed, play)
+    assert route_spec(installed) == before
+
+
+def test_share(installed: World, play: Play) -> None:
+    """A gateway that ignores weights: without dyes nothing tells, for both stacks serve well."""
+    before = route_spec(installed)
+    with ill(installed, weights="ignored"):
+        fooled = play(installed, extra=SHIFT | {"migration_dyes": 0})
+    assert fooled.verdict == "PROVEN", fooled.reason
+    back(installed, play)
+    assert route_spec(installed) == before
+
+
+DRAIN = '            self.drain("v1")\n'
+
+
+@pytest.mark.parametrize("drained", [True, False])
+def test_drain(make_world: Callable[..., World], play: Play, tmp_path: Path, drained: bool) -> None:
+    """v1 turns bad at half of the traffic: what streams through it then ends whole, unless its backends go before."""
+    world = make_world("drain" if drained else "cut", estates=[ESTATES / "demo"])
+    bad: list[str] = []
+
+    def watch(line: str) -> None:
+        if "v1 gets 50 %" in line and not bad:
+            bad.append(line)
+        elif bad and len(bad) == 1 and "gate at 50 %" in line:
+            bad.append(line)
+            world.fault("epp_reset", namespace="default", deployment=EPP, percent=100)
+
+    extra: dict[str, Any] = {"migration_soak_seconds": 90, "migration_steps": [50, 100]}
+    collections = None if drained else patched(tmp_path, {DRIVER: [(DRAIN, "            pass\n")]})
+    ended = play(world, rate=60, extra=extra, show=watch, **({"collections": collections} if collections else {}))
+    world.down()
+    assert ended.verdict == "FAILED" and len(bad) == 2, ended.reason
+    assert (ended.load["cut"] == 0) is drained, ended.load
