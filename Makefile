@@ -12,7 +12,7 @@ with = set -e; \
 	python=$$("$(PYTHON)" tests/dev/bootstrap.py $(1)); export IGW_PYTHON="$$python"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint matrix docs bench-traffic bench-detect bench-gate bench-rollback clean
+.PHONY: help demo test lint matrix docs bench-traffic bench-detect bench-gate bench-rollback bench-overhead clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -45,6 +45,9 @@ bench-gate: ## the gate's statistics: how soon a bad v1 is caught, how often one
 
 bench-rollback: ## seconds until users are off a v1 that turns bad, against Flagger's rule
 	@$(call with,run); "$$python" benchmarks/bench_rollback.py $(ARGS)
+
+bench-overhead: ## what a migration with 20 minutes of soak takes beyond what it must wait for, against a plain script
+	@$(call with,run); "$$python" benchmarks/bench_overhead.py $(ARGS)
 
 clean: ## what make put into this tree; the cache folder stays
 	rm -rf build tests/output .mypy_cache .ruff_cache .pytest_cache .ansible

@@ -54,14 +54,15 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def script(name: str, world: World, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run a peer's script; returns its exit status. Its output goes to FOLDER/NAME.log."""
+def script(name: str, world: World, options: argparse.Namespace, folder: Path, more: dict[str, str] | None = None) -> dict[str, Any]:
+    """Run a peer's script, with ``more`` in its environment; returns its exit status. Its output goes to FOLDER/NAME.log."""
     folder.mkdir(parents=True, exist_ok=True)
     variables = environment(folder, folder, world.tool("helm"))
     variables |= {
         "KUBECONFIG": str(world.kubeconfig), "CHART": f"{world.state['charts']}/inferencepool", "CRDS": world.state["crds"],
         "TARGET": options.target, "PAUSE": str(options.pause),
         "PATH": os.pathsep.join([str(world.tool("kubectl").parent), variables["PATH"]]),
+        **(more or {}),
     }
     log = folder / f"{name}.log"
     with log.open("w") as output:

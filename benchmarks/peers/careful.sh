@@ -7,10 +7,14 @@
 # v1 beside alpha, a route of its own that only a header reaches warms it until it answers five times in a row, then
 # 10, 50 and 100 % by JSON patches of the weights alone, a sleep after each change, a drain before anything is deleted.
 #
-# Environment: KUBECONFIG, CHART, CRDS, TARGET as for guide.sh; PAUSE seconds after each change (60 to 90 is usual).
+# Environment: KUBECONFIG, CHART, CRDS, TARGET as for guide.sh; PAUSE seconds after each change (60 to 90 is usual); where they differ from it,
+# SOAK seconds after each step and DRAIN seconds before anything is deleted; STEPS, v1's percent at each step.
 set -eu
 
 PAUSE=${PAUSE:-75}
+SOAK=${SOAK:-$PAUSE}
+DRAIN=${DRAIN:-$PAUSE}
+STEPS=${STEPS:-10 50 100}
 ALPHA=vllm-llama3-8b-instruct-preview
 GA=vllm-llama3-8b-instruct-ga
 LABEL=vllm-llama3-8b-instruct
@@ -27,8 +31,8 @@ reference() { # group name weight
 
 both() { # weight of alpha, weight of v1
     weights "$(reference inference.networking.x-k8s.io "$ALPHA" "$1"), $(reference inference.networking.k8s.io "$GA" "$2")"
-    say "weights $1 to $2; sleeping $PAUSE s"
-    sleep "$PAUSE"
+    say "weights $1 to $2; sleeping $SOAK s"
+    sleep "$SOAK"
 }
 
 ask() { # through the header route; the status code
@@ -81,12 +85,12 @@ done
 say "it answers; sleeping $PAUSE s"
 sleep "$PAUSE"
 
-both 90 10
-both 50 50
-both 0 100
+for step in $STEPS; do
+    both $((100 - step)) "$step"
+done
 weights "$(reference inference.networking.k8s.io "$GA" 100)"
-say "v1alpha2 is out of the route; draining for $PAUSE s"
-sleep "$PAUSE"
+say "v1alpha2 is out of the route; draining for $DRAIN s"
+sleep "$DRAIN"
 kubectl delete httproute llm-route-canary --namespace default
 helm uninstall "$ALPHA"
 kubectl delete inferencemodels.inference.networking.x-k8s.io --all --namespace default
