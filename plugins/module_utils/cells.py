@@ -238,11 +238,11 @@ def probe(cell: Cell, variant: Variant | None, nonce: str, models: Mapping[str, 
     """
     entry = models.get(cell.model, {})
     answers = {cell.model, entry.get("answer") or cell.model} | set(entry.get("alpha_answers") or []) if cell.model else set()
-    if variant is None and cell.shared:
-        return Probe(cell, None, cell.headers, None, frozenset(), epp=False)
     own = () if variant is None else ((PROBE_HEADER, probe_value(nonce, variant, cell.rule, cell.index)),)
-    expected = None if variant is None or gone else mark(variant, cell.rule, cell.index)
-    return Probe(cell, variant, cell.headers + own, expected, frozenset(answers))
+    if variant is None or gone:
+        anybody = cell.shared
+        return Probe(cell, variant, cell.headers + own, None, frozenset(() if anybody else answers), epp=not anybody)
+    return Probe(cell, variant, cell.headers + own, mark(variant, cell.rule, cell.index), frozenset(answers))
 
 
 def _concrete(hostname: str | None) -> str | None:

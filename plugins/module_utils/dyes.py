@@ -63,8 +63,16 @@ def alike(found: list[Signature | None]) -> Signature | None:
     return kinds.pop() if len(kinds) == 1 else None
 
 
-def expected(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> tuple[float, float]:
-    """(alpha's, v1's) share of a live rule's traffic by its weights; both 0 where it has none.
+class Expected(NamedTuple):
+    """Shares of a rule's traffic by its weights. :param other: of what is not ours; its answers may look like either stack's, or like none."""
+
+    alpha: float
+    v1: float
+    other: float = 0.0
+
+
+def expected(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> Expected:
+    """What the weights of a live rule say; all 0 where it has none.
 
     :param pools: every pool of the migration, of both groups.
     """
@@ -74,7 +82,7 @@ def expected(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> t
             ours = "v1" if reference.target.group == V1_GROUP else "alpha"
             weights[ours if reference.target in pools else "other"] += reference.weight
     total = sum(weights.values())
-    return (weights["alpha"] / total, weights["v1"] / total) if total else (0.0, 0.0)
+    return Expected(weights["alpha"] / total, weights["v1"] / total, weights["other"] / total) if total else Expected(0.0, 0.0)
 
 
 @dataclass
@@ -87,22 +95,20 @@ class Tally:
         """Count one answer."""
         self.counts["alpha" if found == alpha else "v1" if found == v1 else "other"] += 1
 
-    def fault(self, shares: tuple[float, float]) -> str | None:
+    def fault(self, wanted: Expected) -> str | None:
         """Why the counts disagree with the weights, None when they agree: at a share of 0 none may be wrong, nor at 1."""
         sent = sum(self.counts.values())
-        for who, share in zip(("alpha", "v1"), shares):
-            if not plausible(self.counts[who], sent, share):
+        for who, share in (("alpha", wanted.alpha), ("v1", wanted.v1)):
+            if not plausible(self.counts[who], sent, share, share + wanted.other):
                 return f"{who} answered {self.counts[who]} of {sent} dyes ({self.counts[who] / sent:.1%}) where its weight says {share:.1%}"
         return None
 
 
-def plausible(count: int, sent: int, share: float) -> bool:
-    """Whether ``count`` of ``sent`` is what a share gives: nearer than 4.5 standard deviations, as exact binomial tails say it."""
-    if share <= 0.0 or share >= 1.0:
-        return count == (sent if share >= 1.0 else 0)
-    low = sum(_chance(number, sent, share) for number in range(count + 1))
-    high = sum(_chance(number, sent, share) for number in range(count, sent + 1))
-    return min(low, high) > FAR / 2
+def plausible(count: int, sent: int, least: float, most: float) -> bool:
+    """Whether ``count`` of ``sent`` is what a share between two gives: nearer than 4.5 standard deviations, as exact binomial tails say it."""
+    few = least > 0.0 and (count < sent if least >= 1.0 else sum(_chance(number, sent, least) for number in range(count + 1)) <= FAR / 2)
+    many = most < 1.0 and (count > 0 if most <= 0.0 else sum(_chance(number, sent, most) for number in range(count, sent + 1)) <= FAR / 2)
+    return not few and not many
 
 
 def _chance(count: int, sent: int, share: float) -> float:

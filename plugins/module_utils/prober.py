@@ -275,11 +275,11 @@ class Shares:
 Dyer = Callable[[Probe], "dyes.Signature | None"]
 
 
-def measure(groups: list[dyes.Group], wanted: Callable[[dyes.Group], tuple[float, float]], send: Dyer, nonce: str, count: int,
+def measure(groups: list[dyes.Group], wanted: Callable[[dyes.Group], dyes.Expected], send: Dyer, nonce: str, count: int,
             pace: Pace, workers: int) -> Shares:
     """Send ``count`` dyes, spread evenly over the groups, and compare what each stack answered with the weights.
 
-    :param wanted: (alpha's, v1's) share of a group by its weights.
+    :param wanted: what the weights of a group say.
     """
     faults, blind, counted, sent = [], [], [], 0
     each = -(-count // max(1, len(groups)))
@@ -301,6 +301,6 @@ def measure(groups: list[dyes.Group], wanted: Callable[[dyes.Group], tuple[float
             sent += each
             shares = wanted(group)
             fault = tally.fault(shares)
-            counted.append(f"{group}: v1 answered {tally.counts['v1']} of {each} dyes, its weight says {shares[1]:.1%}")
+            counted.append(f"{group}: v1 answered {tally.counts['v1']} of {each} dyes, its weight says {shares.v1:.1%}")
             faults += [f"{group}: {fault}"] if fault else []
     return Shares(tuple(faults), tuple(blind), tuple(counted), sent)

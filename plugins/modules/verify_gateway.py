@@ -280,7 +280,7 @@ def share(cluster: Cluster, params: dict, deadline: float) -> dict:
     here = read(cluster, params)
     pools, live = here.pools(), {str(key): route for key, route in here.live.items()}
 
-    def wanted(group: dyes.Group) -> tuple[float, float]:
+    def wanted(group: dyes.Group) -> dyes.Expected:
         return dyes.expected(live[group.cell.route], group.cell.rule, pools)
 
     found = prober.measure(dyes.groups(here.cells), wanted, _http.client(params).dye, here.nonce, params["dyes"], prober.Pace(params["probe_rate"]), WORKERS)

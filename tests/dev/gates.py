@@ -38,6 +38,10 @@ class Gate:
     python: Path = Path(sys.executable)
 
 
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
+"""Two files at a time: a migration waits more than it works, and sandboxes do not meet. Tests of the sandbox measure delays, so they run alone."""
+
+
 def pytest_gate(name: str, what: str, arguments: list[str], python: Path, limit: float, echo: bool) -> Gate:
     """A pytest run."""
     command = ["{python}", "-m", "pytest", "--color=no", "--junitxml={run}/" + name + ".xml", "-o", "junit_family=xunit2", *arguments]
@@ -79,16 +83,16 @@ def all_gates(python: Path, second: Path | None) -> list[Gate]:
     version = python_version(python)
     gates = [
         *quick_gates(python),
-        pytest_gate("unit", f"unit tests, Python {version}", ["-q", "tests/unit", "--ignore=tests/unit/test_layers.py"], python, 600, True),
+        pytest_gate("unit", f"unit tests, Python {version}", ["-q", *SIDE_BY_SIDE, "tests/unit", "--ignore=tests/unit/test_layers.py"], python, 600, True),
         package_gate(python),
         sanity_gate("sanity", python, version),
         pytest_gate("sandbox", "sandbox tests", ["-v", "tests/sandbox"], python, 2400, True),
-        pytest_gate("integration", "integration tests", ["-v", "tests/integration"], python, 3600, True),
+        pytest_gate("integration", "integration tests", ["-v", *SIDE_BY_SIDE, "tests/integration"], python, 3600, True),
     ]
     if second is not None:
         version = python_version(second)
         gates += [
-            pytest_gate("second-unit", f"unit tests, Python {version}", ["-q", "tests/unit"], second, 600, True),
+            pytest_gate("second-unit", f"unit tests, Python {version}", ["-q", *SIDE_BY_SIDE, "tests/unit"], second, 600, True),
             sanity_gate("second-sanity", second, version),
             pytest_gate("second-integration", f"one migration, Python {version}", ["-v", "-m", "second_python", "tests/integration"], second, 1200, True),
         ]
@@ -97,7 +101,7 @@ def all_gates(python: Path, second: Path | None) -> list[Gate]:
 
 def matrix_gates(python: Path) -> list[Gate]:
     """What ``make matrix`` runs: the whole tables that ``make test`` samples."""
-    return [pytest_gate("matrix", "whole tables", ["-v", "-m", "matrix", "tests/integration"], python, 14400, True)]
+    return [pytest_gate("matrix", "whole tables", ["-v", *SIDE_BY_SIDE, "-m", "matrix", "tests/integration"], python, 14400, True)]
 
 
 def python_version(python: Path) -> str:

@@ -76,7 +76,7 @@ def test_weights_of_zero_that_leak(installed: World, play: Callable[..., Ended])
     before = route_spec(installed)
     with ill(installed, weights="leaking"):
         ended = play(installed, rate=20, extra=SHIFT | {"migration_settle_seconds": 20})
-    unproven(installed, before, ended, "share at 100 %", "v1 answered", "where its weight says")
+    unproven(installed, before, ended, "share at 100 %", "alpha answered", "where its weight says 0.0%")
 
 
 @pytest.mark.matrix

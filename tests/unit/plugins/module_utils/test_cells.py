@@ -225,6 +225,8 @@ def test_a_users_answer_from_a_shared_rule_need_not_come_from_a_pool() -> None:
     assert (marked.epp, marked.answers) == (True, {"llama"})
     v1 = routes.PoolKey(routes.V1_GROUP, "InferencePool", "default", "llama-ga")
     assert not any(cell.shared for cell in cells.cells(http_route(rule(ALPHA, V1)), GATEWAYS, POOLS | {v1: plan_pool()}))
+    gone = cells.probe(cell, "both", "igm1", {}, gone=True)
+    assert (gone.mark, gone.epp, gone.answers) == (None, False, frozenset()), "what falls through to the users' rule is answered by it"
 
 
 # -- precedence ----------------------------------------------------------------------------------------------------------

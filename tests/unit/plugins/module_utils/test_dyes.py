@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -44,49 +45,58 @@ SERVICE = {"name": "plain", "port": 80}
 @pytest.mark.parametrize(
     ("references", "expected"),
     [
-        ([ALPHA], (1.0, 0.0)),
-        ([V1 | {"weight": 7}], (0.0, 1.0)),
-        ([ALPHA | {"weight": 90}, V1 | {"weight": 10}], (0.9, 0.1)),
-        ([ALPHA | {"weight": 45}, V1 | {"weight": 5}, SERVICE | {"weight": 50}], (0.45, 0.05)),
-        ([ALPHA | {"weight": 1}, V1 | {"weight": 1, "name": "of-others"}], (0.5, 0.0)),
-        ([ALPHA | {"weight": 0}], (0.0, 0.0)),
+        ([ALPHA], (1.0, 0.0, 0.0)),
+        ([V1 | {"weight": 7}], (0.0, 1.0, 0.0)),
+        ([ALPHA | {"weight": 90}, V1 | {"weight": 10}], (0.9, 0.1, 0.0)),
+        ([ALPHA | {"weight": 45}, V1 | {"weight": 5}, SERVICE | {"weight": 50}], (0.45, 0.05, 0.5)),
+        ([ALPHA | {"weight": 1}, V1 | {"weight": 1, "name": "of-others"}], (0.5, 0.0, 0.5)),
+        ([ALPHA | {"weight": 0}], (0.0, 0.0, 0.0)),
     ],
 )
-def test_what_the_weights_let_one_expect(references: list[dict[str, object]], expected: tuple[float, float]) -> None:
+def test_what_the_weights_let_one_expect(references: list[dict[str, object]], expected: tuple[float, float, float]) -> None:
     assert dyes.expected(http_route(rule(SERVICE), rule(*references)), 1, POOLS) == pytest.approx(expected)
 
 
 def test_shares_of_every_step_are_what_is_expected() -> None:
     for share in (0, 10, 50, 100):
         split = routes.reshape(ROUTE, ROUTE, MOVES, "split", share)
-        assert dyes.expected(split, 0, POOLS) == pytest.approx((1 - share / 100, share / 100))
+        assert dyes.expected(split, 0, POOLS) == pytest.approx((1 - share / 100, share / 100, 0))
 
 
 def test_at_the_ends_none_may_be_wrong() -> None:
-    assert plausible(0, 500, 0.0) and plausible(500, 500, 1.0)
-    assert not plausible(1, 500, 0.0) and not plausible(499, 500, 1.0)
+    assert plausible(0, 500, 0.0, 0.0) and plausible(500, 500, 1.0, 1.0)
+    assert not plausible(1, 500, 0.0, 0.0) and not plausible(499, 500, 1.0, 1.0)
+
+
+def test_what_is_not_ours_may_answer_like_either_stack() -> None:
+    """Somebody else's pool of the old API in the same rule: at 100 % its tenth looks like v1alpha2's."""
+    wanted = dyes.Expected(0.0, 0.6, 0.4)
+    for alpha, v1, fine in ((0, 300, True), (50, 300, True), (200, 300, True), (260, 240, False), (0, 500, True), (0, 230, False)):
+        tally = dyes.Tally(Counter(alpha=alpha, v1=v1, other=500 - alpha - v1))
+        assert (tally.fault(wanted) is None) is fine, (alpha, v1)
+    assert dyes.Tally(Counter(alpha=1, v1=499)).fault(dyes.Expected(0.0, 1.0)), "but where all is ours none may be wrong"
 
 
 @pytest.mark.parametrize(("count", "share", "fine"), [(50, 0.1, True), (25, 0.1, True), (19, 0.1, False), (81, 0.1, True), (85, 0.1, False), (250, 0.5, True),
                                                      (301, 0.5, False), (208, 0.5, True)])  # fmt: skip
 def test_what_is_too_far_from_a_share(count: int, share: float, fine: bool) -> None:
-    assert plausible(count, 500, share) is fine
+    assert plausible(count, 500, share, share) is fine
 
 
 @given(sent=some.integers(1, 5000), share=some.floats(0.01, 0.99), seed=some.integers(0, 10**6))
 def test_what_a_share_gives_is_plausible_and_the_rest_of_the_range_is_not(sent: int, share: float, seed: int) -> None:
     rng = random.Random(seed)
     low, high = round(sent * share) - 1, round(sent * share) + 1
-    assert plausible(max(0, min(sent, rng.randint(low, high))), sent, share)
+    assert plausible(max(0, min(sent, rng.randint(low, high))), sent, share, share)
     deviation = 12 * (sent * share * (1 - share)) ** 0.5 + 8
     for wrong in (round(sent * share - deviation), round(sent * share + deviation)):
-        assert not 0 <= wrong <= sent or not plausible(wrong, sent, share)
+        assert not 0 <= wrong <= sent or not plausible(wrong, sent, share, share)
 
 
 def test_how_often_a_true_share_is_doubted() -> None:
     """20,000 measurements of 500 dyes: at 4.5 standard deviations one in 147,000 is."""
     rng = random.Random(3)
-    assert sum(not plausible(sum(rng.random() < 0.1 for _dye in range(100)), 100, 0.1) for _run in range(20_000)) <= 2
+    assert sum(not plausible(sum(rng.random() < 0.1 for _dye in range(100)), 100, 0.1, 0.1) for _run in range(20_000)) <= 2
 
 
 def test_a_stack_that_answers_in_several_ways_tells_nothing() -> None:

@@ -266,7 +266,7 @@ def served(v1_every: int | None, alike: bool = False) -> Callable[[Probe], Signa
 
 
 def measured(send: Callable[[Probe], Signature | None], share: float, count: int = 500) -> prober.Shares:
-    return prober.measure(dyes.groups(CELLS), lambda group: (1 - share, share), send, "igm1", count, fast(), 6)
+    return prober.measure(dyes.groups(CELLS), lambda group: dyes.Expected(1 - share, share), send, "igm1", count, fast(), 6)
 
 
 def test_a_share_that_is_what_the_weights_say() -> None:
