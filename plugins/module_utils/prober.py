@@ -301,6 +301,6 @@ def measure(groups: list[dyes.Group], wanted: Callable[[dyes.Group], dyes.Expect
             sent += each
             shares = wanted(group)
             fault = tally.fault(shares)
-            counted.append(f"{group}: v1 answered {tally.counts['v1']} of {each} dyes, its weight says {shares.v1:.1%}")
+            counted.append(f"v1 answered {tally.counts['v1']} of {each} dyes, its weight says {shares.v1:.1%} ({group})")
             faults += [f"{group}: {fault}"] if fault else []
     return Shares(tuple(faults), tuple(blind), tuple(counted), sent)

@@ -9,7 +9,7 @@ touch nothing but the backendRefs they were asked to move, unknown fields includ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from math import gcd
@@ -194,6 +194,48 @@ def _splittable(original: list[Manifest], namespace: str, moves: Mapping[PoolKey
         return None
 
 
+def places(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> dict[int, int]:
+    """Where each moved rule of a route stands in the live one: people insert and remove other rules meanwhile.
+
+    A rule is known by all that is not ours to change, else by its place, where its own matches or filters were changed.
+
+    :returns: index in the original to index in the live route, without those that are gone or hold references that are not ours.
+    """
+    namespace, found = route_key(original).namespace, {}
+    for known_by_itself in (True, False):
+        for number in moved_rules(original, moves):
+            if number in found:
+                continue
+            before = rules(original)[number]
+            fitting = [
+                index for index, rule in enumerate(rules(live))
+                if index not in found.values()
+                and (_bare(rule) == _bare(before) if known_by_itself else index == number)
+                and recognise(rule.get("backendRefs") or [], before["backendRefs"], namespace, moves)
+            ]
+            if fitting:
+                found[number] = number if number in fitting else fitting[0]
+    return found
+
+
+def _bare(rule: Manifest) -> Manifest:
+    return {field: value for field, value in rule.items() if field != "backendRefs"}
+
+
+def current(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> Manifest:
+    """A user's route as it is today (parents, hostnames, matches, filters), with the references that its moved rules had.
+
+    Of this marked copies are made, and by this probes ask: a Gateway that became a parent meanwhile must be proven too.
+    Rules keep their places in the original, by which marks are named; rules that came meanwhile are left out.
+    """
+    at = places(live, original, moves)
+    kept = [
+        rules(live)[at[number]] | {"backendRefs": rule["backendRefs"]} if number in at else rule
+        for number, rule in enumerate(rules(original))
+    ]
+    return deepcopy(original | {"spec": live["spec"] | {"rules": kept}})
+
+
 Form = Literal["original", "split", "finished"]
 
 
@@ -206,13 +248,13 @@ def reshape(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str], fo
     :raises Drifted: names the route and the rule.
     """
     key = route_key(original)
-    after = deepcopy(live)
+    after, at = deepcopy(live), places(live, original, moves)
     for number in moved_rules(original, moves):
         before = rules(original)[number]["backendRefs"]
-        found = rules(live)[number].get("backendRefs") or [] if number < len(rules(live)) else []
-        if not recognise(found, before, key.namespace, moves):
+        if number not in at:
+            found = rules(live)[number].get("backendRefs") or [] if number < len(rules(live)) else []
             raise Drifted(f"rule {number} of {key} was changed by somebody else: its backendRefs are {_describe(found)}")
-        rules(after)[number]["backendRefs"] = (
+        rules(after)[at[number]]["backendRefs"] = (
             deepcopy(before) if form == "original"
             else finished_references(before, key.namespace, moves) if form == "finished"
             else split_references(before, key.namespace, moves, share)
@@ -227,10 +269,9 @@ def moved_rules(original: Manifest, moves: Mapping[PoolKey, str]) -> list[int]:
 
 def share_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> int | None:
     """The share at which every moved rule of a live route stands, or None where they differ or are not ours."""
-    key = route_key(original)
+    key, at = route_key(original), places(live, original, moves)
     shares = [
-        recognise(rules(live)[number].get("backendRefs") or [], rules(original)[number]["backendRefs"], key.namespace, moves)
-        if number < len(rules(live)) else set()
+        recognise(rules(live)[at[number]].get("backendRefs") or [], rules(original)[number]["backendRefs"], key.namespace, moves) if number in at else set()
         for number in moved_rules(original, moves)
     ]
     return max(set.intersection(*shares), default=None) if shares else None
@@ -245,12 +286,13 @@ def form_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) ->
     raise Drifted(f"the moved rules of {route_key(original)} stand at different shares")
 
 
-def only_references_differ(before: Manifest, after: Manifest, moved: list[int]) -> bool:
-    """Whether two versions of a route have the same labels, annotations and spec but for the backendRefs of ``moved`` rules."""
+def only_references_differ(before: Manifest, after: Manifest, moved: Iterable[int]) -> bool:
+    """Whether two versions of a route have the same labels, annotations and spec but for the backendRefs of ``moved`` rules (indexes in them)."""
+    chosen = list(moved)
 
     def bare(route: Manifest) -> Manifest:
         spec = deepcopy(route.get("spec") or {})
-        for number in moved:
+        for number in chosen:
             if number < len(spec.get("rules") or []):
                 spec["rules"][number].pop("backendRefs", None)
         return {"labels": route["metadata"].get("labels"), "annotations": route["metadata"].get("annotations"), "spec": spec}
@@ -289,7 +331,7 @@ def marked_routes(original: Manifest, moves: Mapping[PoolKey, str], variant: Var
         for reference in references(original)
         if reference.kind == "backend" and reference.target in moves
     ]
-    spec = {field: value for field, value in original["spec"].items() if field not in ("rules",)}
+    spec = {field: value for field, value in original["spec"].items() if field != "rules"}
     return [
         {
             "apiVersion": key.api_version,

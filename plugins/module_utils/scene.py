@@ -71,6 +71,7 @@ class Scene:
     """One migration on one cluster, as of now.
 
     :param originals: the routes as they were before the migration. :param live: the same routes as they are.
+    :param current: as they are, but with the references that they had, see :func:`routes.current`: of these marked routes and probes are made.
     :param own: probes that a person added, see :func:`cells.own_cells`.
     """
 
@@ -79,6 +80,7 @@ class Scene:
     nonce: str
     originals: dict[RouteKey, Manifest]
     live: dict[RouteKey, Manifest]
+    current: dict[RouteKey, Manifest]
     gateways: dict[tuple[str, str], Manifest]
     own: Sequence[Manifest] = ()
 
@@ -96,12 +98,13 @@ class Scene:
             raise ApiError(f"{', '.join(missing)}: gone since the plan was made. Make a new plan.")
         saved = {routes.route_key(manifest): manifest for manifest in backup or [] if manifest["kind"] in ("HTTPRoute", "GRPCRoute")}
         originals = {key: saved.get(key, live[key]) for key in keys}
-        named = {(namespace, name) for route in originals.values() for namespace, name, section in cells.parent_gateways(route)}
+        current = {key: routes.current(live[key], original, moves(plan)) for key, original in originals.items()}
+        named = {(namespace, name) for route in current.values() for namespace, name, section in cells.parent_gateways(route)}
         gateways = {
             place: manifest for place in named
             if (manifest := cluster.get(object_path("gateway.networking.k8s.io/v1", "Gateway", *place)))
         }
-        return cls(cluster, plan, nonce, originals, live, gateways, own)
+        return cls(cluster, plan, nonce, originals, live, current, gateways, own)
 
     def serves_v1(self, key: RouteKey) -> bool:
         """Whether any moved rule of a live route gives v1 any traffic."""
@@ -139,7 +142,7 @@ class Scene:
         :raises ApiError: when a moved rule has none, or a person's probe comes by no rule that is moved; with the remedy.
         """
         pools, found = self.pools(), []
-        everything = list(self.originals.values())
+        everything = list(self.current.values())
         added = [(number, cells.reached([cell for route in everything for cell in cells.own_cells(route, self.gateways, pools, own)], everything))
                  for number, own in enumerate(self.own)]
         for number, mine in added:
@@ -148,7 +151,7 @@ class Scene:
                 raise ApiError(f"Probe {number} of probes ({own.get('hostname') or 'any hostname'}{own['path']}) comes by no rule that is moved: correct its "
                                "hostname, path or headers, or leave it out.")
         extra = [cell for _number, mine in added for cell in mine]
-        for key, route in self.originals.items():
+        for key, route in self.current.items():
             mine = cells.reached(cells.cells(route, self.gateways, pools), everything) + [cell for cell in extra if cell.route == str(key)]
             bare = cells.unprobed(route, mine, pools)
             if bare:
@@ -167,7 +170,7 @@ class Scene:
 
     def marked(self, variants: list[Variant]) -> list[Manifest]:
         """The marked routes of some variants, as they should be."""
-        return [manifest for route in self.originals.values() for variant in variants
+        return [manifest for route in self.current.values() for variant in variants
                 for manifest in routes.marked_routes(route, self.moves, variant, self.nonce)]
 
     def status_faults(self) -> list[str]:

@@ -228,7 +228,7 @@ def change(here: Scene, key: RouteKey, form: routes.Form, share: int, dry_run: b
             written = here.cluster.replace(route_path(key), wanted, dry_run)
         except Conflict:
             continue
-        if not routes.only_references_differ(live, written, routes.moved_rules(original, here.moves)):
+        if not routes.only_references_differ(live, written, routes.places(live, original, here.moves).values()):
             raise ApiError(f"{key}: the API server stored more than the references that were written (a webhook?): compare it with the backup.")
         return before, written
     raise Conflict(f"{key}: written by somebody else {ATTEMPTS} times in a row: stop that writer, then start again.", 409)
@@ -248,16 +248,21 @@ def reshape_all(here: Scene, form: routes.Form, share: int, dry_run: bool, guard
 
 
 def mark(here: Scene, variants: list[routes.Variant], dry_run: bool, guard: Guard) -> list[str]:
-    """Make the marked routes of some variants that are not there."""
+    """Make the marked routes of some variants that are not there, and bring up to date those whose user's route has changed since."""
     made = []
     for manifest in here.marked(variants):
         key = routes.route_key(manifest)
-        if here.cluster.get(route_path(key)) is None:
-            guard()
+        there = here.cluster.get(route_path(key))
+        if there and there["spec"] == manifest["spec"]:
+            continue
+        guard()
+        if there:
+            here.cluster.replace(route_path(key), there | {"spec": manifest["spec"]}, dry_run)
+        else:
             # A conflict is our own write whose answer got lost: nobody else knows the nonce in the name.
             with suppress(Conflict):
                 here.cluster.create(collection_path(key.api_version, plural(key.kind), key.namespace), manifest, dry_run)
-            made.append(str(key))
+        made.append(str(key))
     return made
 
 

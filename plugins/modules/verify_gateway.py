@@ -199,7 +199,7 @@ first_success:
 
 import time
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, cells, dyes, journal, prober
+from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, cells, dyes, journal, prober, routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Cluster, Unreachable, auth_argument_spec
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene, plan_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds
@@ -279,9 +279,10 @@ def share(cluster: Cluster, params: dict, deadline: float) -> dict:
     """What v1 really serves, by weights that are read now."""
     here = read(cluster, params)
     pools, live = here.pools(), {str(key): route for key, route in here.live.items()}
+    at = {str(key): routes.places(here.live[key], original, here.moves) for key, original in here.originals.items()}
 
     def wanted(group: dyes.Group) -> dyes.Expected:
-        return dyes.expected(live[group.cell.route], group.cell.rule, pools)
+        return dyes.expected(live[group.cell.route], at[group.cell.route].get(group.cell.rule, group.cell.rule), pools)
 
     found = prober.measure(dyes.groups(here.cells), wanted, _http.client(params).dye, here.nonce, params["dyes"], prober.Pace(params["probe_rate"]), WORKERS)
     return {"ok": not found.faults, "faults": list(found.faults), "blind": list(found.blind), "counted": list(found.counted), "sent": found.sent}

@@ -24,6 +24,7 @@ from igw_sandbox.world import World
 ALPHA_GROUP, V1_GROUP = "inference.networking.x-k8s.io", "inference.networking.k8s.io"
 ALPHA, GA = "vllm-llama3-8b-instruct-preview", "vllm-llama3-8b-instruct-ga"
 TEAM = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x-team", "value": "a"}]}}
+NEW_RULE = {"matches": [{"path": {"type": "PathPrefix", "value": "/new"}}], "backendRefs": [{"name": "plain", "port": 80}]}
 PUT_DELAY = 6.0
 # Somebody else's pool of the new group, which happens to bear alpha's name.
 SAME_NAME = {
@@ -50,7 +51,8 @@ class Shifted:
 
     @property
     def rule(self) -> dict[str, Any]:
-        return self.after["spec"]["rules"][0]
+        """The one that is moved, below the one that the user inserted."""
+        return self.after["spec"]["rules"][1]
 
 
 def prepare(world: World) -> dict[str, Any]:
@@ -81,13 +83,13 @@ def shifted(make_world: Callable[..., World], play: Callable[..., Ended]) -> Ite
     seen: list[dict[str, Any]] = []
 
     def user_writes() -> None:
-        """Between the tool's read and its write: an annotation, and another timeout in the rule that is not moved."""
+        """Between the tool's read and its write: an annotation, a timeout in the rule that is not moved, and a rule above the one that is."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not any(fault["seen"] for fault in world.proxy("/faults")):
             time.sleep(0.1)
         time.sleep(1)
         world.kubectl("annotate", "httproute", "llm-route", "team.example.com/changed=yes")
-        patch = [{"op": "add", "path": "/spec/rules/1/timeouts", "value": {"request": "17s"}}]
+        patch = [{"op": "add", "path": "/spec/rules/1/timeouts", "value": {"request": "55s"}}, {"op": "add", "path": "/spec/rules/0", "value": NEW_RULE}]
         world.kubectl("patch", "httproute", "llm-route", "--type=json", "-p", json.dumps(patch))
 
     def watch(line: str) -> None:
@@ -118,7 +120,8 @@ def test_a_users_write_between_read_and_write_is_not_lost(shifted: Shifted) -> N
     """A tool that computes the rule before its retry loop writes it over what a user wrote meanwhile."""
     assert [fault["fired"] for fault in shifted.put_faults] == [1], "the write was held back while the user wrote"
     assert shifted.after["metadata"]["annotations"]["team.example.com/changed"] == "yes"
-    assert shifted.after["spec"]["rules"][1] == shifted.before["spec"]["rules"][1] | {"timeouts": {"request": "17s"}}
+    assert shifted.after["spec"]["rules"][2] == shifted.before["spec"]["rules"][1] | {"timeouts": {"request": "55s"}}
+    assert shifted.after["spec"]["rules"][0]["matches"] == NEW_RULE["matches"]
 
 
 def test_pools_of_one_name_in_two_groups_are_told_apart(shifted: Shifted) -> None:
@@ -130,7 +133,7 @@ def test_filters_of_rules_and_references_survive(shifted: Shifted) -> None:
     """A tool that builds the route anew drops filters that it does not know."""
     original = shifted.before["spec"]["rules"][0]
     for route in (*shifted.seen, shifted.after):
-        rule = route["spec"]["rules"][0]
+        rule = route["spec"]["rules"][1]
         assert rule | {"backendRefs": []} == original | {"backendRefs": []}
         assert [(reference["name"], reference.get("filters")) for reference in rule["backendRefs"]] == [
             (ALPHA, [TEAM]), (GA, [TEAM]), (ALPHA, None), ("plain", None),
@@ -141,6 +144,6 @@ def test_shares_of_third_parties_never_change(shifted: Shifted) -> None:
     """A tool that writes weights of its own leaves a rule with other shares than it had."""
     assert len(shifted.seen) == 3
     for route in shifted.seen:
-        found = fractions(route["spec"]["rules"][0]["backendRefs"])
+        found = fractions(route["spec"]["rules"][1]["backendRefs"])
         assert (found["", "plain"], found[V1_GROUP, ALPHA]) == (pytest.approx(0.3), pytest.approx(0.1))
         assert found[ALPHA_GROUP, ALPHA] + found[V1_GROUP, GA] == pytest.approx(0.6)

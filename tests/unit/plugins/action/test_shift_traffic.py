@@ -205,8 +205,9 @@ def test_without_dyes_no_share_is_measured(start: Start) -> None:
 
 
 def test_what_is_blind_is_said_and_kept(start: Start, lines: list[str]) -> None:
-    result, _played = start(("share", SHARE | {"blind": ["rule 1: alike"]}))
-    assert "east: share at 10 %: rule 1: alike" in lines and result["evidence"][1]["blind"] == ["rule 1: alike"]
+    result, _played = start(("share", SHARE | {"blind": ["rule 1: alike"], "counted": ["one", "two", "three"]}))
+    assert {"east: share at 10 %: nothing tells the stacks apart: rule 1: alike", "east: share at 10 %: what the weights say: one and 2 more"} <= set(lines)
+    assert result["evidence"][1]["blind"] == ["rule 1: alike"]
 
 
 def test_where_alpha_is_ill_from_the_start_nothing_is_made(start: Start) -> None:

@@ -272,7 +272,7 @@ def measured(send: Callable[[Probe], Signature | None], share: float, count: int
 def test_a_share_that_is_what_the_weights_say() -> None:
     found = measured(served(10), 0.1)
     assert (found.faults, found.blind, found.sent) == ((), (), 500 + 2 * prober.SAMPLES)
-    assert found.counted == ("rule 0 of HTTPRoute default/llm-route at default/gw 127.0.0.1:8080: v1 answered 50 of 500 dyes, its weight says 10.0%",)
+    assert found.counted == ("v1 answered 50 of 500 dyes, its weight says 10.0% (rule 0 of HTTPRoute default/llm-route at default/gw 127.0.0.1:8080)",)
     assert measured(served(None), 0.0).faults == measured(served(1), 1.0).faults == ()
 
 

@@ -208,6 +208,59 @@ def test_reshape_keeps_what_the_user_changed_elsewhere() -> None:
     assert after == live
 
 
+OURS = http_route(rule(ALPHA, path="/v1"), rule({"name": "plain"}, path="/plain"), rule(ALPHA, path="/v2"))
+
+
+def inserted(route: dict[str, Any], *at: int) -> dict[str, Any]:
+    """The route with rules of a user's at some places, one after the other."""
+    after = deepcopy(route)
+    for place in at:
+        after["spec"]["rules"].insert(place, rule({"name": "new"}, path=f"/new{place}"))
+    return after
+
+
+@pytest.mark.parametrize(("at", "expected"), [((), {0: 0, 2: 2}), ((0,), {0: 1, 2: 3}), ((1,), {0: 0, 2: 3}), ((0, 0, 4), {0: 2, 2: 5}), ((3,), {0: 0, 2: 2})])
+def test_rules_that_a_user_inserts_move_ours_along(at: tuple[int, ...], expected: dict[int, int]) -> None:
+    live = inserted(OURS, *at)
+    for share in (10, 50, 100):
+        live = routes.reshape(live, OURS, MOVES, "split", share)
+        assert routes.places(live, OURS, MOVES) == expected
+        assert routes.share_of(live, OURS, MOVES) == share
+    assert routes.reshape(live, OURS, MOVES, "original") == inserted(OURS, *at), "and the way back leaves them where they are"
+
+
+def test_a_rule_that_was_taken_out_moves_ours_along_too() -> None:
+    live = deepcopy(OURS)
+    del live["spec"]["rules"][1]
+    assert routes.places(live, OURS, MOVES) == {0: 0, 2: 1}
+
+
+def test_a_moved_rule_whose_matches_a_user_changed_is_known_by_its_place() -> None:
+    live = routes.reshape(OURS, OURS, MOVES, "split", 10)
+    live["spec"]["rules"][2]["matches"] = [{"path": {"type": "PathPrefix", "value": "/v3"}}]
+    assert routes.places(live, OURS, MOVES) == {0: 0, 2: 2}
+    assert routes.places(inserted(live, 0), OURS, MOVES) == {0: 1}, "changed and elsewhere: nobody knows it"
+    with pytest.raises(routes.Drifted, match="rule 2"):
+        routes.reshape(inserted(live, 0), OURS, MOVES, "split", 50)
+
+
+def test_marked_copies_are_of_the_route_as_it_is_today() -> None:
+    live = inserted(routes.reshape(OURS, OURS, MOVES, "split", 50), 0)
+    live["spec"]["parentRefs"].append({"name": "second"})
+    live["spec"]["hostnames"] = ["new.example.com"]
+    today = routes.current(live, OURS, MOVES)
+    assert today["spec"] == OURS["spec"] | {"parentRefs": live["spec"]["parentRefs"], "hostnames": ["new.example.com"]}
+    (marked,) = routes.marked_routes(today, MOVES, "v1", "igm1")
+    assert marked["spec"]["parentRefs"] == live["spec"]["parentRefs"]
+    assert [entry["filters"][-1]["responseHeaderModifier"]["set"][0]["value"] for entry in marked["spec"]["rules"]] == ["v1-0-0", "v1-2-0"]
+    changed = deepcopy(live)
+    changed["spec"]["rules"][1]["filters"] = [{"type": "URLRewrite", "urlRewrite": {"hostname": "x"}}]
+    assert routes.current(changed, OURS, MOVES)["spec"]["rules"][0] == OURS["spec"]["rules"][0], "changed and elsewhere: it stays as it was known"
+    del changed["spec"]["rules"][0]
+    assert routes.current(changed, OURS, MOVES)["spec"]["rules"][0]["filters"] == changed["spec"]["rules"][0]["filters"]
+    assert routes.current(OURS, OURS, MOVES) == OURS
+
+
 def test_a_rule_whose_reference_weighs_nothing_stands_wherever_the_others_do() -> None:
     original = http_route(rule(ALPHA | {"weight": 0}, {"name": "plain"}), rule(ALPHA, path="/v1"))
     for share in (10, 100):

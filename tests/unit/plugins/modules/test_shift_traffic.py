@@ -260,6 +260,16 @@ def test_marked_routes_are_made_once_and_removed_by_variant(here: Here) -> None:
     assert made == {path for method, path in here.cluster.requests if method == "DELETE"}, "users' routes are not ours to delete"
 
 
+def test_marked_routes_follow_what_a_user_changes_meanwhile(here: Here) -> None:
+    here.work("marked")
+    live = here.cluster.objects[path_of(FIRST)]
+    live["spec"]["parentRefs"] = [*live["spec"]["parentRefs"], {"name": "second"}]
+    assert len(here.work("marked")["routes"]) == 3, "those of that route"
+    copies = [manifest for path, manifest in here.cluster.objects.items() if "llm-route-igm" in path]
+    assert [entry["name"] for copy in copies for entry in copy["spec"]["parentRefs"]].count("second") == 3
+    assert here.work("marked") == {"changed": False, "routes": []}
+
+
 def test_a_marked_route_whose_answer_got_lost(here: Here) -> None:
     here.cluster.losing = [("POST", "llm-route-igm")]
     assert len(here.work("marked")["routes"]) == 6 and here.cluster.losing == []
