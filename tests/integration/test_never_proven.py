@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -137,22 +137,28 @@ def test_a_second_parent_that_refuses_v1(installed: World, play: Callable[..., E
     unproven(installed, plain, ended, "default/second")
 
 
-def inject(world: World, rate: int, kind: str) -> None:
-    """The model servers answer a share of requests with an error, whoever asks."""
+@contextmanager
+def injected(world: World, rate: int, kind: str) -> Iterator[None]:
+    """The model servers answer a share of requests with an error, whoever asks, until the end of a block."""
     arguments = world.kubectl_json("get", "deployment", "vllm-llama3-8b-instruct")["spec"]["template"]["spec"]["containers"][0]["args"]
-    kept = arguments[: arguments.index("--failure-injection-rate")] if "--failure-injection-rate" in arguments else arguments
-    wanted = [*kept, "--failure-injection-rate", str(rate), "--failure-types", kind] if rate else kept
-    patch = json.dumps([{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": wanted}])
-    world.kubectl("patch", "deployment", "vllm-llama3-8b-instruct", "--type=json", "-p", patch)
-    world.kubectl("rollout", "status", "deployment/vllm-llama3-8b-instruct", "--timeout=120s")
+
+    def ask(wanted: list[str]) -> None:
+        patch = json.dumps([{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": wanted}])
+        world.kubectl("patch", "deployment", "vllm-llama3-8b-instruct", "--type=json", "-p", patch)
+        world.kubectl("rollout", "status", "deployment/vllm-llama3-8b-instruct", "--timeout=120s")
+
+    ask([*arguments, "--failure-injection-rate", str(rate), "--failure-types", kind])
+    try:
+        yield
+    finally:
+        ask(arguments)
 
 
 @pytest.mark.matrix
 def test_alpha_is_ill_from_the_start(installed: World, play: Callable[..., Ended]) -> None:
     before = route_spec(installed)
-    inject(installed, 100, "server_error")
-    ended = play(installed, extra=SHIFT)
-    inject(installed, 0, "")
+    with injected(installed, 100, "server_error"):
+        ended = play(installed, extra=SHIFT)
     unproven(installed, before, ended, "v1alpha2 does not serve every way by which users reach it", "status 5")
     assert ended.verdict == "HELD"
 
@@ -161,14 +167,13 @@ def test_alpha_is_ill_from_the_start(installed: World, play: Callable[..., Ended
 def test_a_v1_that_saturates_the_pods_both_share(make_world: Callable[..., World], play: Callable[..., Ended]) -> None:
     """With v1's first tenth of the traffic the pods begin to answer 429 to most, to alpha's requests as well as to v1's."""
     world = make_world("saturated", estates=[ESTATES / "demo"])
-    saturated: list[bool] = []
+    with ExitStack() as saturated:
 
-    def watch(line: str) -> None:
-        if "v1 gets 10 %" in line and not saturated:
-            saturated.append(True)
-            inject(world, 90, "rate_limit")
+        def watch(line: str) -> None:
+            if "v1 gets 10 %" in line:
+                saturated.enter_context(injected(world, 90, "rate_limit"))
 
-    ended = play(world, extra=REAL_GATE | {"migration_settle_seconds": 20, "migration_gate_seconds": 60}, show=watch)
-    assert saturated and ended.status != 0 and ended.verdict in ("FAILED", "HELD"), ended.reason
-    assert "429" in ended.reason
+        ended = play(world, extra=REAL_GATE | {"migration_settle_seconds": 20, "migration_gate_seconds": 60}, show=watch)
+    assert ended.status != 0 and ended.verdict in ("FAILED", "HELD"), ended.reason
+    assert "429" in ended.reason, "it must have fired"
     world.down()

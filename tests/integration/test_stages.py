@@ -8,7 +8,8 @@ Each scenario runs twice, as shipped and patched: a stage whose absence nobody n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,22 @@ DRIVER = "plugins/action/shift_traffic.py"
 Play = Callable[..., Ended]
 
 
+@contextmanager
+def resets(world: World, percent: float) -> Iterator[None]:
+    """v1's endpoint picker refuses a share of its streams, until the end of a block."""
+    world.fault("epp_reset", namespace="default", deployment=EPP, percent=percent)
+    try:
+        yield
+    finally:
+        world.fault("epp_reset", namespace="default", deployment=EPP, percent=0)
+
+
 def back(world: World, play: Play) -> None:
     """What a run that was fooled left: all traffic on v1 by weights. A run that finds the stack rejected takes it back."""
     if [reference["group"] for reference in route_spec(world)["rules"][0]["backendRefs"] if reference.get("weight", 1)] == ["inference.networking.x-k8s.io"]:
         return
-    world.fault("epp_reset", namespace="default", deployment=EPP, percent=100)
-    ended = play(world, extra=SHIFT | {"migration_settle_seconds": 10})
-    world.fault("epp_reset", namespace="default", deployment=EPP, percent=0)
+    with resets(world, 100):
+        ended = play(world, extra=SHIFT | {"migration_settle_seconds": 10})
     assert ended.verdict in ("FAILED", "HELD"), ended.reason
 
 
@@ -54,16 +64,15 @@ def test_settle(installed: World, play: Play, tmp_path: Path) -> None:
 
 
 def test_gate(installed: World, play: Play, tmp_path: Path) -> None:
-    """v1 fails one request in twelve: rounds of a few probes settle in between, only the gate counts."""
+    """v1 fails three requests in a hundred: rounds of a few probes settle in between, only the gate counts."""
     before = route_spec(installed)
-    installed.fault("epp_reset", namespace="default", deployment=EPP, percent=8)
-    honest = play(installed, extra=SHIFT | {"migration_gate": {}, "migration_warm_seconds": 120})
-    assert honest.verdict == "FAILED" and "v1 fails where v1alpha2 does not" in honest.reason, honest.reason
-    assert route_spec(installed) == before
+    patient = SHIFT | {"migration_warm_seconds": 120, "migration_settle_seconds": 120, "migration_dyes": 0}
     off = ('            if ended:\n                break\n', "            decision = found['decision'] = 'accept'\n            break\n")
-    fooled = play(installed, rate=20, extra=SHIFT | {"migration_warm_seconds": 120, "migration_settle_seconds": 120, "migration_dyes": 0},
-                  collections=patched(tmp_path, {DRIVER: [off]}))
-    installed.fault("epp_reset", namespace="default", deployment=EPP, percent=0)
+    with resets(installed, 3):
+        honest = play(installed, extra=patient | {"migration_gate": {}})
+        assert honest.verdict == "FAILED" and "v1 fails where v1alpha2 does not" in honest.reason, honest.reason
+        assert route_spec(installed) == before
+        fooled = play(installed, rate=20, extra=patient | {"migration_soak_seconds": 1}, collections=patched(tmp_path, {DRIVER: [off]}))
     assert fooled.verdict == "PROVEN" and fooled.load["lost"] > 0, fooled.reason
     back(installed, play)
     assert route_spec(installed) == before

@@ -307,8 +307,8 @@ def test_hostnames_meet(one: str, other: str, expected: str | None) -> None:
 TOKENS = {"path": COMPLETIONS, "body": {"model": "llama", "prompt": [1, 2, 3]}}
 
 
-def own(route: Manifest, given: Manifest, gateways: Any = GATEWAYS) -> list[Cell]:
-    return cells.reached(cells.own_cells(route, gateways, POOLS, given), [route])
+def own(route: Manifest, given: Manifest) -> list[Cell]:
+    return cells.reached(cells.own_cells(route, GATEWAYS, POOLS, given), [route])
 
 
 def test_a_persons_probe_comes_by_the_rule_that_takes_it() -> None:

@@ -77,8 +77,10 @@ def test_what_is_not_ours_may_answer_like_either_stack() -> None:
     assert dyes.Tally(Counter(alpha=1, v1=499)).fault(dyes.Expected(0.0, 1.0)), "but where all is ours none may be wrong"
 
 
-@pytest.mark.parametrize(("count", "share", "fine"), [(50, 0.1, True), (25, 0.1, True), (19, 0.1, False), (81, 0.1, True), (85, 0.1, False), (250, 0.5, True),
-                                                     (301, 0.5, False), (208, 0.5, True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("count", "share", "fine"),
+    [(50, 0.1, True), (25, 0.1, True), (19, 0.1, False), (81, 0.1, True), (85, 0.1, False), (250, 0.5, True), (301, 0.5, False), (208, 0.5, True)],
+)
 def test_what_is_too_far_from_a_share(count: int, share: float, fine: bool) -> None:
     assert plausible(count, 500, share, share) is fine
 
