@@ -247,7 +247,7 @@ class Drive:
             if time.monotonic() - begun >= self.options["settle_seconds"]:
                 raise Stop("FAILED", f"share at {share} %: the gateway does not do what the weights say: {'; '.join(found['faults'])}")
             self.say(f"share at {share} %: not yet: {'; '.join(found['faults'])}")
-        for texts, what in ((found["counted"], "what the weights say"), (found["blind"], "nothing tells the stacks apart")):
+        for texts, what in ((found["counted"], "as it should be"), (found["blind"], "nothing tells the stacks apart")):
             if texts:
                 self.say(f"share at {share} %: {what}: {texts[0]}" + (f" and {len(texts) - 1} more" if texts[1:] else ""))
         self.measured = {"counted": found["counted"], "blind": found["blind"]}

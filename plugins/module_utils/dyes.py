@@ -87,21 +87,29 @@ def expected(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> E
 
 @dataclass
 class Tally:
-    """Answers to dyes of one group, by who gave them: ``alpha``, ``v1``, or ``other`` (another backend, or no answer)."""
+    """Answers to dyes of one group, by who gave them: ``alpha``, ``v1``, or ``other`` (another backend, or no answer).
 
+    :param known: how each stack answers; without an entry for one that answers in several ways, for instance because it is ill.
+    """
+
+    known: Mapping[str, Signature]
     counts: Counter[str] = field(default_factory=Counter)
 
-    def note(self, found: Signature | None, alpha: Signature, v1: Signature) -> None:
+    def note(self, found: Signature | None) -> None:
         """Count one answer."""
-        self.counts["alpha" if found == alpha else "v1" if found == v1 else "other"] += 1
+        self.counts[next((who for who, signature in self.known.items() if signature == found), "other")] += 1
 
     def fault(self, wanted: Expected) -> str | None:
         """Why the counts disagree with the weights, None when they agree: at a share of 0 none may be wrong, nor at 1."""
         sent = sum(self.counts.values())
         for who, share in (("alpha", wanted.alpha), ("v1", wanted.v1)):
-            if not plausible(self.counts[who], sent, share, share + wanted.other):
+            if who in self.known and not plausible(self.counts[who], sent, share, share + wanted.other):
                 return f"{who} answered {self.counts[who]} of {sent} dyes ({self.counts[who] / sent:.1%}) where its weight says {share:.1%}"
         return None
+
+    def __str__(self) -> str:
+        """What each known stack answered."""
+        return " and ".join(f"{who} {self.counts[who]}" for who in self.known) + f" of {sum(self.counts.values())} dyes"
 
 
 def plausible(count: int, sent: int, least: float, most: float) -> bool:

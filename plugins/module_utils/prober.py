@@ -23,6 +23,7 @@ CELL_SUCCESSES = 3
 """Successes every cell must have in a gate, whatever the sum over all cells says."""
 VOID_PAIRS = 30
 """Pairs without evidence that, once they are the most, say that nothing can be decided."""
+STACKS: tuple[Variant, Variant] = ("alpha", "v1")
 SAMPLES = 3
 """Dyes through each marked rule that show how a stack answers."""
 TOO_MANY = 429
@@ -290,17 +291,18 @@ def measure(groups: list[dyes.Group], wanted: Callable[[dyes.Group], dyes.Expect
 
     with ThreadPoolExecutor(workers) as pool:
         for group in groups:
-            alpha, v1 = (dyes.alike(ask(group, variant, SAMPLES)) for variant in ("alpha", "v1"))
+            signatures = {who: dyes.alike(ask(group, who, SAMPLES)) for who in STACKS}
             sent += 2 * SAMPLES
-            if alpha is None or v1 is None or alpha == v1:
-                blind.append(f"{group}: the stacks answer alike to a model that nobody uses")
+            known = {str(who): signature for who, signature in signatures.items() if signature}
+            if len(set(known.values())) < len(known) or not known:
+                blind.append(f"{group}: {'the stacks answer alike' if known else 'neither stack answers in one way'} to a model that nobody uses")
                 continue
-            tally = dyes.Tally()
+            tally = dyes.Tally(known)
             for answer in ask(group, None, each):
-                tally.note(answer, alpha, v1)
+                tally.note(answer)
             sent += each
             shares = wanted(group)
             fault = tally.fault(shares)
-            counted.append(f"v1 answered {tally.counts['v1']} of {each} dyes, its weight says {shares.v1:.1%} ({group})")
+            counted.append(f"answered by {tally}, weights say {shares.alpha:.1%} and {shares.v1:.1%} ({group})")
             faults += [f"{group}: {fault}"] if fault else []
     return Shares(tuple(faults), tuple(blind), tuple(counted), sent)

@@ -201,7 +201,8 @@ def places(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> 
 
     :returns: index in the original to index in the live route, without those that are gone or hold references that are not ours.
     """
-    namespace, found = route_key(original).namespace, {}
+    namespace = route_key(original).namespace
+    found: dict[int, int] = {}
     for known_by_itself in (True, False):
         for number in moved_rules(original, moves):
             if number in found:

@@ -170,7 +170,7 @@ serves_v1:
   returned: with O(check=baseline)
   type: bool
 counted:
-  description: For each rule and address what v1 answered of the dyes.
+  description: For each rule and address what each stack answered of the dyes.
   returned: with O(check=share)
   type: list
   elements: str

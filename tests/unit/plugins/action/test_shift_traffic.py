@@ -206,7 +206,7 @@ def test_without_dyes_no_share_is_measured(start: Start) -> None:
 
 def test_what_is_blind_is_said_and_kept(start: Start, lines: list[str]) -> None:
     result, _played = start(("share", SHARE | {"blind": ["rule 1: alike"], "counted": ["one", "two", "three"]}))
-    assert {"east: share at 10 %: nothing tells the stacks apart: rule 1: alike", "east: share at 10 %: what the weights say: one and 2 more"} <= set(lines)
+    assert {"east: share at 10 %: nothing tells the stacks apart: rule 1: alike", "east: share at 10 %: as it should be: one and 2 more"} <= set(lines)
     assert result["evidence"][1]["blind"] == ["rule 1: alike"]
 
 

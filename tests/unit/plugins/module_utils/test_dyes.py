@@ -40,6 +40,7 @@ def test_a_dye_asks_for_a_model_that_nobody_uses(variant: cells.Variant | None) 
 
 
 SERVICE = {"name": "plain", "port": 80}
+BOTH = {"alpha": Signature(404, False, False), "v1": Signature(404, True, True)}
 
 
 @pytest.mark.parametrize(
@@ -72,9 +73,9 @@ def test_what_is_not_ours_may_answer_like_either_stack() -> None:
     """Somebody else's pool of the old API in the same rule: at 100 % its tenth looks like v1alpha2's."""
     wanted = dyes.Expected(0.0, 0.6, 0.4)
     for alpha, v1, fine in ((0, 300, True), (50, 300, True), (200, 300, True), (260, 240, False), (0, 500, True), (0, 230, False)):
-        tally = dyes.Tally(Counter(alpha=alpha, v1=v1, other=500 - alpha - v1))
+        tally = dyes.Tally(BOTH, Counter(alpha=alpha, v1=v1, other=500 - alpha - v1))
         assert (tally.fault(wanted) is None) is fine, (alpha, v1)
-    assert dyes.Tally(Counter(alpha=1, v1=499)).fault(dyes.Expected(0.0, 1.0)), "but where all is ours none may be wrong"
+    assert dyes.Tally(BOTH, Counter(alpha=1, v1=499)).fault(dyes.Expected(0.0, 1.0)), "but where all is ours none may be wrong"
 
 
 @pytest.mark.parametrize(

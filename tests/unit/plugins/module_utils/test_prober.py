@@ -272,7 +272,8 @@ def measured(send: Callable[[Probe], Signature | None], share: float, count: int
 def test_a_share_that_is_what_the_weights_say() -> None:
     found = measured(served(10), 0.1)
     assert (found.faults, found.blind, found.sent) == ((), (), 500 + 2 * prober.SAMPLES)
-    assert found.counted == ("v1 answered 50 of 500 dyes, its weight says 10.0% (rule 0 of HTTPRoute default/llm-route at default/gw 127.0.0.1:8080)",)
+    where = "rule 0 of HTTPRoute default/llm-route at default/gw 127.0.0.1:8080"
+    assert found.counted == (f"answered by alpha 450 and v1 50 of 500 dyes, weights say 90.0% and 10.0% ({where})",)
     assert measured(served(None), 0.0).faults == measured(served(1), 1.0).faults == ()
 
 
@@ -285,6 +286,20 @@ def test_a_share_that_is_not(every: int | None, share: float) -> None:
 def test_stacks_that_answer_alike_are_said_to_be() -> None:
     found = measured(served(None, alike=True), 0.5)
     assert found.faults == found.counted == () and "the stacks answer alike" in found.blind[0] and found.sent == 2 * prober.SAMPLES
+
+
+def test_of_an_ill_stack_the_other_one_still_tells() -> None:
+    """On the way back from a v1 that answers now so, now so: that all dyes are answered by alpha can be seen all the same."""
+    turn = iter(range(10**6))
+
+    def ill(probe: Probe) -> Signature | None:
+        return Signature(500 + next(turn), True, True) if probe.variant == "v1" else FROM_ALPHA
+
+    well, wrong = measured(ill, 0.0), measured(ill, 0.5)
+    assert well.faults == well.blind == () and "answered by alpha 500 of 500 dyes" in well.counted[0]
+    assert "alpha answered 500 of 500 dyes (100.0%) where its weight says 50.0%" in wrong.faults[0]
+    neither = measured(lambda probe: Signature(500 + next(turn), True, True), 0.5)
+    assert "neither stack answers in one way" in neither.blind[0] and neither.faults == ()
 
 
 def test_no_answer_is_nobodys() -> None:

@@ -210,7 +210,7 @@ def test_the_share_that_v1_serves_is_compared_with_live_weights(here: Here, monk
     result = here(check="share", dyes=200, fail=False)
     assert result["ok"] is ok and result["sent"] == 206 and result["blind"] == []
     where = "rule 0 of HTTPRoute default/llm-route at default/gw 127.0.0.1:8080"
-    assert result["counted"] == [f"v1 answered 100 of 200 dyes, its weight says {weight}.0% ({where})"]
+    assert result["counted"] == [f"answered by alpha 100 and v1 100 of 200 dyes, weights say {100 - weight}.0% and {weight}.0% ({where})"]
     assert bool(result["faults"]) is not ok
 
 
