@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make bench-rollback`: how soon users are off a v1 stack that turns bad at half of the traffic, by this collection and by Flagger's rule.
 
-Two parts on one sandbox and under one kind of load. First a migration soaks at 50 % and v1's endpoint picker begins to refuse a share of
-its streams: from then until the weights are written back is ``ours_s``. Then the same weights and the same fault again, left alone, and
-Flagger's rule looks at what users got, at its best and at every phase of its interval: on average it needs ``peer_s``. In both cases the
-gateway takes the weights after the write, which is ``propagation_s``. The last line is for machines:
+Two parts on one sandbox and under one kind of load. First a migration soaks at 50 % and v1 begins to answer a share of its new requests
+404, by a rewrite to a model that no server has: from then until the weights are written back is ``ours_s``. Then the same weights and the
+same fault again, left alone, and Flagger's rule looks at what users got, at its best and at every phase of its interval: on average it
+needs ``peer_s``. In both cases the gateway takes the weights after the write, which is ``propagation_s``. The last line is for machines:
 bench-rollback: ours_s=X peer_s=X propagation_s=X.
 """
 from __future__ import annotations
@@ -30,6 +30,7 @@ sys.path[:0] = [str(SANDBOX), str(HERE.parent / "tests" / "dev"), str(HERE)]
 
 from bench_gate import ENOUGH, peer  # noqa: E402
 
+import misroute  # noqa: E402
 from igw_sandbox import load, tools  # noqa: E402
 from igw_sandbox.context import SandboxError  # noqa: E402
 from igw_sandbox.world import World  # noqa: E402
@@ -37,7 +38,7 @@ from product import PlaybookRun  # noqa: E402
 from stage import ROOT, link_tree  # noqa: E402
 
 ESTATE = SANDBOX / "estates" / "demo"
-EPP = "vllm-llama3-8b-instruct-ga-epp"
+POOL = "vllm-llama3-8b-instruct-ga"
 V1 = "inference.networking.k8s.io/"
 LEAD = 10.0
 
@@ -49,7 +50,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--profile", default="gke", choices=["fast", "gke"], help="how slowly the gateway takes changes (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=defaults.rate, help="requests a second (default: %(default)s)")
     parser.add_argument("--streams", type=float, default=defaults.streams, help="of these, streams (default: %(default)s)")
-    parser.add_argument("--percent", type=float, default=30.0, help="of v1's requests that fail once it is bad (default: %(default)s)")
+    parser.add_argument("--percent", type=int, default=30, help="of v1's requests that fail once it is bad (default: %(default)s)")
     parser.add_argument("--watch", type=float, default=200.0, help="seconds for which the bad v1 is left alone for the peer's rule (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="of the gateway's random delays (default: a random one)")
     return parser.parse_args()
@@ -84,11 +85,6 @@ def written_back(world: World, since: float) -> float:
     raise SandboxError("The weights were never written back: see the playbook's log.")
 
 
-def turn_bad(world: World, percent: float) -> None:
-    """v1's endpoint picker refuses a share of its streams from now on; 0 ends it. What streams already goes on."""
-    world.fault("epp_reset", namespace="default", deployment=EPP, percent=percent)
-
-
 def rollback(world: World, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Part one: a migration that soaks at 50 % when v1 turns bad."""
     bad: list[float] = []
@@ -97,7 +93,7 @@ def rollback(world: World, options: argparse.Namespace, folder: Path) -> dict[st
         print(f"  {line}", flush=True)
         if "gate at 50 %" in line and "accept, soak" in line and not bad:
             bad.append(time.time())
-            turn_bad(world, options.percent)
+            misroute.turn_bad(world, POOL, options.percent)
 
     extra = {"migration_steps": [50, 100], "migration_soak_seconds": 300}
     run = PlaybookRun(world, folder, link_tree(ROOT / "build" / "collections"), "v1.5.0", extra=extra)
@@ -122,7 +118,7 @@ def rollback(world: World, options: argparse.Namespace, folder: Path) -> dict[st
 
 def left_alone(world: World, options: argparse.Namespace) -> tuple[list[Request], float]:
     """Part two: half on v1 again, bad again, and nobody takes it back; v1's requests, and when it turned bad."""
-    turn_bad(world, 0)
+    misroute.turn_good(world)
     rule = world.kubectl_json("get", "httproute", "llm-route")["spec"]["rules"][0]["backendRefs"]
     half = [rule[0] | {"weight": 50}, rule[0] | {"group": "inference.networking.k8s.io", "name": "vllm-llama3-8b-instruct-ga", "weight": 50}]
 
@@ -141,9 +137,9 @@ def left_alone(world: World, options: argparse.Namespace) -> tuple[list[Request]
             raise SandboxError("v1 did not serve its half within 300 s.")
     time.sleep(options.watch)  # intervals that were good before
     began = time.time()
-    turn_bad(world, options.percent)
+    misroute.turn_bad(world, POOL, options.percent)
     time.sleep(options.watch)
-    turn_bad(world, 0)
+    misroute.turn_good(world)
     weights(rule)
     return [request for request in requests(world, began - options.watch) if request.v1 and request.time < began + options.watch], began
 

@@ -17,9 +17,11 @@ import pytest
 from harness import ESTATES, SHIFT, Ended, patched, route_spec
 from test_never_proven import EPP, ROUTE, ill
 
+import misroute
 from igw_sandbox.world import World
 
 pytestmark = pytest.mark.matrix
+POOL = "vllm-llama3-8b-instruct-ga"
 DRIVER = "plugins/action/shift_traffic.py"
 Play = Callable[..., Ended]
 
@@ -119,7 +121,7 @@ def test_drain(make_world: Callable[..., World], play: Play, tmp_path: Path, dra
             bad.append(line)
         elif bad and len(bad) == 1 and "gate at 50 %" in line:
             bad.append(line)
-            world.fault("epp_reset", namespace="default", deployment=EPP, percent=100)
+            misroute.turn_bad(world, POOL, 60)
 
     extra: dict[str, Any] = {"migration_soak_seconds": 90, "migration_steps": [50, 100]}
     collections = None if drained else patched(tmp_path, {DRIVER: [(DRAIN, "            pass\n")]})
