@@ -136,12 +136,14 @@ class Drive:
         steps = self.options["steps"]
         if not any(pool["references"] for pool in self.options["plan"]["pools"]):
             return "no route names these pools: there was no traffic to shift or to lose"
-        self.baseline()
+        at = self.baseline()
         made = self.shift(state="marked")["routes"]
         self.say(f"{len(made)} marked routes made; waiting until the gateway serves both stacks by them")
         self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"])
-        self.gate(0, 0)
+        self.gate(at, 0)
         for number, share in enumerate(steps, 1):
+            if share < at:  # an earlier run was further: traffic is not taken back only to be given again
+                continue
             self.shifting = True
             self.shift(state="shifted", share=share)
             self.say(f"step {number} of {len(steps)}: v1 gets {share} %")
@@ -202,9 +204,10 @@ class Drive:
         self.sent += found["sent"]
         return found
 
-    def baseline(self) -> None:
+    def baseline(self) -> int:
         """How users are served before v1 gets any of their traffic.
 
+        :returns: the share at which the routes stand, over 0 in a run that goes on where another ended.
         :raises Stop: HELD where v1alpha2 does not serve them: nothing could be compared with it.
         """
         found = self.verify(STRETCH, check="baseline")
@@ -212,9 +215,10 @@ class Drive:
         if not found["ok"]:
             raise Stop("HELD", f"v1alpha2 does not serve every way by which users reach it, so v1 can't be compared with it: {'; '.join(found['faults'])}")
         if self.shifting:
-            self.say("baseline: none, v1 has traffic of users already: every kind of failure counts as new")
+            self.say(f"baseline: none, v1 has {found['share']} % of users' traffic already: every kind of failure counts as new")
         else:
             self.say("baseline: v1alpha2 serves every way" + (f", with failures: {'; '.join(found['faults'])}" if found["faults"] else ""))
+        return int(found["share"])
 
     def settle(self, what: str, variants: list[str], seconds: int, check: str = "settled") -> None:
         """Until every gateway instance has taken the last change, by traffic and by status.

@@ -169,6 +169,10 @@ serves_v1:
   description: Whether the users' rules give v1 any traffic already. Then nothing was asked, for it would not be v1alpha2's baseline.
   returned: with O(check=baseline)
   type: bool
+share:
+  description: The share in percent at which every moved rule stands now, the smallest where they differ.
+  returned: with O(check=baseline)
+  type: int
 counted:
   description: For each rule and address what each stack answered of the dyes.
   returned: with O(check=share)
@@ -268,11 +272,13 @@ def settled(cluster: Cluster, params: dict, deadline: float) -> dict:
 def baseline(cluster: Cluster, params: dict, deadline: float) -> dict:
     """How users are served before v1 gets any of their traffic; where it has some already nothing is asked, and no kind of failure is known."""
     here = read(cluster, params)
+    shares = [routes.share_of(here.live[key], original, here.moves) for key, original in here.originals.items()]
+    at = {"share": min([share or 0 for share in shares], default=0)}
     if any(here.serves_v1(key) for key in here.live):
-        return {"ok": True, "kinds": [], "serves_v1": True, "faults": [], "sent": 0}
+        return {"ok": True, "kinds": [], "serves_v1": True, "faults": [], "sent": 0} | at
     pace = prober.Pace(params["probe_rate"])
     faults, kinds, silent = prober.baseline(here.probes([None]), _http.client(params).send, params["rounds"], deadline, pace, WORKERS)
-    return {"ok": not silent, "kinds": list(kinds), "serves_v1": False, "faults": faults.worst(), "sent": sum(faults.sent.values())}
+    return {"ok": not silent, "kinds": list(kinds), "serves_v1": False, "faults": faults.worst(), "sent": sum(faults.sent.values())} | at
 
 
 def share(cluster: Cluster, params: dict, deadline: float) -> dict:

@@ -40,8 +40,9 @@ def back(world: World, play: Play) -> None:
     """What a run that was fooled left: all traffic on v1 by weights. A run that finds the stack rejected takes it back."""
     if [reference["group"] for reference in route_spec(world)["rules"][0]["backendRefs"] if reference.get("weight", 1)] == ["inference.networking.x-k8s.io"]:
         return
-    with resets(world, 100):
-        ended = play(world, extra=SHIFT | {"migration_settle_seconds": 10})
+    misroute.turn_bad(world, POOL, 100)
+    ended = play(world, extra=SHIFT | {"migration_settle_seconds": 10})
+    misroute.turn_good(world)
     assert ended.verdict in ("FAILED", "HELD"), ended.reason
 
 

@@ -20,7 +20,7 @@ from ansible_collections.inference_gateway.migration.plugins.modules.shift_traff
 Result = dict[str, Any]
 EVIDENCE = {"successes": 38, "failures": 0, "void": 1, "ratio": -9.0}
 GOOD_GATE = {"ok": True, "decision": "accept", "judgement": {"pairs": EVIDENCE, "user": EVIDENCE, "sent": 117}, "faults": [], "sent": 117}
-BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "faults": [], "sent": 20}
+BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "share": 0, "faults": [], "sent": 20}
 SHARE = {"ok": True, "faults": [], "blind": [], "counted": ["rule 0: v1 answered 52 of 500 dyes"], "sent": 506}
 WRONG_SHARE = SHARE | {"ok": False, "faults": ["rule 0: v1 answered 250 of 500 dyes"], "counted": []}
 UNDECIDED = GOOD_GATE | {"ok": False, "decision": "undecided", "faults": ["v1: status 503 x2"]}
@@ -220,7 +220,14 @@ def test_where_alpha_is_ill_from_the_start_nothing_is_made(start: Start) -> None
 def test_a_run_that_goes_on_has_no_baseline_and_goes_back_by_alphas_marked_routes(start: Start, lines: list[str]) -> None:
     result, played = start(("baseline", BASELINE | {"serves_v1": True, "kinds": []}), ("gate", REJECTED))
     assert played.done[: len(START) + 1] == [*START, "settled alpha"] and result["verdict"] == "FAILED"
-    assert any("v1 has traffic of users already" in line for line in lines)
+    assert any("v1 has 0 % of users' traffic already" in line for line in lines)
+
+
+@pytest.mark.parametrize(("at", "expected"), [(0, [10, 50, 100]), (10, [10, 50, 100]), (30, [50, 100]), (50, [50, 100]), (100, [100])])
+def test_a_run_that_goes_on_takes_nothing_back_to_give_it_again(start: Start, at: int, expected: list[int]) -> None:
+    result, played = start(("baseline", BASELINE | {"serves_v1": at > 0, "share": at}))
+    assert [piece for piece in played.done if piece.startswith("shifted")] == [f"shifted {share}" for share in expected]
+    assert result["verdict"] == "PROVEN" and [gate["share"] for gate in result["evidence"]] == [at, *expected]
 
 
 def test_where_no_route_names_the_pools_nothing_is_claimed(start: Start) -> None:

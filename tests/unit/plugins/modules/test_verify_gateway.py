@@ -190,7 +190,7 @@ def test_where_v1_serves_users_already_there_is_no_baseline(here: Here) -> None:
     here.begin()
     here.cluster.put(routes.reshape(ROUTE, ROUTE, MOVES, "split", 10))
     result = here(check="baseline")
-    assert (result["ok"], result["serves_v1"], result["kinds"], here.asked) == (True, True, [], [])
+    assert (result["ok"], result["serves_v1"], result["share"], result["kinds"], here.asked) == (True, True, 10, [], [])
 
 
 # -- share ---------------------------------------------------------------------------------------------------------------
