@@ -96,10 +96,11 @@ def probe_shadowed_by_rule(view: View) -> Iterator[Hit]:
 
 
 @finding(
-    "rule-not-probed", "blocker", overridable=False,
+    "rule-not-probed", "blocker",
     about="No request of the endpoints in use fits a rule that sends traffic to the pool: its path, its method or a rewrite leads elsewhere. "
           "Nothing can be proven for it.",
-    remedy="List the endpoints that clients call there (endpoints), or correct the rule.",
+    remedy="List the endpoints that clients call there (endpoints), correct the rule, or add a request of your own that it takes (migration_probes) "
+           "and accept rule-not-probed: without any request the shift refuses the rule.",
     source="PROTOCOL 7.1",
 )
 def rule_not_probed(view: View) -> Iterator[Hit]:
