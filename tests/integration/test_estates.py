@@ -70,6 +70,7 @@ def policies(world: World) -> list[tuple[str, str, str]]:
     return sorted((kind, target["group"], target["name"]) for kind, target in targets if target["kind"] == "InferencePool")
 
 
+@pytest.mark.matrix
 def test_an_alias_answers_all_the_time_under_a_strict_health_check_definition_and_v1_0_0_is_refused(up, play):
     """The definition came after the estate: it refuses the policy as alpha's chart, and the target's, write it."""
     world = up("alias")

@@ -54,6 +54,7 @@ def test_a_gateway_that_ignores_weights(installed: World, play: Callable[..., En
     assert ended.verdict == "FAILED"
 
 
+@pytest.mark.matrix
 def test_a_users_rule_that_breaks_while_the_marked_routes_are_healthy(installed: World, play: Callable[..., Ended]) -> None:
     before = route_spec(installed)
     with ill(installed, mixed={ROUTE: "broken"}):
