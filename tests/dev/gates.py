@@ -38,8 +38,11 @@ class Gate:
     python: Path = Path(sys.executable)
 
 
-SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile")
-"""Two files at a time: a migration waits more than it works, and sandboxes do not meet. Tests of the sandbox measure delays, so they run alone."""
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+"""Two files at a time: a migration waits more than it works, and sandboxes do not meet. Tests of the sandbox measure delays, so they run alone.
+
+In the files' own order: by size, as is the default, long files of one test would come last and one after the other.
+"""
 
 
 def pytest_gate(name: str, what: str, arguments: list[str], python: Path, limit: float, echo: bool) -> Gate:
