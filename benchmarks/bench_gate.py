@@ -14,7 +14,6 @@ import platform
 import random
 import sys
 from datetime import UTC, datetime
-from math import exp, lgamma, log
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +24,7 @@ from stage import ROOT, link_tree  # noqa: E402
 
 sys.path[:0] = [str(link_tree(ROOT / "build" / "collections"))]
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils.dyes import chance  # noqa: E402
 from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds, Evidence  # noqa: E402
 
 CAUGHT, PROMOTED = 0.05, 0.02
@@ -80,7 +80,7 @@ def passing(rule: Rule, share: float) -> float:
     """Probability that one check passes."""
     sent = rule.interval * PAIRS_A_SECOND
     allowed = round(sent * (1 - ENOUGH))
-    return sum(exp(lgamma(sent + 1) - lgamma(k + 1) - lgamma(sent - k + 1) + k * log(share) + (sent - k) * log(1 - share)) for k in range(allowed + 1))
+    return sum(chance(failed, sent, share) for failed in range(allowed + 1))
 
 
 def judged(rule: Rule) -> dict[str, float]:

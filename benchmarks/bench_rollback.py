@@ -29,6 +29,7 @@ SANDBOX = HERE.parent / "tests" / "sandbox"
 sys.path[:0] = [str(SANDBOX), str(HERE.parent / "tests" / "dev"), str(HERE)]
 
 from bench_gate import ENOUGH, peer  # noqa: E402
+from bench_traffic import say  # noqa: E402
 
 import misroute  # noqa: E402
 from igw_sandbox import load, tools  # noqa: E402
@@ -167,11 +168,6 @@ def peers(stream: list[Request], bad: float) -> dict[str, Any]:
         found[name] = {"interval": interval, "threshold": threshold, "seconds": times, "early": sum(seconds < 0 for seconds in known),
                        "mean": sum(known) / len(known) if len(known) == len(times) else None}
     return found
-
-
-def say(text: str) -> None:
-    """Progress, shown at once."""
-    print(f"{datetime.now(UTC):%H:%M:%S} {text}", flush=True)
 
 
 def main() -> int:

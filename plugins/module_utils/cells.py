@@ -240,8 +240,7 @@ def probe(cell: Cell, variant: Variant | None, nonce: str, models: Mapping[str, 
     answers = {cell.model, entry.get("answer") or cell.model} | set(entry.get("alpha_answers") or []) if cell.model else set()
     own = () if variant is None else ((PROBE_HEADER, probe_value(nonce, variant, cell.rule, cell.index)),)
     if variant is None or gone:
-        anybody = cell.shared
-        return Probe(cell, variant, cell.headers + own, None, frozenset(() if anybody else answers), epp=not anybody)
+        return Probe(cell, variant, cell.headers + own, None, frozenset(() if cell.shared else answers), epp=not cell.shared)
     return Probe(cell, variant, cell.headers + own, mark(variant, cell.rule, cell.index), frozenset(answers))
 
 

@@ -45,8 +45,8 @@ class Group:
 def groups(cells: list[Cell]) -> list[Group]:
     """One group for each rule and address, asked by the endpoint that most servers have."""
     found: dict[tuple[Any, ...], Cell] = {}
-    order = {COMPLETIONS: 0, CHAT: 1, OWN: 9}
-    for cell in sorted(cells, key=lambda cell: (cell.stream, order.get(cell.endpoint, 5))):
+    order = {COMPLETIONS: 0, CHAT: 1}
+    for cell in sorted(cells, key=lambda cell: (cell.stream, order.get(cell.endpoint, 2))):
         if cell.endpoint != OWN:
             found.setdefault((cell.address, cell.route, cell.rule), cell)
     return [Group(cell) for cell in found.values()]
@@ -114,12 +114,12 @@ class Tally:
 
 def plausible(count: int, sent: int, least: float, most: float) -> bool:
     """Whether ``count`` of ``sent`` is what a share between two gives: nearer than 4.5 standard deviations, as exact binomial tails say it."""
-    few = least > 0.0 and (count < sent if least >= 1.0 else sum(_chance(number, sent, least) for number in range(count + 1)) <= FAR / 2)
-    many = most < 1.0 and (count > 0 if most <= 0.0 else sum(_chance(number, sent, most) for number in range(count, sent + 1)) <= FAR / 2)
+    few = least > 0.0 and (count < sent if least >= 1.0 else sum(chance(number, sent, least) for number in range(count + 1)) <= FAR / 2)
+    many = most < 1.0 and (count > 0 if most <= 0.0 else sum(chance(number, sent, most) for number in range(count, sent + 1)) <= FAR / 2)
     return not few and not many
 
 
-def _chance(count: int, sent: int, share: float) -> float:
+def chance(count: int, sent: int, share: float) -> float:
     """Binomial probability, by logarithms: sent over count alone would leave the range of floats from about 1,000 on."""
     ways = lgamma(sent + 1) - lgamma(count + 1) - lgamma(sent - count + 1)
     return exp(ways + count * log(share) + (sent - count) * log(1 - share))

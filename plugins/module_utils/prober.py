@@ -128,10 +128,8 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace
         while True:
             last = Faults()
             sent += len(probes)
-            answers = list(pool.map(lambda probe: _paced(probe, send, pace), probes))
-            for probe, answer in zip(probes, answers):
+            for probe, answer in zip(probes, _round(probes, send, pace, pool)):
                 last.note(probe, answer)
-            pace.heed(answers)
             passing = {who: not last.worst(who) for who in last.sent}
             clean = clean + 1 if all(passing.values()) else 0
             if clean < 2:
@@ -145,6 +143,13 @@ def _paced(probe: Probe, send: Callable[[Probe], Said], pace: Pace) -> Said:
     return send(probe)
 
 
+def _round(probes: list[Probe], send: Sender, pace: Pace, pool: ThreadPoolExecutor) -> list[Answered]:
+    """Every probe once."""
+    answers = list(pool.map(lambda probe: _paced(probe, send, pace), probes))
+    pace.heed(answers)
+    return answers
+
+
 def baseline(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int) -> tuple[Faults, tuple[str, ...], tuple[str, ...]]:
     """How the users' own rules answer before v1 has any of their traffic.
 
@@ -155,9 +160,7 @@ def baseline(probes: list[Probe], send: Sender, rounds: int, deadline: float, pa
         for number in range(rounds):
             if number and time.monotonic() >= deadline:
                 break
-            answers = list(pool.map(lambda probe: _paced(probe, send, pace), probes))
-            pace.heed(answers)
-            for probe, answer in zip(probes, answers):
+            for probe, answer in zip(probes, _round(probes, send, pace, pool)):
                 faults.note(probe, answer)
                 answered[str(probe.cell)] |= answer.ok
                 kinds |= set() if answer.ok else {answer.kind}

@@ -108,7 +108,8 @@ class Scene:
 
     def serves_v1(self, key: RouteKey) -> bool:
         """Whether any moved rule of a live route gives v1 any traffic."""
-        return any(reference.kind == "backend" and reference.weight and reference.target.group == V1_GROUP and reference.target in self.pools()
+        pools = self.pools()
+        return any(reference.kind == "backend" and reference.weight and reference.target.group == V1_GROUP and reference.target in pools
                    for reference in routes.references(self.live[key]))
 
     @property

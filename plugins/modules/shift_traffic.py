@@ -99,7 +99,9 @@ options:
     type: int
     default: 500
   on_held:
-    description: What HELD does with the traffic. V(previous) takes it back to the last share that passed its gate, V(stay) leaves weights and marked routes.
+    description:
+      - What HELD does with the traffic. V(previous) takes it back to the last share that passed its gate, V(stay) leaves the weights.
+      - Marked routes are removed in both cases.
     type: str
     choices: [previous, stay]
     default: previous
@@ -144,7 +146,7 @@ reason:
   returned: with the driven states
   type: str
 evidence:
-  description: For each gate its share, the pairs and probes counted and the failures seen.
+  description: For each gate its share, the pairs and probes counted, the failures seen, and what the dyes showed.
   returned: with O(state=migrated)
   type: list
   elements: dict

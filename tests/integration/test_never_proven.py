@@ -21,7 +21,7 @@ from igw_sandbox.world import World
 EPP = "vllm-llama3-8b-instruct-ga-epp"
 ALPHA_EPP = "vllm-llama3-8b-instruct-preview-epp"
 ROUTE = "default/llm-route"
-HEALTHY: dict[str, Any] = {"weights": "kept", "mixed": {}, "status": "converged", "pool_groups_of": {}}
+HEALTHY: dict[str, Any] = {"weights": "kept", "mixed": {}, "status": "converged", "pool_groups_of": {}, "warm": [2.0, 4.0]}
 REAL_GATE = {"migration_gate": {}}
 
 
