@@ -18,6 +18,8 @@ from xml.etree import ElementTree
 HEARTBEAT_SECONDS = 30.0
 GRACE_SECONDS = 20.0
 """What a stopped command gets to clean up; a sandbox ends its processes in it."""
+WHY = 1500
+"""Characters of a failed test's reason that the last lines hold."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,17 @@ def read_junit(path: Path, returncode: int) -> Counts:
     if counts.failed == 0 and (returncode != 0 or counts.passed == 0):
         counts += Counts(failed=1)
     return counts
+
+
+def failed_tests(path: Path) -> list[str]:
+    """One line for each test of a pytest run that failed: its name and the first words of why."""
+    found = []
+    for case in ElementTree.parse(path).getroot().iter("testcase") if path.exists() else ():
+        trouble = case.find("failure") if case.find("failure") is not None else case.find("error")
+        if trouble is not None:
+            why = " ".join((trouble.get("message") or trouble.text or "").split())
+            found.append(f"{case.get('classname', '')}::{case.get('name', '')}: {why[:WHY]}")
+    return found
 
 
 def tail(path: Path, lines: int) -> str:

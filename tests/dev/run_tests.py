@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from bootstrap import cache_folder
 from gates import Gate, all_gates, gate_home, matrix_gates, quick_gates, second_interpreter
-from process import Counts, read_junit, run, say, tail
+from process import Counts, failed_tests, read_junit, run, say, tail
 from stage import ROOT, copy_tree, link_tree
 
 GET_PIP_VERSIONS = ("24.2", "25.2")
@@ -119,7 +119,7 @@ def main() -> int:
     home = gate_home()
     seed_get_pip(home)
 
-    total, times = Counts(), []
+    total, times, failures = Counts(), [], []
     part = arguments.lint or arguments.matrix
     wants_second = not part and (not arguments.only or any(name.startswith("second") for name in arguments.only))
     second = second_python() if wants_second else None
@@ -132,8 +132,11 @@ def main() -> int:
         for gate in gates:
             if not arguments.only or gate.name in arguments.only:
                 began = time.monotonic()
-                total += run_gate(gate, Path(scratch), home)
+                counts = run_gate(gate, Path(scratch), home)
+                total += counts
                 times.append((gate.name, time.monotonic() - began))
+                if counts.failed:
+                    failures += failed_tests(Path(scratch) / f"{gate.name}.xml") or [f"gate {gate.name}: see build/logs/{gate.name}.log"]
     if wants_second and second is None:
         other = "3.12 or newer" if sys.version_info < (3, 12) else "3.11"
         if os.environ.get("CI"):
@@ -142,6 +145,9 @@ def main() -> int:
         else:
             say(f"\n== second Python: skipped, this machine has no Python {other}.")
             total += Counts(skipped=1)
+    # Once more at the end: it is what one reads first, and of a long run perhaps all that is kept.
+    for failure in failures:
+        say(f"\nFAILED {failure}")
     say("\n" + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times) + f"; logs in build/logs, cache in {cache_folder()}")
     say(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
     return 1 if total.failed or not total.passed else 0
