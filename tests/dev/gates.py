@@ -23,7 +23,7 @@ class Gate:
     """One check. ``command`` uses {root}, {python}, {bin}, {stage} (copy of the work tree) and {run} (scratch folder).
 
     folder: where it runs, in the same words. limit: seconds. pytest: counts come from a JUnit file. proof: words that the output must hold, since a tool
-    that found no files ends well too. serial: one at a time on this machine.
+    that found no files ends well too. serial: one at a time on this machine. beside: runs at the same time as its neighbours in the table that are it too.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Gate:
     echo: bool = False
     proof: tuple[str, ...] = ()
     serial: bool = False
+    beside: bool = False
     python: Path = Path(sys.executable)
 
 
@@ -45,17 +46,17 @@ In the files' own order: by size, as is the default, long files of one test woul
 """
 
 
-def pytest_gate(name: str, what: str, arguments: list[str], python: Path, limit: float, echo: bool) -> Gate:
+def pytest_gate(name: str, what: str, arguments: list[str], python: Path, limit: float, echo: bool, beside: bool = False) -> Gate:
     """A pytest run."""
     command = ["{python}", "-m", "pytest", "--color=no", "--junitxml={run}/" + name + ".xml", "-o", "junit_family=xunit2", *arguments]
-    return Gate(name, what, command, limit=limit, pytest=True, echo=echo, python=python)
+    return Gate(name, what, command, limit=limit, pytest=True, echo=echo, python=python, beside=beside)
 
 
 def sanity_gate(name: str, python: Path, version: str) -> Gate:
     """Every ansible-test sanity test on a copy of the tree."""
     command = ["{bin}/ansible-test", "sanity", "--local", "--python", version, "--color", "no"]
     proof = ('Running sanity test "validate-modules"', 'Running sanity test "pylint"', 'Running sanity test "import"')
-    return Gate(name, f"ansible-test sanity, Python {version}", command, "{stage}", limit=900, proof=proof, python=python, serial=True)
+    return Gate(name, f"ansible-test sanity, Python {version}", command, "{stage}", limit=900, proof=proof, python=python, serial=True, beside=True)
 
 
 def quick_gates(python: Path) -> list[Gate]:
@@ -78,15 +79,19 @@ def quick_gates(python: Path) -> list[Gate]:
 def package_gate(python: Path) -> Gate:
     """The tarball: built, imported as Galaxy does, installed into an empty path, modules documented and playbooks parsed from there."""
     command = ["{python}", "{root}/tests/dev/check_package.py", "{stage}", "{run}/package"]
-    return Gate("package", "tarball, galaxy-importer, installation into an empty path", command, python=python)
+    return Gate("package", "tarball, galaxy-importer, installation into an empty path", command, python=python, beside=True)
 
 
 def all_gates(python: Path, second: Path | None) -> list[Gate]:
-    """What ``make test`` runs. ``second`` is the Python of the second environment, None if this machine has none."""
+    """What ``make test`` runs: ansible-test, which works on one core, beside others.
+
+    :param second: Python of the second environment, None if this machine has none.
+    """
     version = python_version(python)
+    units = ["-q", *SIDE_BY_SIDE, "tests/unit"]
     gates = [
         *quick_gates(python),
-        pytest_gate("unit", f"unit tests, Python {version}", ["-q", *SIDE_BY_SIDE, "tests/unit", "--ignore=tests/unit/test_layers.py"], python, 600, True),
+        pytest_gate("unit", f"unit tests, Python {version}", [*units, "--ignore=tests/unit/test_layers.py"], python, 600, True, True),
         package_gate(python),
         sanity_gate("sanity", python, version),
         pytest_gate("sandbox", "sandbox tests", ["-v", "tests/sandbox"], python, 2400, True),
@@ -95,9 +100,9 @@ def all_gates(python: Path, second: Path | None) -> list[Gate]:
     if second is not None:
         version = python_version(second)
         gates += [
-            pytest_gate("second-unit", f"unit tests, Python {version}", ["-q", *SIDE_BY_SIDE, "tests/unit"], second, 600, True),
+            pytest_gate("second-unit", f"unit tests, Python {version}", units, second, 600, True, True),
             sanity_gate("second-sanity", second, version),
-            pytest_gate("second-integration", f"one migration, Python {version}", ["-v", "-m", "second_python", "tests/integration"], second, 1200, True),
+            pytest_gate("second-integration", f"one migration, Python {version}", ["-v", "-m", "second_python", "tests/integration"], second, 1200, True, True),
         ]
     return gates
 

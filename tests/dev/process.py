@@ -51,6 +51,16 @@ def stop_group(process: subprocess.Popen[str]) -> None:
             break
 
 
+running: set[subprocess.Popen[str]] = set()
+"""Commands on their way, of all threads."""
+
+
+def stop_all() -> None:
+    """End every command on its way: Ctrl-C reaches one thread alone."""
+    for process in list(running):
+        stop_group(process)
+
+
 def run(command: list[str], folder: Path, environment: dict[str, str], log: IO[str], limit: float, echo: bool) -> int:
     """Run one command and return its exit code, 124 when it went over ``limit`` seconds.
 
@@ -74,6 +84,7 @@ def run(command: list[str], folder: Path, environment: dict[str, str], log: IO[s
 
     timer = threading.Timer(limit, end)
     timer.start()
+    running.add(process)
     last = began
     try:
         assert process.stdout is not None
@@ -86,11 +97,9 @@ def run(command: list[str], folder: Path, environment: dict[str, str], log: IO[s
                 last = time.monotonic()
                 say(f"  {last - began:4.0f} s: {line.strip()[:120]}")
         process.wait()
-    except KeyboardInterrupt:
-        stop_group(process)
-        raise
     finally:
         timer.cancel()
+        running.discard(process)
     if over.is_set():
         log.write(f"Stopped after {limit:.0f} s, the limit of this gate.\n")
         return 124

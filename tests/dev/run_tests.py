@@ -18,14 +18,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from bootstrap import cache_folder
 from gates import Gate, all_gates, gate_home, matrix_gates, quick_gates, second_interpreter
-from process import Counts, failed_tests, read_junit, run, say, tail
+from process import Counts, failed_tests, read_junit, run, say, stop_all, tail
 from stage import ROOT, copy_tree, link_tree
 
 GET_PIP_VERSIONS = ("24.2", "25.2")
@@ -95,6 +98,38 @@ def run_gate(gate: Gate, scratch: Path, home: Path) -> Counts:
     return counts
 
 
+@dataclass(frozen=True)
+class Ran:
+    """How one gate went. ``failures``: a line for each failed test, or one for the gate."""
+
+    name: str
+    counts: Counts
+    seconds: float
+    failures: list[str]
+
+
+def timed(gate: Gate, scratch: Path, home: Path) -> Ran:
+    """Run one gate, with its time and what failed in it."""
+    began = time.monotonic()
+    counts = run_gate(gate, scratch, home)
+    failures = failed_tests(scratch / f"{gate.name}.xml") or [f"gate {gate.name}: see build/logs/{gate.name}.log"] if counts.failed else []
+    return Ran(gate.name, counts, time.monotonic() - began, failures)
+
+
+def run_all(gates: list[Gate], scratch: Path, home: Path) -> Iterator[Ran]:
+    """One after the other, but neighbours that may be beside each other at the same time."""
+    for beside, neighbours in groupby(gates, key=lambda gate: gate.beside):
+        chosen = list(neighbours)
+        with ThreadPoolExecutor(len(chosen) if beside else 1) as pool:
+            begun = [pool.submit(timed, gate, scratch, home) for gate in chosen]
+            try:
+                yield from (one.result() for one in begun)
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                stop_all()
+                raise
+
+
 def second_python() -> Path | None:
     """Python of the second environment, made if need be; None where this machine has no second Python."""
     interpreter = second_interpreter()
@@ -119,7 +154,6 @@ def main() -> int:
     home = gate_home()
     seed_get_pip(home)
 
-    total, times, failures = Counts(), [], []
     part = arguments.lint or arguments.matrix
     wants_second = not part and (not arguments.only or any(name.startswith("second") for name in arguments.only))
     second = second_python() if wants_second else None
@@ -129,14 +163,8 @@ def main() -> int:
         parser.error(f"no gate is named {', '.join(sorted(unknown))}; there are {', '.join(gate.name for gate in gates)}")
     # Outside the checkout: ansible-test asks git for its files and finds none in an ignored folder.
     with tempfile.TemporaryDirectory(prefix="gates-") as scratch:
-        for gate in gates:
-            if not arguments.only or gate.name in arguments.only:
-                began = time.monotonic()
-                counts = run_gate(gate, Path(scratch), home)
-                total += counts
-                times.append((gate.name, time.monotonic() - began))
-                if counts.failed:
-                    failures += failed_tests(Path(scratch) / f"{gate.name}.xml") or [f"gate {gate.name}: see build/logs/{gate.name}.log"]
+        ran = list(run_all([gate for gate in gates if not arguments.only or gate.name in arguments.only], Path(scratch), home))
+    total = sum((one.counts for one in ran), Counts())
     if wants_second and second is None:
         other = "3.12 or newer" if sys.version_info < (3, 12) else "3.11"
         if os.environ.get("CI"):
@@ -146,9 +174,9 @@ def main() -> int:
             say(f"\n== second Python: skipped, this machine has no Python {other}.")
             total += Counts(skipped=1)
     # Once more at the end: it is what one reads first, and of a long run perhaps all that is kept.
-    for failure in failures:
+    for failure in (failure for one in ran for failure in one.failures):
         say(f"\nFAILED {failure}")
-    say("\n" + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times) + f"; logs in build/logs, cache in {cache_folder()}")
+    say("\n" + ", ".join(f"{one.name} {one.seconds:.0f} s" for one in ran) + f"; logs in build/logs, cache in {cache_folder()}")
     say(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
     return 1 if total.failed or not total.passed else 0
 

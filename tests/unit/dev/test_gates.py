@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -118,6 +119,69 @@ def test_it_goes_on_after_a_failure_and_nothing_passed_is_a_failure(monkeypatch:
     monkeypatch.delenv("CI", raising=False)
     assert last_line(monkeypatch, capsys, [Gate("bad", "", ["false"]), Gate("good", "", ["true"])]) == (1, "1 passed, 1 failed, 1 skipped")
     assert last_line(monkeypatch, capsys, []) == (1, "0 passed, 0 failed, 1 skipped")
+
+
+@pytest.mark.usefixtures("no_second")
+def test_gates_that_may_be_beside_each_other_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    monkeypatch.setenv("CI", "")
+    script = """
+import pathlib, sys, time
+mine, other = map(pathlib.Path, sys.argv[1:])
+mine.touch()
+for _ in range(50):
+    time.sleep(0.1)
+    if other.exists():
+        sys.exit()
+sys.exit(1)
+"""
+
+    def meeting(name: str, other: str, beside: bool) -> Gate:
+        return Gate(name, "", [sys.executable, "-c", script, str(tmp_path / name), str(tmp_path / other)], beside=beside)
+
+    assert last_line(monkeypatch, capsys, [meeting("a", "b", True), meeting("b", "a", True)]) == (0, "2 passed, 0 failed, 1 skipped")
+    assert last_line(monkeypatch, capsys, [meeting("c", "d", False), meeting("d", "c", False)]) == (1, "1 passed, 1 failed, 1 skipped")
+
+
+def test_ctrl_c_ends_all_that_run_beside_each_other(tmp_path: Path) -> None:
+    program = """
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+import run_tests
+from gates import Gate
+run_tests.ROOT = pathlib.Path(sys.argv[2])
+sleep = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+gates = [Gate(name, "", [sys.executable, "-c", sleep], echo=True, beside=True) for name in ("a", "b")] + [Gate("never", "", ["true"])]
+list(run_tests.run_all(gates, run_tests.ROOT, run_tests.ROOT))
+"""
+    command = [sys.executable, "-c", program, str(Path(run_tests.__file__).parent), str(tmp_path)]
+    began = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as runner:
+        assert runner.stdout is not None
+        children: list[int] = []
+        said: list[str] = []
+        for line in runner.stdout:
+            said.append(line)
+            children += [int(line)] if line.strip().isdigit() else []
+            if len(children) == 2:
+                runner.send_signal(signal.SIGINT)
+                break
+        said += runner.stdout.readlines()
+    assert time.monotonic() - began < 45, "they were ended, they did not end by themselves"
+    assert runner.returncode != 0 and len(children) == 2 and "== never" not in "".join(said)
+    for child in children:
+        state = Path(f"/proc/{child}/stat")
+        assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+@pytest.mark.usefixtures("no_second")
+def test_the_last_lines_name_what_failed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "test_x.py").write_text("def test_a():\n    assert 1 == 2, 'one is not two'\n")
+    gate = gates.pytest_gate("x", "", [str(tmp_path / "test_x.py")], Path(sys.executable), 60, False)
+    monkeypatch.setattr(run_tests, "all_gates", lambda python, second: [gate, Gate("bad", "", ["false"])])
+    monkeypatch.setattr(sys, "argv", ["run_tests.py"])
+    assert run_tests.main() == 1
+    named = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAILED ")]
+    assert named == ["FAILED test_x::test_a: AssertionError: one is not two assert 1 == 2", "FAILED gate bad: see build/logs/bad.log"]
 
 
 def test_only_takes_names_that_exist(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
