@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import signal
 import sys
 import tempfile
@@ -27,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 SANDBOX = HERE.parent / "tests" / "sandbox"
 sys.path[:0] = [str(SANDBOX), str(HERE.parent / "tests" / "dev")]
 
+import raw  # noqa: E402
 from fill import collection, fill  # noqa: E402
 from footprint import Footprint, measure  # noqa: E402
 
@@ -202,11 +202,8 @@ def main() -> int:
         print("bench-detect: interrupted", file=sys.stderr)
         return 130
     seconds, memory = medians(found["rounds"], "seconds"), medians(found["rounds"], "peak_kb")
-    machine = {"cpus": os.cpu_count(), "system": platform.system(), "machine": platform.machine(), "python": platform.python_version()}
     ratios = {"wall_ratio": round(seconds["ours"] / seconds["kubectl"], 2), "memory_ratio": round(memory["ours"] / memory["kubectl"], 2)}
-    written = HERE / "results" / f"detect-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    written.parent.mkdir(exist_ok=True)
-    written.write_text(json.dumps({"benchmark": "detect", "parameters": vars(options), "machine": machine, **ratios, **found}, indent=1) + "\n")
+    written = raw.write("detect", vars(options), **ratios, **found)
     for subject in SUBJECTS:
         say(f"{subject}: median {seconds[subject]:.2f} s and {memory[subject] / 1000:.0f} MB in {options.rounds} rounds")
     for problem in found["problems"]:

@@ -9,16 +9,15 @@ bench-gate: mean_pairs=X false_promotions=X peer_mean=X peer_false_promotions=X.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import random
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests" / "dev")]
+
+import raw  # noqa: E402
 
 from stage import ROOT, link_tree  # noqa: E402
 
@@ -106,10 +105,7 @@ def main() -> int:
     options = arguments()
     mine = ours(options)
     best, tried = peer(mine["bound"])
-    written = HERE / "results" / f"gate-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    written.parent.mkdir(exist_ok=True)
-    result = {"benchmark": "gate", "parameters": vars(options), "python": platform.python_version(), "ours": mine, "peer": best, "peers_tried": tried}
-    written.write_text(json.dumps(result, indent=1) + "\n")
+    written = raw.write("gate", vars(options), ours=mine, peer=best, peers_tried=tried)
     print(f"ours: {mine['mean_pairs']:.1f} pairs on average to catch {CAUGHT:.0%} errors (longest {mine['longest']:.0f}); of {options.runs} migrations at "
           f"{PROMOTED:.0%} a gate accepted {mine['false_promotions']:.5f} (bound {mine['bound']})")
     print(f"Flagger's rule at its best (interval {best['interval']} s, threshold {best['threshold']}): {best['mean']:.0f} of v1's requests, "

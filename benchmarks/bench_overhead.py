@@ -9,15 +9,11 @@ fixed here. The peer sleeps exactly these and looks at nothing. The last line is
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import signal
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 SANDBOX = HERE.parent / "tests" / "sandbox"
 sys.path[:0] = [str(SANDBOX), str(HERE.parent / "tests" / "dev"), str(HERE)]
 
+import raw  # noqa: E402
 from bench_traffic import say, script  # noqa: E402
 
 from igw_sandbox import tools  # noqa: E402
@@ -99,10 +96,8 @@ def main() -> int:
         return 2
     for result in results:
         result["of_required_wait"] = round((result["seconds"] - needed) / needed, 4)
-    written = HERE / "results" / f"overhead-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    machine = {"cpus": os.cpu_count(), "system": platform.system(), "machine": platform.machine(), "python": platform.python_version()}
     parameters = {name: value for name, value in vars(options).items() if name != "only"} | {"required_s": needed, "steps": STEPS}
-    written.write_text(json.dumps({"benchmark": "overhead", "parameters": parameters, "machine": machine, "results": results}, indent=1) + "\n")
+    written = raw.write("overhead", parameters, results=results)
     say(f"raw results in {written}")
     figures = {result["subject"]: result["of_required_wait"] for result in results}
     print("bench-overhead: " + " ".join(f"{'of_required_wait' if name == 'ours' else name}={value:.4f}" for name, value in figures.items()), flush=True)

@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
 import signal
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 SANDBOX = HERE.parent / "tests" / "sandbox"
 sys.path[:0] = [str(SANDBOX), str(HERE.parent / "tests" / "dev"), str(HERE)]
 
+import raw  # noqa: E402
 from bench_gate import ENOUGH, peer  # noqa: E402
 from bench_traffic import say  # noqa: E402
 
@@ -204,10 +203,7 @@ def main() -> int:
     for name, entry in other.items():
         mean = f"{entry['mean']:.1f} s on average" if entry["mean"] is not None else f"not within {options.watch:.0f} s at every phase"
         say(f"Flagger's rule, {name} (interval {entry['interval']} s, threshold {entry['threshold']}): {mean}")
-    written = HERE / "results" / f"rollback-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    machine = {"cpus": os.cpu_count(), "system": platform.system(), "machine": platform.machine(), "python": platform.python_version()}
-    result = {"benchmark": "rollback", "parameters": vars(options), "machine": machine, "ours": ours, "load": summary, "peers": other}
-    written.write_text(json.dumps(result, indent=1) + "\n")
+    written = raw.write("rollback", vars(options), ours=ours, load=summary, peers=other)
     say(f"raw results in {written}")
     best = other["best"]["mean"]
     peer_s = f"{best:.1f}" if best is not None else "inf"

@@ -9,9 +9,7 @@ line is for machines: bench-traffic: guide_sent=N guide_lost=N careful_sent=N ca
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import random
 import shutil
 import signal
@@ -26,6 +24,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 SANDBOX = HERE.parent / "tests" / "sandbox"
 sys.path[:0] = [str(SANDBOX), str(HERE.parent / "tests" / "dev")]
+
+import raw  # noqa: E402
 
 from igw_sandbox import load, tools  # noqa: E402
 from igw_sandbox.context import SandboxError  # noqa: E402
@@ -145,10 +145,7 @@ def main() -> int:
         print("bench-traffic: interrupted", file=sys.stderr)
         return 130
     parameters = {name: value for name, value in vars(options).items() if name != "only"}
-    machine = {"cpus": os.cpu_count(), "system": platform.system(), "machine": platform.machine(), "python": platform.python_version()}
-    written = HERE / "results" / f"traffic-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    written.parent.mkdir(exist_ok=True)
-    written.write_text(json.dumps({"benchmark": "traffic", "parameters": parameters, "machine": machine, "results": results}, indent=1) + "\n")
+    written = raw.write("traffic", parameters, results=results)
     problems = [problem for result in results for problem in problems_of(result)]
     for result in results:
         figures = result["load"]
