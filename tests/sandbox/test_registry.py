@@ -4,7 +4,9 @@
 """The registry serves the charts over OCI, and a live server takes what they make."""
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -30,6 +32,12 @@ def test_each_chart_renders_a_pool_of_its_group(world: World, version: str, grou
     assert pool["apiVersion"] == group
     (deployment,) = [item for item in objects if item["kind"] == "Deployment"]
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"].endswith(f"epp:{version}")
+
+
+def test_the_registry_has_an_address_of_its_own(world: World) -> None:
+    """A port of a shared address was chosen by two sandboxes at once, and one of them did not come up."""
+    server = urlsplit(json.loads(world.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]).hostname
+    assert server is not None and world.state["registry"].split(".")[:2] == server.split(".")[:2] != ["127", "0"]
 
 
 def test_a_release_between_is_there_when_it_was_asked_for(world: World) -> None:

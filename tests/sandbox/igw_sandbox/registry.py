@@ -19,7 +19,8 @@ READY_TIMEOUT = 30.0
 
 async def run(context: Context) -> None:
     """Serve until cancelled; publishes ``registry`` (host:port) and ``charts`` (oci:// URL of the folder)."""
-    address = "127.0.0.1"
+    # An address of the sandbox's own: on a shared one two sandboxes that come up at once could choose the same port.
+    address = f"{context.subnet}.0.4"
     host = f"{address}:{free_port(address, 5000)}"
     environment = {**os.environ, "PORT": host.rpartition(":")[2]}
     process = await context.spawn("registry", [context.tools["crane"], "registry", "serve", "--address", host], env=environment)
