@@ -20,6 +20,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils import
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import auth_argument_spec
 from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds
 from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import LongStreams
 from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionModule as KubernetesAction
 
 COLLECTION = "inference_gateway.migration"
@@ -30,6 +31,7 @@ STRETCH = 30
 DRIVEN = ("migrated", "withdrawn")
 HINTS = {
     "status 503": "503 from the gateway itself mostly means that no pod of the pool passes its health check: look at HealthCheckPolicy of {pools}",
+    "cut a stream": "look at the timeout in the backend policies of {pools}: without one a gateway gives up on an answer after 30 s",
     "without the endpoint picker": "look at the pods of Deployment {epps}",
     "not answered by the marked route": "the gateway has not taken the marked routes: look at their status, label inference-gateway-migration/marked-route",
 }
@@ -66,7 +68,7 @@ class ActionModule(KubernetesAction):
         _validated, options = self.validate_argument_spec(argument_spec())
         return Drive(self, options, task_vars or {}).run()
 
-    def piece(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def piece(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], wrap_async: bool = False) -> dict[str, Any]:
         """One module execution with this task's connection."""
         connection = {option: self._task.args[option] for option in auth_argument_spec() if self._task.args.get(option) is not None}
         if connection.get("kubeconfig"):
@@ -74,7 +76,28 @@ class ActionModule(KubernetesAction):
                 self.get_kubeconfig(connection["kubeconfig"], self._connection.transport != "local", connection)
             except AnsibleError as error:
                 return {"failed": True, "msg": f"{error}"}
-        return self._execute_module(f"{COLLECTION}.{module}", module_args=connection | arguments, task_vars=task_vars)
+        return self._execute_module(f"{COLLECTION}.{module}", module_args=connection | arguments, task_vars=task_vars, wrap_async=wrap_async)
+
+    def begin(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], seconds: int) -> dict[str, Any]:
+        """The same, but it goes on beside others, for ``seconds`` at most; :meth:`ended` has its result."""
+        before, self._task.async_val = self._task.async_val, seconds
+        try:
+            return self.piece(module, arguments, task_vars, wrap_async=True)
+        finally:
+            self._task.async_val = before
+
+    def ended(self, job: str, task_vars: dict[str, Any]) -> dict[str, Any] | None:
+        """The result of what :meth:`begin` started, once; None while it runs."""
+        folder = self.get_shell_option("async_dir", default="~/.ansible_async")
+
+        def ask(mode: str) -> dict[str, Any]:
+            return self._execute_module("ansible.legacy.async_status", module_args={"jid": job, "mode": mode, "_async_dir": folder}, task_vars=task_vars)
+
+        result = ask("status")
+        if not result.get("finished"):
+            return None
+        ask("cleanup")
+        return result
 
 
 class Drive:
@@ -87,6 +110,8 @@ class Drive:
         self.host = task_vars.get("inventory_hostname", "localhost")
         self.common = {name: options[name] for name in ("plan", "run", "state_namespace") if options[name] is not None}
         self.probing = {name: options[name] for name in _http.argument_spec() if options[name] is not None}
+        arguments = {"plan": options["plan"], "state_namespace": options["state_namespace"]} | self.probing
+        self.streams = LongStreams(action, arguments, task_vars, options["stream_seconds"], self.say)
         self.evidence: list[dict[str, Any]] = []
         self.known: list[str] = []
         self.sent, self.limit = 0, float(options["probe_limit"])
@@ -140,17 +165,21 @@ class Drive:
         made = self.shift(state="marked")["routes"]
         self.say(f"{len(made)} marked routes made; waiting until the gateway serves both stacks by them")
         self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"])
+        self.streams.begin()
         self.gate(at, 0)
+        self.look_at_streams(at, None)
         for number, share in enumerate(steps, 1):
             if share < at:  # an earlier run was further: traffic is not taken back only to be given again
                 continue
             self.shifting = True
-            self.shift(state="shifted", share=share)
+            self.streams.begin(before_a_change=True)
+            written = self.shift(state="shifted", share=share)["written"]
             self.say(f"step {number} of {len(steps)}: v1 gets {share} %")
             self.settle(f"{share} %", ["alpha", "v1", "user"], self.options["settle_seconds"])
             soak_until = time.monotonic() + self.options["soak_seconds"]
             self.share(share)
             self.gate(share, soak_until)
+            self.look_at_streams(share, written)
             self.passed = share
         return f"v1 proven at 100 % by {sum(gate['pairs'] for gate in self.evidence)} pairs in {len(self.evidence)} gates"
 
@@ -288,6 +317,19 @@ class Drive:
             raise Stop("FAILED", f"gate at {share} %: v1 fails where v1alpha2 does not ({counted}): {'; '.join(found['faults'])}")
         if decision == "void":
             raise Stop("HELD", f"gate at {share} %: v1alpha2 fails as well, so v1 can't be compared with it ({counted}): {'; '.join(found['faults'])}")
+
+    def look_at_streams(self, share: int, written: float | None) -> None:
+        """How the long streams ended. :raises Stop: FAILED where v1 cuts what v1alpha2 keeps, HELD where the change of weights may have cut them.
+
+        :param written: when the weights were changed, None where they were not.
+        """
+        found = self.streams.end(written)
+        self.sent += found.sent
+        if found.verdict:
+            raise Stop(found.verdict, f"streams at {share} %: {found.reason}{hint(found.reason, self.options['plan'])}")
+        if found.streams:
+            self.say(f"streams at {share} %: {found.reason}")
+            self.evidence[-1] |= {"streams": list(found.streams), "spanned": found.spanned}
 
     def drain(self, side: str) -> None:
         """Until requests in flight to one side have ended.

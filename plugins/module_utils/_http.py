@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import EMBEDDINGS, OWN, RESPONSES, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import EMBEDDINGS, LENGTHS, OWN, RESPONSES, Probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.dyes import Signature
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import MARK_HEADER
 
@@ -32,6 +32,13 @@ EPP_HEADER = "x-went-into-resp-headers"
 
 READ_LIMIT = 1_000_000
 """Bytes of an answer that are read at most; a probe asks for a handful of tokens."""
+
+LAST = 64
+"""Bytes at the end of a long stream that are kept: ``data: [DONE]`` is in them."""
+
+REFUSED = "an error instead of an answer"
+ERROR_EVENT = b'data: {"error"'
+"""How a server that has begun a stream with status 200 says that it refuses the request (seen with more tokens than the context has)."""
 
 FINISHED = ("stop", "length")
 ANSWERED = ("completed", "incomplete")
@@ -96,6 +103,19 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Held:
+    """How a long stream was served. ``reason`` is None where it ended with ``[DONE]`` or was let go whole.
+
+    :param opened: when its answer began, in seconds since the epoch, 0 where none did. :param seconds: from then to its end.
+    """
+
+    status: int
+    reason: str | None
+    opened: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Client:
     """How probes are sent.
 
@@ -124,7 +144,7 @@ class Client:
         sent, begun = time.time(), time.monotonic()
         status, reason = 0, None
         try:
-            with self._asked(probe) as response:
+            with self._asked(probe, _body(probe)) as response:
                 status = response.status
                 reason = judge(probe, status, _named(response), _read(response, begun + self.timeout))
         except (TimeoutError, socket.timeout):
@@ -139,19 +159,53 @@ class Client:
         """Send one request for a model that nobody uses; what its answer looks like, None where there is no complete one."""
         begun = time.monotonic()
         try:
-            with self._asked(probe) as response:
+            with self._asked(probe, _body(probe)) as response:
                 body = _read(response, begun + self.timeout)
                 return Signature(response.status, bool(body), EPP_HEADER in _named(response))
         except (OSError, http.client.HTTPException, TooLong):
             return None
 
+    def hold(self, probe: Probe, until: float) -> Held:
+        """Ask for a long stream and read it until it ends, or until a moment on the clock of time.monotonic; then it is let go.
+
+        A server that can't give as many tokens refuses, and is asked for fewer. An event must come within each ``timeout`` seconds.
+        """
+        held = Held(0, None, 0.0, 0.0)
+        for tokens, ignore_eos in LENGTHS:
+            text = f"{secrets.token_hex(8)}: count from one upwards, one number a line, and do not stop."
+            held = self._held(probe, json.dumps(probe.long_body(text, tokens, ignore_eos)).encode(), until)
+            if held.status != 400 and held.reason != REFUSED:
+                break
+        return held
+
+    def _held(self, probe: Probe, body: bytes, until: float) -> Held:
+        status, opened, begun, last, reason = 0, 0.0, time.monotonic(), b"", None
+        try:
+            with self._asked(probe, body) as response:
+                status = response.status
+                reason = head_fault(probe, status, _named(response), b"" if status == 200 else response.read(LAST))
+                opened, begun = (time.time(), time.monotonic()) if reason is None else (0.0, begun)
+                while reason is None and time.monotonic() < until:
+                    part = response.read1(65536)
+                    if ERROR_EVENT in last + part:
+                        reason = REFUSED
+                    last = (last + part)[-LAST:]
+                    if not part:
+                        reason = None if b"data: [DONE]" in last else "it ended before [DONE]"
+                        break
+        except (TimeoutError, socket.timeout):
+            reason = f"nothing came for {self.timeout:g} s"
+        except (OSError, http.client.HTTPException) as error:
+            reason = f"connection failed: {error or type(error).__name__}"
+        return Held(status, reason, opened, time.monotonic() - begun if opened else 0.0)
+
     @contextmanager
-    def _asked(self, probe: Probe) -> Iterator[http.client.HTTPResponse]:
+    def _asked(self, probe: Probe, body: bytes) -> Iterator[http.client.HTTPResponse]:
         """One request over a connection of its own, and the answer's beginning."""
         connection = self._connection(probe)
         try:
             own = (("Authorization", f"Bearer {self.token}"),) if self.token else ()
-            connection.request("POST", probe.cell.path, _body(probe), dict((*_headers(probe), *own)))
+            connection.request("POST", probe.cell.path, body, dict((*_headers(probe), *own)))
             yield connection.getresponse()
         finally:
             connection.close()
@@ -213,13 +267,21 @@ def judge(probe: Probe, status: int, headers: dict[str, str], body: bytes) -> st
 
     :param headers: names in lower case.
     """
+    fault = head_fault(probe, status, headers, body)
+    if fault:
+        return fault
+    return _stream_fault(probe, body) if probe.cell.stream else _unary_fault(probe, body)
+
+
+def head_fault(probe: Probe, status: int, headers: dict[str, str], body: bytes) -> str | None:
+    """What of :func:`judge` is known when an answer begins: mark, status and EPP header."""
     if headers.get(MARK_HEADER) != probe.mark:
         return f"{'still answered by' if probe.mark is None else 'not answered by'} the marked route (status {status})"
     if status != 200:
         return f"status {status}{_detail(body)}"
     if probe.epp and EPP_HEADER not in headers:
         return "answered without the endpoint picker (it is down or not asked)"
-    return _stream_fault(probe, body) if probe.cell.stream else _unary_fault(probe, body)
+    return None
 
 
 def _detail(body: bytes) -> str:

@@ -35,8 +35,13 @@ EMBEDDINGS = "/v1/embeddings"
 RESPONSES = "/v1/responses"
 STREAMS = {COMPLETIONS: (False, True), CHAT: (False, True), EMBEDDINGS: (False,), RESPONSES: (False,)}
 """Endpoints for which a request can be made and its answer judged, and whether without and with a stream."""
+LONG = (COMPLETIONS, CHAT)
+"""Endpoints that can be asked for a long stream."""
 OWN = "own"
 """The endpoint of a probe that a person added: its request is the person's, and of its answer only status and form are known."""
+LENGTHS = ((16_000, True), (7_500, True), (1_900, True), (1_900, False))
+"""Tokens to ask for in a long stream, and whether by ignore_eos, which vLLM and SGLang know: the next one is for servers that refuse, for instance
+because their context is shorter."""
 UNIQUE = "{unique}"
 """Stands in a person's request for a text that differs each time."""
 
@@ -111,6 +116,10 @@ class Probe:
         }
         return {"model": self.cell.model} | shapes[self.cell.endpoint]
 
+    def long_body(self, text: str, tokens: int, ignore_eos: bool) -> Manifest:
+        """The same request for an answer that does not end soon; of an endpoint in :data:`LONG`."""
+        return self.body(text) | {"max_tokens": tokens} | ({"ignore_eos": True} if ignore_eos else {})
+
 
 def addresses(gateway: Manifest, section: str | None = None, namespace: str | None = None) -> list[Address]:
     """Every address x HTTP(S) listener of a Gateway that takes routes of ``namespace`` (None: of its own)."""
@@ -181,6 +190,15 @@ def own_cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], poo
             found.append(Cell(place, hostname, str(key), reference.rule, reference.index, own["path"], headers, "", OWN, bool(own["body"].get("stream")),
                               _shared(route, reference.rule, pools), body))
     return list(dict.fromkeys(found))
+
+
+def streaming(found: list[Cell]) -> list[Cell]:
+    """One cell with a stream for each address and moved reference."""
+    chosen: dict[tuple[Address, str, int, int], Cell] = {}
+    for cell in found:
+        if cell.stream and cell.endpoint in LONG:
+            chosen.setdefault((cell.address, cell.route, cell.rule, cell.index), cell)
+    return list(chosen.values())
 
 
 def _places(route: Manifest, gateways: Mapping[tuple[str, str], Manifest]) -> list[Address]:

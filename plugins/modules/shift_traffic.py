@@ -105,6 +105,13 @@ options:
     type: str
     choices: [previous, stay]
     default: previous
+  stream_seconds:
+    description:
+      - Long streams, one for each moved reference, address and stack, are held open this long beside the first gate and over each change of weights.
+        One that v1 cuts and v1alpha2 keeps takes the traffic back. Over 30, for that is when a gateway without a timeout policy gives up.
+      - A gate lasts at least as long. V(0) leaves them out.
+    type: int
+    default: 35
   probe_limit:
     description: Probes of one run at most. A migration that needs more ends HELD.
     type: int
@@ -146,10 +153,14 @@ reason:
   returned: with the driven states
   type: str
 evidence:
-  description: For each gate its share, the pairs and probes counted, the failures seen, and what the dyes showed.
+  description: For each gate its share, the pairs and probes counted, the failures seen, what the dyes showed, and how long streams were kept.
   returned: with O(state=migrated)
   type: list
   elements: dict
+written:
+  description: When writing began, in seconds since the epoch.
+  returned: with the states that write routes of users
+  type: float
 routes:
   description: The routes that were written.
   returned: with the states that do one piece of work
@@ -157,6 +168,7 @@ routes:
   elements: str
 """
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -203,6 +215,7 @@ def argument_spec() -> dict:
         "drain_seconds": {"type": "int"},
         "dyes": {"type": "int", "default": 500},
         "on_held": {"type": "str", "choices": ["previous", "stay"], "default": "previous"},
+        "stream_seconds": {"type": "int", "default": 35},
         "probe_limit": {"type": "int", "default": 1_000_000},
         "api_patience": {"type": "int", "default": 300},
     }
@@ -320,6 +333,7 @@ def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
         return {"changed": bool(names), "routes": names}
     if state == "finished" and not check_mode:
         refuse_unless_shifted(here)
+    begun = time.time()
     done = reshape_all(here, FORMS[state], params["share"] or 0, check_mode, guard)
     changed = [(key, before, after) for key, before, after in done if before["spec"] != after["spec"]]
     if changed and not check_mode:
@@ -327,6 +341,7 @@ def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
         store.update(record, f"routes {state}{detail}: {', '.join(str(key) for key, _b, _a in changed)}")
     return {
         "changed": bool(changed),
+        "written": begun,
         "routes": [str(key) for key, _before, _after in changed],
         "diff": [{"before": weights(before), "after": weights(after)} for _key, before, after in changed],
     }

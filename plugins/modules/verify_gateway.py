@@ -37,9 +37,10 @@ options:
       - V(baseline) asks every cell by the users' own rules O(rounds) times and returns the kinds of failure (RV(kinds)). It holds when every cell answered.
       - V(share) measures by O(dyes) what v1 really serves of each rule, and compares it with the rule's weights.
       - V(gate) compares v1 with v1alpha2 pair by pair through the marked routes until the sequential test decides.
+      - V(streams) holds long streams open by the marked routes of both stacks, for O(seconds). It fails where v1 cuts one that v1alpha2 keeps.
       - V(installed) waits until the v1 endpoint pickers are available.
     type: str
-    choices: [settled, gone, baseline, share, gate, installed]
+    choices: [settled, gone, baseline, share, gate, streams, installed]
     default: settled
   plan:
     description: The plan, as M(inference_gateway.migration.detect_v1alpha2) returns it. Either this or O(pools).
@@ -113,6 +114,10 @@ options:
     description: Requests for a model that nobody uses, by which O(check=share) tells the stacks apart.
     type: int
     default: 500
+  copies:
+    description: Streams that O(check=streams) holds at once for each moved reference, address and stack.
+    type: int
+    default: 1
   fail:
     description: Whether to fail when what was checked does not hold. With V(false) the caller reads RV(ok) and RV(faults).
     type: bool
@@ -183,6 +188,24 @@ blind:
   returned: with O(check=share)
   type: list
   elements: str
+streams:
+  description: By moved reference and address how the streams of each stack ended.
+  returned: with O(check=streams)
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: Moved reference and address.
+      type: str
+    opened:
+      description: When the first streams of both stacks had begun, in seconds since the epoch; 0 where one did not.
+      type: float
+    alpha:
+      description: C(seconds) of the shortest stream that v1alpha2 cut and the C(reason), or of its longest one.
+      type: dict
+    v1:
+      description: The same for v1.
+      type: dict
 sent:
   description: Probes that were sent.
   returned: always
@@ -201,9 +224,10 @@ first_success:
   type: float
 """
 
+import random
 import time
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, cells, dyes, journal, prober, routes
+from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, cells, dyes, journal, prober, routes, streams
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Cluster, Unreachable, auth_argument_spec
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene, plan_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds
@@ -211,6 +235,8 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 
 WORKERS = 12
 """Requests of our own in flight at most."""
+MOST_STREAMS = 8
+"""Moved references and addresses at most that are asked for long streams at once, chosen anew each time."""
 
 
 def argument_spec() -> dict:
@@ -222,7 +248,7 @@ def argument_spec() -> dict:
         "endpoints": {"type": "list", "elements": "str", "choices": endpoints, "default": endpoints[:1]},
     }
     return auth_argument_spec() | _http.argument_spec() | {
-        "check": {"type": "str", "choices": ["settled", "gone", "baseline", "share", "gate", "installed"], "default": "settled"},
+        "check": {"type": "str", "choices": ["settled", "gone", "baseline", "share", "gate", "streams", "installed"], "default": "settled"},
         "plan": {"type": "dict"},
         "pools": {"type": "list", "elements": "dict", "options": pool},
         "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
@@ -236,6 +262,7 @@ def argument_spec() -> dict:
         "hold": {"type": "int", "default": 0},
         "known": {"type": "list", "elements": "str", "default": []},
         "dyes": {"type": "int", "default": 500},
+        "copies": {"type": "int", "default": 1},
         "fail": {"type": "bool", "default": True},
     }
 
@@ -307,6 +334,17 @@ def gate(cluster: Cluster, params: dict, deadline: float) -> dict:
     return {"ok": decision == "accept", "decision": decision, "judgement": after.dump(), "faults": list(after.faults), "sent": after.sent - before.sent}
 
 
+def hold_streams(cluster: Cluster, params: dict, deadline: float) -> dict:
+    """Long streams of both stacks, side by side until the deadline."""
+    here = read(cluster, params)
+    chosen = cells.streaming(here.cells)
+    pairs = [tuple(cells.probe(cell, variant, here.nonce, here.models) for variant in prober.STACKS)
+             for cell in random.sample(chosen, min(len(chosen), MOST_STREAMS))]
+    held = streams.hold(pairs, _http.client(params).hold, deadline, params["copies"])
+    faults = [one.fault for one in held if one.fault]
+    return {"ok": not faults, "faults": faults, "streams": [one.dump() for one in held], "sent": sum(one.alpha.asked + one.v1.asked for one in held)}
+
+
 def installed(cluster: Cluster, params: dict, deadline: float) -> dict:
     """Wait for the endpoint pickers; a crash loop ends the wait early, for it does not pass by itself."""
     here = read(cluster, params)
@@ -319,7 +357,7 @@ def installed(cluster: Cluster, params: dict, deadline: float) -> dict:
         time.sleep(1)
 
 
-CHECKS = {"settled": settled, "gone": settled, "baseline": baseline, "share": share, "gate": gate, "installed": installed}
+CHECKS = {"settled": settled, "gone": settled, "baseline": baseline, "share": share, "gate": gate, "streams": hold_streams, "installed": installed}
 
 
 def main() -> None:

@@ -25,7 +25,8 @@ FAST_GATE = {"p1": 0.2}
 """37 pairs and a few more for the split over gates: for tests that are not about the gate."""
 SHIFT = {"migration_phases": ["shift"], "migration_warm_seconds": 25}
 """For a world on which v1 is installed."""
-QUICK = {"migration_gate": FAST_GATE, "migration_dyes": 100, "migration_warm_seconds": 60, "migration_settle_seconds": 90, "migration_gate_seconds": 120}
+QUICK = {"migration_gate": FAST_GATE, "migration_dyes": 100, "migration_stream_seconds": 0}
+QUICK |= {"migration_warm_seconds": 60, "migration_settle_seconds": 90, "migration_gate_seconds": 120}
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -22,6 +22,7 @@ EPP = "vllm-llama3-8b-instruct-ga-epp"
 ALPHA_EPP = "vllm-llama3-8b-instruct-preview-epp"
 ROUTE = "default/llm-route"
 HEALTHY: dict[str, Any] = {"weights": "kept", "mixed": {}, "status": "converged", "pool_groups_of": {}, "warm": [2.0, 4.0]}
+V1_GROUP = "inference.networking.k8s.io"
 REAL_GATE = {"migration_gate": {}}
 
 
@@ -51,6 +52,29 @@ def test_a_gateway_that_ignores_weights(installed: World, play: Callable[..., En
     with ill(installed, weights="ignored"):
         ended = play(installed, rate=20, extra=SHIFT | {"migration_settle_seconds": 20})
     unproven(installed, before, ended, "share at 10 %", "the gateway does not do what the weights say", "where its weight says 90.0%")
+    assert ended.verdict == "FAILED"
+
+
+@contextmanager
+def impatient(world: World, seconds: int) -> Iterator[None]:
+    """The policy of v1's pool gives up on an answer after some seconds, until the end of a block."""
+    policies = world.kubectl_json("get", "gcpbackendpolicies")["items"]
+    name = next(policy["metadata"]["name"] for policy in policies if policy["spec"]["targetRef"]["group"] == V1_GROUP)
+    before = world.kubectl("get", "gcpbackendpolicy", name, "-o", "jsonpath={.spec.default.timeoutSec}")
+    change = '{"spec": {"default": {"timeoutSec": %s}}}'
+    world.kubectl("patch", "gcpbackendpolicy", name, "--type", "merge", "-p", change % seconds)
+    try:
+        yield
+    finally:
+        world.kubectl("patch", "gcpbackendpolicy", name, "--type", "merge", "-p", change % before)
+
+
+def test_a_v1_that_gives_up_on_long_answers(installed: World, play: Callable[..., Ended]) -> None:
+    """Every short request is served by both stacks; before users get any, streams tell that v1 cuts what v1alpha2 keeps."""
+    before = route_spec(installed)
+    with impatient(installed, 4):
+        ended = play(installed, rate=20, extra=SHIFT | {"migration_stream_seconds": 9})
+    unproven(installed, before, ended, "streams at 0 %", "v1 cut a stream after ", "v1alpha2 kept one for 9 s", "timeout in the backend policies")
     assert ended.verdict == "FAILED"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from harness import ESTATES, SHIFT, Ended, patched, route_spec
-from test_never_proven import EPP, ROUTE, ill
+from test_never_proven import EPP, ROUTE, ill, impatient
 
 import misroute
 from igw_sandbox.world import World
@@ -105,6 +105,16 @@ def test_share(installed: World, play: Play) -> None:
     before = route_spec(installed)
     with ill(installed, weights="ignored"):
         fooled = play(installed, extra=SHIFT | {"migration_dyes": 0})
+    assert fooled.verdict == "PROVEN", fooled.reason
+    back(installed, play)
+    assert route_spec(installed) == before
+
+
+def test_long_streams(installed: World, play: Play) -> None:
+    """A v1 that gives up on long answers: short requests are served well, so without streams nothing tells."""
+    before = route_spec(installed)
+    with impatient(installed, 4):
+        fooled = play(installed, extra=SHIFT | {"migration_stream_seconds": 0})
     assert fooled.verdict == "PROVEN", fooled.reason
     back(installed, play)
     assert route_spec(installed) == before

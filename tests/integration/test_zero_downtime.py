@@ -16,10 +16,11 @@ from route_check import route_problems
 @pytest.mark.second_python
 def test_the_tarball_migrates_the_demo_and_loses_nothing(demo, play, installed_collections_path: Path):
     before = demo.kubectl_json("get", "httproute", "llm-route")
-    ended = play(demo, rate=40, collections=installed_collections_path)
+    ended = play(demo, rate=40, collections=installed_collections_path, extra={"migration_stream_seconds": 12})
     assert (ended.status, ended.verdict) == (0, "PROVEN"), ended.reason
     assert (ended.load["lost"], ended.load["cut"], ended.load["problems"]) == (0, 0, [])
     assert ended.load["requests"] > 500
+    assert "over the change of weights" in ended.log, "long streams were open before a change and whole after it"
     assert leftovers(demo) == []
     assert route_problems(before, demo.kubectl_json("get", "httproute", "llm-route")) == []
     assert demo.kubectl("get", "httproutes", "-A", "-o", "name").split() == ["httproute.gateway.networking.k8s.io/llm-route"], "no marked route is left"

@@ -16,6 +16,7 @@ from migration_fakes import make_plan, plan_pool
 from ansible_collections.inference_gateway.migration.plugins.action import shift_traffic
 from ansible_collections.inference_gateway.migration.plugins.action.shift_traffic import ActionModule, Drive
 from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils import long_streams
 
 Result = dict[str, Any]
 EVIDENCE = {"successes": 38, "failures": 0, "void": 1, "ratio": -9.0}
@@ -24,6 +25,9 @@ BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "share": 0,
 SHARE = {"ok": True, "faults": [], "blind": [], "counted": ["rule 0: v1 answered 52 of 500 dyes"], "sent": 506}
 WRONG_SHARE = SHARE | {"ok": False, "faults": ["rule 0: v1 answered 250 of 500 dyes"], "counted": []}
 UNDECIDED = GOOD_GATE | {"ok": False, "decision": "undecided", "faults": ["v1: status 503 x2"]}
+STREAM = {"what": "there", "opened": 50.0, "alpha": {"seconds": 35.0, "reason": None}, "v1": {"seconds": 35.0, "reason": None}}
+STREAMS = {"ok": True, "faults": [], "streams": [STREAM], "sent": 2, "finished": True}
+CUT_BY_V1 = STREAMS | {"ok": False, "faults": ["v1 cut a stream after 30 s"]}
 REJECTED = UNDECIDED | {"decision": "reject", "judgement": GOOD_GATE["judgement"] | {"pairs": EVIDENCE | {"failures": 3}}}
 
 
@@ -65,6 +69,18 @@ class Played:
         self.clock.now += 1 if result.get("ok", True) else arguments.get("seconds", 5)
         return result
 
+    def begin(self, module: str, arguments: Result, task_vars: Result, seconds: int) -> Result:
+        self.done.append(f"begin {arguments['check']}")
+        self.calls.append((module, arguments))
+        return {"ansible_job_id": "j1"}
+
+    def ended(self, job: str, task_vars: Result) -> Result:
+        self.done.append("ended")
+        scripted = next((entry for entry in self.answers if entry[0] == "ended"), None)
+        if scripted:
+            self.answers.remove(scripted)
+        return scripted[1] if scripted else STREAMS
+
     @staticmethod
     def name(module: str, arguments: Result) -> str:
         if module == "verify_gateway":
@@ -75,7 +91,7 @@ class Played:
     def good(self, module: str, arguments: Result) -> Result:
         if module == "shift_traffic":
             untouched = arguments["state"] == "restored" and not any(piece.startswith(("shifted", "finished")) for piece in self.done)
-            return {"changed": not untouched, "routes": ["HTTPRoute default/llm-route"]}
+            return {"changed": not untouched, "written": 60.0, "routes": ["HTTPRoute default/llm-route"]}
         special = {"gate": GOOD_GATE, "baseline": BASELINE, "share": SHARE}.get(arguments["check"])
         return special or {"ok": True, "clean": 5, "faults": [], "passing": {name: True for name in arguments["variants"]}, "sent": 40}
 
@@ -88,6 +104,7 @@ def unsettled(**passing: bool) -> Result:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(shift_traffic, "time", made)
+    monkeypatch.setattr(long_streams, "time", made)
     return made
 
 
@@ -103,10 +120,11 @@ Start = Callable[..., tuple[Result, Played]]
 
 @pytest.fixture
 def start(clock: Clock, lines: list[str]) -> Start:
-    def run(*answers: tuple[str, Result], check_mode: bool = False, **options: Any) -> tuple[Result, Played]:
+    def run(*answers: tuple[str, Result], check_mode: bool = False, stream_seconds: int = 0, **options: Any) -> tuple[Result, Played]:
         played = Played(clock, check_mode)
         played.answers = list(answers)
         chosen = {name: option.get("default") for name, option in argument_spec().items()} | {"plan": make_plan(), "run": "run-1", "drain_seconds": 7} | options
+        chosen["stream_seconds"] = stream_seconds
         result = Drive(played, chosen, {"inventory_hostname": "east"}).run()  # type: ignore[arg-type]
         assert played.answers == [], "every scripted answer was asked for"
         return result, played
@@ -153,7 +171,7 @@ def test_every_piece_is_bounded_and_bears_the_lease(start: Start) -> None:
 
 
 def test_nothing_changed_is_said_so(start: Start) -> None:
-    same = {"changed": False, "routes": []}
+    same = {"changed": False, "written": 60.0, "routes": []}
     result, _played = start(("marked", same), *[(f"shifted {share}", same) for share in (10, 50, 100)])
     assert result["changed"] is False
 
@@ -184,6 +202,30 @@ def test_a_soak_holds_the_gate_and_says_a_line_a_minute(start: Start, lines: lis
 def test_what_turns_bad_in_a_soak_goes_back(start: Start) -> None:
     result, played = start(*[("gate", GOOD_GATE)] * 5, ("gate", REJECTED), soak_seconds=600)
     assert result["verdict"] == "FAILED" and played.done[-7:] == [*BACK, *DRAINED, CLEAN_UP]
+
+
+def test_long_streams_go_on_beside_the_first_gate_and_over_each_change(start: Start, lines: list[str]) -> None:
+    result, played = start(stream_seconds=35, steps=[50, 100])
+    assert played.done == ["baseline", "marked", WARM, "begin streams", "gate", "ended"] + [
+        piece for share in (50, 100) for piece in ("begin streams", f"shifted {share}", STEP, "share", "gate", "ended")]
+    assert [gate["spanned"] for gate in result["evidence"]] == [False, True, True] and result["evidence"][2]["streams"] == [STREAM]
+    assert "east: streams at 50 %: v1alpha2's whole for 35 s, v1's whole for 35 s, over the change of weights" in lines
+    begun = [arguments for _module, arguments in played.calls if arguments.get("check") == "streams"]
+    assert all("run" not in arguments for arguments in begun), "two executions at once do not both renew the Lease"
+
+
+def test_a_v1_that_cuts_long_streams_gets_no_traffic(start: Start) -> None:
+    result, played = start(("ended", CUT_BY_V1), ("ended", CUT_BY_V1), stream_seconds=35)
+    assert result["verdict"] == "FAILED"
+    assert result["reason"].startswith("streams at 0 %: v1 cut a stream after 30 s. look at the timeout in the backend policies of")
+    assert played.done == [*START[:3], "begin streams", "gate", "ended", "begin streams", "ended", *UNTOUCHED, CLEAN_UP]
+
+
+def test_a_change_that_cuts_streams_goes_back_to_what_was_proven(start: Start) -> None:
+    cut = STREAMS | {"streams": [STREAM | {"alpha": {"seconds": 4.0, "reason": "it ended before [DONE]"}}]}
+    result, played = start(("ended", STREAMS), ("ended", STREAMS), ("ended", cut), stream_seconds=35)
+    assert result["verdict"] == "HELD" and result["reason"].startswith("streams at 50 %: a stream of v1alpha2 ended after 4 s")
+    assert "shifted 10" in played.done[played.done.index("shifted 50") :]
 
 
 def test_a_share_is_measured_until_it_is_what_the_weights_say(start: Start, lines: list[str]) -> None:
@@ -329,7 +371,7 @@ def test_a_write_that_fails_takes_back(start: Start) -> None:
 
 def test_somebody_elses_weights_are_held_not_fought(start: Start) -> None:
     drift = {"failed": True, "held": True, "msg": "rule 0 was changed by somebody else"}
-    result, played = start(("shifted 50", drift), ("shifted 10", {"changed": True, "routes": []}), ("shifted 10", drift))
+    result, played = start(("shifted 50", drift), ("shifted 10", {"changed": True, "written": 60.0, "routes": []}), ("shifted 10", drift))
     assert result["verdict"] == "HELD"
     assert result["reason"] == f"rule 0 was changed by somebody else. On the way back: rule 0 was changed by somebody else{GO_ON}"
     assert played.done[-3:] == ["settled alpha", "shifted 10", CLEAN_UP]
@@ -416,18 +458,24 @@ class Plugin(ActionModule):
     """The plugin without Ansible around it."""
 
     def __init__(self, transport: str = "local", **args: Any) -> None:
-        self._task = SimpleNamespace(args=args)
+        self._task = SimpleNamespace(args=args, async_val=0)
         self._connection = SimpleNamespace(transport=transport)
         self.executed: list[tuple[str, Result]] = []
+        self.limits: list[int] = []
+        self.answer: Result = {"changed": False}
+
+    def get_shell_option(self, option: str, default: str) -> str:
+        return f"{option} or {default}"
 
     def get_kubeconfig(self, kubeconfig: Any, remote_transport: bool, new_module_args: Result) -> None:
         if kubeconfig == "missing":
             raise AnsibleActionFail("could not find missing")
         new_module_args["kubeconfig"] = f"{'remote' if remote_transport else 'found'}:{kubeconfig}"
 
-    def _execute_module(self, module_name: str, module_args: Result, task_vars: Result) -> Result:
+    def _execute_module(self, module_name: str, module_args: Result, task_vars: Result, wrap_async: bool = False) -> Result:
         self.executed.append((module_name, module_args))
-        return {"changed": False}
+        self.limits.append(self._task.async_val if wrap_async else 0)
+        return self.answer
 
 
 def test_a_piece_has_the_tasks_connection_and_nothing_else_of_it() -> None:
@@ -439,6 +487,19 @@ def test_a_piece_has_the_tasks_connection_and_nothing_else_of_it() -> None:
     remote = Plugin(transport="ssh", kubeconfig="a")
     remote.piece("verify_gateway", {}, {})
     assert remote.executed[0][1] == {"kubeconfig": "remote:a"}
+
+
+def test_a_module_execution_beside_others() -> None:
+    plugin = Plugin(kubeconfig="a")
+    plugin.answer = {"ansible_job_id": "j1"}
+    assert plugin.begin("verify_gateway", {"check": "streams"}, {}, 65) == {"ansible_job_id": "j1"}
+    assert (plugin.limits, plugin._task.async_val) == ([65], 0), "only this execution is one that goes on"
+    plugin.answer = {"finished": False}
+    assert plugin.ended("j1", {}) is None
+    plugin.answer = {"finished": True, "sent": 2}
+    assert plugin.ended("j1", {}) == plugin.answer
+    asked = {"jid": "j1", "_async_dir": "async_dir or ~/.ansible_async"}
+    assert plugin.executed[1:] == [("ansible.legacy.async_status", asked | {"mode": mode}) for mode in ("status", "status", "cleanup")]
 
 
 def test_a_kubeconfig_that_is_not_there_is_a_result() -> None:

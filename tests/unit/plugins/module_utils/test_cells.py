@@ -232,6 +232,15 @@ def test_a_users_answer_from_a_shared_rule_need_not_come_from_a_pool() -> None:
 # -- precedence ----------------------------------------------------------------------------------------------------------
 
 
+def test_long_streams_are_asked_for_once_at_each_address_and_reference() -> None:
+    route = http_route(*[rule(ALPHA, matches=[prefix(path)]) for path in ("/", "/v1")])
+    found = cells.streaming(cells.cells(route, {("default", "gw"): gateway()}, POOLS))
+    assert [(cell.rule, cell.stream) for cell in found] == [(0, True), (1, True)]
+    assert cells.streaming([cell for cell in found if not cell.stream]) == []
+    asked = cells.probe(found[0], "v1", "n", {}).long_body("text", 99, False)
+    assert (asked["max_tokens"], asked["stream"]) == (99, True) and "ignore_eos" not in asked
+
+
 def kept(*candidates: Manifest) -> set[tuple[str, int, str]]:
     every = [cell for route in candidates for cell in cells.cells(route, GATEWAYS, POOLS)]
     return {(cell.route.rpartition("/")[2], cell.rule, cell.path) for cell in cells.reached(every, list(candidates))}

@@ -354,6 +354,54 @@ def test_the_kind_of_a_failure_is_what_repeats(reason: str | None, status: int, 
 # -- dyes ----------------------------------------------------------------------------------------------------------------
 
 
+# -- long streams ----------------------------------------------------------------------------------------------------------
+
+
+def held(server: Server, script: Script, seconds: float = 5.0, timeout: float = 5.0) -> _http.Held:
+    server.script = script
+    return _http.Client(timeout).hold(probe(port=server.port, stream=True), time.monotonic() + seconds)
+
+
+def test_a_long_stream_is_asked_for_and_read_to_its_end(server: Server) -> None:
+    found = held(server, chunked(*[event()] * 5, DONE, pause=0.05))
+    assert (found.status, found.reason) == (200, None) and 0.25 <= found.seconds < 4 and abs(found.opened - time.time()) < 5
+    (_path, headers, body), = server.seen
+    assert headers[PROBE_HEADER] == "igm1-v1-0-0" and (body["stream"], body["max_tokens"], body["ignore_eos"]) == (True, 16_000, True)
+
+
+def test_a_long_stream_is_let_go_when_time_is_up(server: Server) -> None:
+    found = held(server, chunked(*[event()] * 100, pause=0.05), seconds=0.4)
+    assert found.reason is None and 0.3 <= found.seconds < 3
+
+
+@pytest.mark.parametrize(("end", "reason"), [(True, "it ended before [DONE]"), (False, "connection failed: IncompleteRead")])
+def test_a_long_stream_that_is_cut(server: Server, end: bool, reason: str) -> None:
+    found = held(server, chunked(event(), event(), end=end, pause=0.1))
+    assert str(found.reason).startswith(reason) and 0.1 <= found.seconds < 3
+
+
+def test_a_long_stream_that_falls_silent(server: Server) -> None:
+    found = held(server, chunked(event(), DONE, pause=1.5), timeout=0.3)
+    assert found.reason == "nothing came for 0.3 s"
+
+
+@pytest.mark.parametrize("refusal", [plain(b"too long", status=400), chunked(b'data: {"error":{"message":"too long"}}\n\n', DONE)])
+def test_a_server_with_a_short_context_is_asked_for_less(server: Server, refusal: Script) -> None:
+    def short(handler: Handler) -> None:
+        body = server.seen[-1][2]
+        (refusal if body["max_tokens"] > 2000 or "ignore_eos" in body else chunked(event(), DONE))(handler)
+
+    assert held(server, short).reason is None
+    asked = [(body["max_tokens"], body.get("ignore_eos")) for _path, _headers, body in server.seen]
+    assert asked == [(16_000, True), (7_500, True), (1_900, True), (1_900, None)]
+    assert held(server, plain(b"never", status=400)).reason == "status 400 never"
+
+
+def test_a_long_stream_by_another_rule_counts_as_none(server: Server) -> None:
+    found = held(server, plain(event() + DONE, **{MARK_HEADER: "alpha-0-0"}))
+    assert found == _http.Held(200, "not answered by the marked route (status 200)", 0.0, 0.0)
+
+
 def test_a_dye_brings_back_what_the_answer_looks_like(server: Server) -> None:
     dye = probe(port=server.port)
     server.script = plain(b"", status=404)

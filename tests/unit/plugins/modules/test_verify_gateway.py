@@ -14,7 +14,7 @@ from migration_fakes import ALPHA, MOVES, NAMESPACE, V1, FakeCluster, gateway, h
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Unreachable
-from ansible_collections.inference_gateway.migration.plugins.module_utils._http import Answer, Client
+from ansible_collections.inference_gateway.migration.plugins.module_utils._http import Answer, Client, Held
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import Probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.dyes import Signature
 from ansible_collections.inference_gateway.migration.plugins.module_utils.journal import Journal
@@ -218,6 +218,22 @@ def test_the_share_that_v1_serves_is_compared_with_live_weights(here: Here, monk
 
 V1_POOL = {"apiVersion": f"{routes.V1_GROUP}/v1", "kind": "InferencePool", "metadata": {"name": "llama-ga", "namespace": "default"}, "spec": {}}
 POOL = {"namespace": "default", "name": "llama-ga", "models": ["llama"], "endpoints": ["/v1/completions"]}
+
+
+@pytest.mark.parametrize(("cut", "ok"), [(None, True), ("it ended before [DONE]", False)])
+def test_long_streams_by_the_marked_routes_of_both_stacks(here: Here, monkeypatch: pytest.MonkeyPatch, cut: str | None, ok: bool) -> None:
+    here.begin()
+    asked: list[Probe] = []
+
+    def hold(client: Client, probe: Probe, until: float) -> Held:
+        asked.append(probe)
+        return Held(200, cut if probe.variant == "v1" else None, 5.0, 30.0)
+
+    monkeypatch.setattr(Client, "hold", hold)
+    result = here(check="streams", seconds=1, copies=2, fail=False)
+    assert [(probe.variant, probe.cell.stream) for probe in asked] == [("alpha", True)] * 2 + [("v1", True)] * 2
+    assert result["ok"] is ok and bool(result["faults"]) is not ok and result["sent"] == 4
+    assert result["streams"][0]["v1"] == {"seconds": 30.0, "reason": cut}
 
 
 def test_any_v1_gateway_is_verified_by_its_pools(here: Here) -> None:

@@ -1,0 +1,99 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Long streams, held open while weights change, and what their ends say about v1. The sender is handed in.
+
+A gateway gives up on an answer after its backend's time-out, 30 s unless a policy says more, and one that is not moved along
+with its pool is found by no short request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import Probe
+
+SLACK = 2.0
+"""Seconds by which one stream must end before another for that to mean anything."""
+CHAIN_GAP = 1.0
+"""Seconds between the end of a stream and the next of its chain."""
+
+
+class KeptOpen(Protocol):
+    """How one long stream was served, see :class:`_http.Held`."""
+
+    opened: float
+    seconds: float
+    reason: str | None
+
+
+Keeper = Callable[[Probe, float], KeptOpen]
+
+
+@dataclass(frozen=True)
+class Lasted:
+    """How long the streams of one stack were served: of those that were cut the shortest, else the longest.
+
+    :param opened: when the first of each chain had begun, in seconds since the epoch; 0 where one did not. :param asked: how many there were.
+    """
+
+    seconds: float
+    reason: str | None
+    opened: float
+    asked: int
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Long streams by one moved reference at one address."""
+
+    what: str
+    alpha: Lasted
+    v1: Lasted
+
+    @property
+    def fault(self) -> str | None:
+        """Why v1 is worse than v1alpha2: it cut a stream that v1alpha2 keeps. Where both cut after the same time, nothing stands against v1."""
+        if self.v1.reason is None or (self.alpha.reason is not None and self.v1.seconds + SLACK >= self.alpha.seconds):
+            return None
+        kept = f"{'kept one for' if self.alpha.reason is None else 'cut its own only after'} {self.alpha.seconds:.0f} s"
+        return f"v1 cut a stream after {self.v1.seconds:.0f} s ({self.v1.reason}) where v1alpha2 {kept} ({self.what})"
+
+    def dump(self) -> dict[str, Any]:
+        """As plain data."""
+        opened = min(self.alpha.opened, self.v1.opened)
+        sides = {who: {"seconds": round(side.seconds, 1), "reason": side.reason} for who, side in (("alpha", self.alpha), ("v1", self.v1))}
+        return {"what": self.what, "opened": max(self.alpha.opened, self.v1.opened) if opened else 0.0} | sides
+
+
+def hold(pairs: list[tuple[Probe, Probe]], keep: Keeper, until: float, copies: int) -> list[Compared]:
+    """Hold long streams open, ``copies`` for each probe at once; one that ends by itself is followed by the next.
+
+    :param pairs: for each cell the probe through alpha's marked rule and the one through v1's. :param until: on the clock of time.monotonic.
+    """
+    if not pairs:
+        return []
+    with ThreadPoolExecutor(2 * copies * len(pairs)) as pool:
+        chains = [[[pool.submit(_chain, probe, keep, until) for _copy in range(copies)] for probe in pair] for pair in pairs]
+        lasted = [[_lasted([chain.result() for chain in side]) for side in pair] for pair in chains]
+    return [Compared(str(pair[0].cell), *both) for pair, both in zip(pairs, lasted)]
+
+
+def _chain(probe: Probe, keep: Keeper, until: float) -> list[KeptOpen]:
+    """Streams one after the other, until one is cut or time is up."""
+    held = [keep(probe, until)]
+    while held[-1].reason is None and time.monotonic() + CHAIN_GAP < until:
+        time.sleep(CHAIN_GAP)
+        held.append(keep(probe, until))
+    return held
+
+
+def _lasted(chains: list[list[KeptOpen]]) -> Lasted:
+    ends = [chain[-1] for chain in chains if chain[-1].reason is not None]
+    shown = min(ends, key=lambda held: held.seconds) if ends else max((held for chain in chains for held in chain), key=lambda held: held.seconds)
+    firsts = [chain[0].opened for chain in chains]
+    return Lasted(shown.seconds, shown.reason, max(firsts) if all(firsts) else 0.0, sum(len(chain) for chain in chains))

@@ -1,0 +1,114 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Long streams beside a shift: begun before a weight changes and looked at before the next one does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.streams import SLACK
+
+COPIES = 3
+"""Streams of each stack that must say the same before one that was cut stops a migration: one alone may be a pod's restart."""
+OPENING = 2
+"""Seconds by which a change of weights is put off so that streams are open before it: they start as quickly as the module that writes. The evidence says
+whether they were (``spanned``); nothing rests on it."""
+GRACE = 30
+"""Seconds for a module execution to start and to end its last requests."""
+
+
+class Background(Protocol):
+    """What an action plugin must do for module executions that go on beside others."""
+
+    def begin(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], seconds: int) -> dict[str, Any]:
+        """Start one; ``ansible_job_id``, or what failed."""
+
+    def ended(self, job: str, task_vars: dict[str, Any]) -> dict[str, Any] | None:
+        """Its result, once; None while it runs."""
+
+
+class Ending(NamedTuple):
+    """What streams showed. ``verdict`` is None where nothing stands against going on."""
+
+    verdict: str | None = None
+    reason: str = ""
+    streams: tuple[dict[str, Any], ...] = ()
+    spanned: bool = False
+    sent: int = 0
+
+
+class LongStreams:
+    """The long streams of one shift, one execution of verify_gateway at a time.
+
+    :param arguments: of every execution. :param seconds: for which streams are held; 0 for none.
+    """
+
+    def __init__(self, action: Background, arguments: dict[str, Any], task_vars: dict[str, Any], seconds: int, say: Callable[[str], None]) -> None:
+        self.action, self.arguments, self.task_vars, self.seconds, self.say = action, arguments, task_vars, seconds, say
+        self.begun: dict[str, Any] | None = None
+        self.until = 0.0
+        self.usual: dict[str, float] = {}
+        """Seconds after which v1alpha2 cuts a stream while no weight changes, by moved reference and address."""
+
+    def begin(self, copies: int = 1, before_a_change: bool = False) -> None:
+        """Open them; they go on while other work is done, a change of weights as soon as this returns."""
+        if self.seconds:
+            arguments = self.arguments | {"check": "streams", "seconds": self.seconds, "copies": copies, "fail": False}
+            self.begun = self.action.begin("verify_gateway", arguments, self.task_vars, self.seconds + GRACE)
+            self.until = time.monotonic() + self.seconds
+            time.sleep(OPENING if before_a_change else 0)
+
+    def end(self, written: float | None) -> Ending:
+        """Wait for their ends and judge them.
+
+        :param written: when weights were changed meanwhile, in seconds since the epoch on the host of the modules; None where they were not.
+        """
+        found = self._found()
+        if found is None or found.get("unreachable_api"):
+            return Ending()
+        if found.get("failed"):
+            return Ending("HELD", f"long streams can't be held: {found.get('msg')}. stream_seconds 0 goes on without them")
+        streams, sent = tuple(found["streams"]), found["sent"]
+        if found["faults"]:
+            self.say(f"streams: {found['faults'][0]}; looking again with {COPIES} of each")
+            self.begin(COPIES)
+            again = self._found() or {}
+            sent += again.get("sent", 0)
+            if again.get("faults"):
+                return Ending("FAILED", again["faults"][0], tuple(again["streams"]), False, sent)
+        if written is None:
+            self.usual = {one["what"]: one["alpha"]["seconds"] for one in streams if one["alpha"]["reason"]}
+        early = [one for one in streams if one["alpha"]["reason"] and one["alpha"]["seconds"] + SLACK < self.usual.get(one["what"], self.seconds)]
+        if written is not None and early:
+            worst = early[0]["alpha"]
+            cut = f"a stream of v1alpha2 ended after {worst['seconds']:.0f} s ({worst['reason']}) when weights changed, and not before"
+            return Ending("HELD", f"{cut}: the gateway may cut users' streams at every change ({early[0]['what']})", streams, True, sent)
+        spanned = written is not None and bool(streams) and all(0 < one["opened"] <= written for one in streams)
+        return Ending(None, self._line(streams, spanned), streams, spanned, sent)
+
+    def _found(self) -> dict[str, Any] | None:
+        """The result of what was begun, None where nothing was."""
+        begun, self.begun = self.begun, None
+        if begun is None:
+            return None
+        if begun.get("failed") or "ansible_job_id" not in begun:
+            return {"failed": True, "msg": begun.get("msg", "no job was made")}
+        time.sleep(max(0.0, self.until - time.monotonic()))
+        while (found := self.action.ended(begun["ansible_job_id"], self.task_vars)) is None:
+            if time.monotonic() > self.until + GRACE:
+                return {"failed": True, "msg": f"they did not end within {self.seconds + GRACE} s"}
+            time.sleep(1)
+        return found
+
+    @staticmethod
+    def _line(streams: tuple[dict[str, Any], ...], spanned: bool) -> str:
+        """What is said where nothing stands against going on."""
+        if not streams:
+            return "no endpoint has them"
+        least = {who: min(one[who]["seconds"] for one in streams) for who in ("alpha", "v1")}
+        how = {who: "cut after" if any(one[who]["reason"] for one in streams) else "whole for" for who in least}
+        change = ", over the change of weights" if spanned else ""
+        return f"v1alpha2's {how['alpha']} {least['alpha']:.0f} s, v1's {how['v1']} {least['v1']:.0f} s{change}"

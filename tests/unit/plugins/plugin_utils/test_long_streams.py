@@ -1,0 +1,140 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Long streams beside a shift: what is asked for, and what their ends mean. The module executions are played."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils import long_streams
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import COPIES, GRACE, OPENING, Ending, LongStreams
+
+Result = dict[str, Any]
+CUT = "it ended before [DONE]"
+
+
+def stream(alpha: float = 35.0, v1: float = 35.0, cut: str | None = None, opened: float = 50.0) -> Result:
+    return {"what": "there", "opened": opened, "alpha": {"seconds": alpha, "reason": cut}, "v1": {"seconds": v1, "reason": None}}
+
+
+def held(*streams: Result, faults: tuple[str, ...] = ()) -> Result:
+    return {"ok": not faults, "faults": list(faults), "streams": list(streams), "sent": 2}
+
+
+class Played:
+    """Plays the action plugin. ``results``: of each execution in turn; ``slow``: how often one is not ended yet."""
+
+    def __init__(self, *results: Result, slow: int = 0) -> None:
+        self.results, self.slow = list(results), slow
+        self.begun: list[Result] = []
+        self.refuse: Result | None = None
+
+    def begin(self, module: str, arguments: Result, task_vars: Result, seconds: int) -> Result:
+        assert module == "verify_gateway" and seconds == arguments["seconds"] + GRACE
+        self.begun.append(arguments)
+        return self.refuse or {"ansible_job_id": f"j{len(self.begun)}", "started": True}
+
+    def ended(self, job: str, task_vars: Result) -> Result | None:
+        assert job == f"j{len(self.begun)}"
+        self.slow -= 1
+        return None if self.slow >= 0 else self.results.pop(0)
+
+
+class Held:
+    """One shift's streams, of 35 s."""
+
+    def __init__(self, played: Played, seconds: int = 35) -> None:
+        self.lines: list[str] = []
+        self.played = played
+        self.streams = LongStreams(played, {"plan": {}}, {}, seconds, self.lines.append)
+
+    def look(self, written: float | None = None) -> Ending:
+        self.streams.begin()
+        return self.streams.end(written)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    made = SimpleNamespace(now=1000.0, monotonic=lambda: made.now, sleep=lambda seconds: setattr(made, "now", made.now + seconds))
+    monkeypatch.setattr(long_streams, "time", made)
+    return made
+
+
+def test_streams_that_last(clock: SimpleNamespace) -> None:
+    held_open = Held(Played(held(stream())))
+    found = held_open.look()
+    assert found == Ending(None, "v1alpha2's whole for 35 s, v1's whole for 35 s", (stream(),), False, 2)
+    assert held_open.played.begun == [{"plan": {}, "check": "streams", "seconds": 35, "copies": 1, "fail": False}]
+    assert clock.now == 1035.0 and held_open.lines == []
+
+
+@pytest.mark.parametrize(("opened", "spanned"), [(50.0, True), (60.0, True), (61.0, False), (0.0, False)])
+def test_they_span_a_change_when_they_began_before_it(opened: float, spanned: bool) -> None:
+    found = Held(Played(held(stream(opened=opened)))).look(written=60.0)
+    assert found.spanned is spanned and found.reason.endswith(", over the change of weights") is spanned
+
+
+def test_a_change_is_put_off_until_they_are_open(clock: SimpleNamespace) -> None:
+    held_open = Held(Played(held(stream())))
+    held_open.streams.begin(before_a_change=True)
+    assert clock.now == 1000.0 + OPENING
+    held_open.streams.end(60.0)
+    assert clock.now == 1035.0, "that time is part of theirs"
+    Held(Played(), seconds=0).streams.begin(before_a_change=True)
+    assert clock.now == 1035.0
+
+
+def test_what_v1_cuts_is_looked_at_again_before_it_counts() -> None:
+    once = Held(Played(held(stream(), faults=("v1 cut a stream",)), held(stream())))
+    found = once.look()
+    assert (found.verdict, found.sent) == (None, 4) and once.lines == ["streams: v1 cut a stream; looking again with 3 of each"]
+    assert [arguments["copies"] for arguments in once.played.begun] == [1, COPIES]
+    twice = Held(Played(held(stream(), faults=("one",)), held(stream(), faults=("other",))))
+    assert twice.look()[:2] == ("FAILED", "other")
+
+
+def test_a_change_that_cuts_is_told_from_a_timeout_that_always_does() -> None:
+    always = Held(Played(held(stream(alpha=30.0, cut=CUT)), held(stream(alpha=29.0, cut=CUT))))
+    assert always.look().reason == "v1alpha2's cut after 30 s, v1's whole for 35 s" and always.look(written=60.0).verdict is None
+    change = Held(Played(held(stream(alpha=30.0, cut=CUT)), held(stream(alpha=4.0, cut=CUT))))
+    change.look()
+    found = change.look(written=60.0)
+    assert found.verdict == "HELD" and found.reason.startswith(f"a stream of v1alpha2 ended after 4 s ({CUT}) when weights changed, and not before")
+    never = Held(Played(held(stream()), held(stream(alpha=30.0, cut=CUT))))
+    never.look()
+    assert never.look(written=60.0).verdict == "HELD", "it kept them before"
+
+
+def test_nothing_is_begun_where_none_are_wanted() -> None:
+    none = Held(Played(), seconds=0)
+    assert none.look() == Ending() and none.played.begun == []
+
+
+def test_endpoints_without_streams() -> None:
+    assert Held(Played(held())).look(written=60.0) == Ending(None, "no endpoint has them", (), False, 2)
+
+
+def test_an_api_server_that_was_away_is_no_evidence() -> None:
+    assert Held(Played({"failed": True, "unreachable_api": True, "msg": "away"})).look() == Ending()
+
+
+@pytest.mark.parametrize(
+    ("played", "refuse", "why"),
+    [
+        (Played({"failed": True, "msg": "no route"}), None, "no route"),
+        (Played(), {"failed": True, "msg": "no space"}, "no space"),
+        (Played(), {"changed": True}, "no job was made"),
+        (Played(slow=10_000), None, "they did not end within 65 s"),
+    ],
+)
+def test_what_can_not_be_held_is_held(played: Played, refuse: Result | None, why: str) -> None:
+    played.refuse = refuse
+    assert Held(played).look()[:2] == ("HELD", f"long streams can't be held: {why}. stream_seconds 0 goes on without them")
+
+
+def test_a_result_that_comes_late_is_waited_for(clock: SimpleNamespace) -> None:
+    assert Held(Played(held(stream()), slow=3)).look().verdict is None and clock.now == 1038.0
