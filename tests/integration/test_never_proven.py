@@ -59,7 +59,7 @@ def test_a_gateway_that_ignores_weights(installed: World, play: Callable[..., En
 def impatient(world: World, seconds: int) -> Iterator[None]:
     """The policy of v1's pool gives up on an answer after some seconds, until the end of a block."""
     policies = world.kubectl_json("get", "gcpbackendpolicies")["items"]
-    name = next(policy["metadata"]["name"] for policy in policies if policy["spec"]["targetRef"]["group"] == V1_GROUP)
+    (name,) = [policy["metadata"]["name"] for policy in policies if policy["spec"]["targetRef"]["group"] == V1_GROUP]
     before = world.kubectl("get", "gcpbackendpolicy", name, "-o", "jsonpath={.spec.default.timeoutSec}")
     change = '{"spec": {"default": {"timeoutSec": %s}}}'
     world.kubectl("patch", "gcpbackendpolicy", name, "--type", "merge", "-p", change % seconds)

@@ -144,7 +144,8 @@ sys.exit(1)
 
 def test_ctrl_c_ends_all_that_run_beside_each_other(tmp_path: Path) -> None:
     program = """
-import pathlib, sys
+import pathlib, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background of a script inherits that it is ignored
 sys.path.insert(0, sys.argv[1])
 import run_tests
 from gates import Gate
