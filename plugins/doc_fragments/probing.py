@@ -43,6 +43,11 @@ options:
     description: Whether to check the certificates of the Gateways' HTTPS listeners.
     type: bool
     default: true
+  probe_proxy:
+    description:
+      - Proxy through which probes go, C(http://HOST:PORT). It must allow CONNECT to the Gateways' ports.
+      - Without it they go straight to the Gateways. Proxies of the environment are not looked at.
+    type: str
   probe_rate:
     description: Probes a second at most. While anything answers 429, fewer are sent.
     type: int

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import EMBEDDINGS, LENGTHS, OWN, RESPONSES, Probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.dyes import Signature
@@ -58,20 +59,35 @@ def argument_spec() -> dict[str, Any]:
         "probe_token": {"type": "str", "no_log": True},
         "probe_ca_cert": {"type": "path"},
         "probe_validate_certs": {"type": "bool", "default": True},
+        "probe_proxy": {"type": "str"},
         "probe_rate": {"type": "int", "default": 60},
         "probe_timeout": {"type": "int", "default": 10},
     }
 
 
 def client(params: dict[str, Any]) -> Client:
-    """How probes are sent, by a module's parameters. :raises ValueError: for a file of authorities that can't be used."""
-    made = Client(params["probe_timeout"], params["probe_ca_cert"], params["probe_validate_certs"], params["probe_token"])
+    """How probes are sent, by a module's parameters. :raises ValueError: for a proxy or a file of authorities that can't be used."""
+    made = Client(params["probe_timeout"], params["probe_ca_cert"], params["probe_validate_certs"], params["probe_token"], _proxy(params["probe_proxy"]))
     if params["probe_ca_cert"]:
         try:
             made.tls  # noqa: B018  (read now, so that a wrong file is one sentence and not a failure of every probe)
         except OSError as error:
             raise ValueError(f"probe_ca_cert {params['probe_ca_cert']} can't be used: {error.strerror or error}.") from error
     return made
+
+
+def _proxy(url: str | None) -> tuple[str, int] | None:
+    """Host and port of a proxy. :raises ValueError: for what is none."""
+    if url is None:
+        return None
+    found = urlsplit(url)
+    try:
+        port = found.port
+    except ValueError:
+        port = None
+    if found.scheme != "http" or not found.hostname or port is None or found.username is not None:
+        raise ValueError("probe_proxy must be http://HOST:PORT, without a user.")
+    return found.hostname, port
 
 
 class TooLong(Exception):
@@ -120,13 +136,14 @@ class Client:
     """How probes are sent.
 
     :param timeout: seconds for the whole answer. :param ca_file: certificate authority of HTTPS listeners, None for the system's.
-    :param verify: whether their certificates are checked. :param token: bearer token that goes with each request.
+    :param verify: whether their certificates are checked. :param token: bearer token that goes with each request. :param proxy: host and port.
     """
 
     timeout: float
     ca_file: str | None = None
     verify: bool = True
     token: str | None = None
+    proxy: tuple[str, int] | None = None
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
@@ -212,9 +229,13 @@ class Client:
 
     def _connection(self, probe: Probe) -> http.client.HTTPConnection:
         place = probe.cell.address
-        if not place.tls:
-            return http.client.HTTPConnection(place.host, place.port, timeout=self.timeout)
-        return _NamedTLS(place.host, place.port, self.timeout, self.tls, probe.cell.hostname or place.host)
+        host, port = self.proxy or (place.host, place.port)
+        made = (_NamedTLS(host, port, self.timeout, self.tls, probe.cell.hostname or place.host) if place.tls
+                else http.client.HTTPConnection(host, port, timeout=self.timeout))
+        if self.proxy:
+            # A tunnel for plain HTTP as well: a proxy that forwards takes the address for the Host header, and the route is by hostname.
+            made.set_tunnel(place.host, place.port)
+        return made
 
 
 class _NamedTLS(http.client.HTTPSConnection):

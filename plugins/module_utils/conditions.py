@@ -96,6 +96,13 @@ def pool_faults(pool: Manifest) -> list[str]:
     return [f"{name}: {text}" for entry in parents for text in _said(entry.get("conditions"), ROUTE_CONDITIONS, meta.get("generation"))]
 
 
+def policy_faults(policy: Manifest) -> list[str]:
+    """What stands against a policy of GKE's: a second one of its kind for a target is never attached. One that nobody has reported on has nothing."""
+    meta = policy["metadata"]
+    faults = _said((policy.get("status") or {}).get("conditions"), ("Attached",), meta.get("generation"))
+    return [f"{policy['kind']} {meta.get('namespace')}/{meta['name']}: {text}" for text in faults]
+
+
 def deployment_faults(deployment: Manifest) -> list[str]:
     """Why a Deployment is not available at its current generation."""
     meta, status = deployment["metadata"], deployment.get("status") or {}

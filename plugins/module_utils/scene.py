@@ -8,14 +8,19 @@ For internal use of this collection only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import cells, conditions, routes
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Cluster, Manifest, collection_path, object_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Cluster, Manifest, NotServed, collection_path, object_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import ALPHA_GROUP, POOL_KIND, V1_GROUP, PoolKey, RouteKey, Variant
+
+POLICY_VERSION = "networking.gke.io/v1"
+POLICIES = ("gcpbackendpolicies", "healthcheckpolicies")
 
 
 def moves(plan: Mapping[str, Any]) -> dict[PoolKey, str]:
@@ -175,14 +180,24 @@ class Scene:
                 for manifest in routes.marked_routes(route, self.moves, variant, self.nonce)]
 
     def status_faults(self) -> list[str]:
-        """What stands against Gateways, the user's routes and both pools, by status at the current generation."""
+        """What stands against Gateways, the user's routes, both pools and the policies of v1's, by status at the current generation."""
         found = [fault for gateway in self.gateways.values() for fault in conditions.gateway_faults(gateway)]
         found += [fault for route in self.live.values() for fault in conditions.route_faults(route)]
         for key in self.pools():
             version = "v1" if key.group == V1_GROUP else "v1alpha2"
             pool = self.cluster.get(object_path(f"{key.group}/{version}", POOL_KIND, key.namespace, key.name))
             found += conditions.pool_faults(pool) if pool else []
-        return found
+        return found + [fault for policy in self._policies() for fault in conditions.policy_faults(policy)]
+
+    def _policies(self) -> Iterator[Manifest]:
+        """GKE's policies of the v1 pools; another cluster has none."""
+        targets = {(pool["namespace"], V1_GROUP, POOL_KIND, pool["v1_name"]) for pool in self.plan["pools"]}
+        for namespace, plural in product(sorted({target[0] for target in targets}), POLICIES):
+            with suppress(NotServed):
+                for policy in self.cluster.list(collection_path(POLICY_VERSION, plural, namespace)):
+                    to = policy["spec"].get("targetRef") or {}
+                    if (namespace, to.get("group", ""), to.get("kind"), to.get("name")) in targets:
+                        yield policy
 
     def epp_faults(self) -> list[str]:
         """Why v1 endpoint pickers are not available, with what their pods say."""

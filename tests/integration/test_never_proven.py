@@ -20,6 +20,7 @@ from igw_sandbox.world import World
 
 EPP = "vllm-llama3-8b-instruct-ga-epp"
 ALPHA_EPP = "vllm-llama3-8b-instruct-preview-epp"
+POOL = "vllm-llama3-8b-instruct-ga"
 ROUTE = "default/llm-route"
 HEALTHY: dict[str, Any] = {"weights": "kept", "mixed": {}, "status": "converged", "pool_groups_of": {}, "warm": [2.0, 4.0]}
 V1_GROUP = "inference.networking.k8s.io"
@@ -140,6 +141,19 @@ def test_a_gateway_that_falls_back_to_the_rule_before(installed: World, play: Ca
     with ill(installed, mixed={ROUTE: "fallback"}):
         ended = play(installed, rate=20, extra=SHIFT | {"migration_settle_seconds": 20})
     unproven(installed, before, ended, "PartiallyInvalid")
+
+
+@pytest.mark.matrix
+def test_a_policy_that_the_gateway_has_not_attached(installed: World, play: Callable[..., Ended]) -> None:
+    """Requests are answered, but not by the settings that somebody asked for: the first of two policies counts, the other never."""
+    before = route_spec(installed)
+    target = {"group": V1_GROUP, "kind": "InferencePool", "name": POOL}
+    second = {"apiVersion": "networking.gke.io/v1", "kind": "GCPBackendPolicy", "metadata": {"name": "second", "namespace": "default"},
+              "spec": {"targetRef": target, "default": {"timeoutSec": 90}}}
+    installed.apply(json.dumps(second) + "\n")
+    ended = play(installed, rate=20, extra=SHIFT)
+    installed.kubectl("delete", "gcpbackendpolicy", "second")
+    unproven(installed, before, ended, "GCPBackendPolicy default/second: Attached is False: Conflicted")
 
 
 @pytest.mark.matrix

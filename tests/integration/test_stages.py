@@ -16,13 +16,12 @@ from typing import Any
 
 import pytest
 from harness import ESTATES, SHIFT, Ended, patched, route_spec
-from test_never_proven import EPP, ROUTE, ill, impatient
+from test_never_proven import EPP, POOL, ROUTE, ill, impatient
 
 import misroute
 from igw_sandbox.world import World
 
 pytestmark = pytest.mark.matrix
-POOL = "vllm-llama3-8b-instruct-ga"
 DRIVER = "plugins/action/shift_traffic.py"
 Play = Callable[..., Ended]
 

@@ -144,6 +144,20 @@ def test_pools_of_both_groups(field: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({}, []),
+        ({"conditions": [condition("Attached", "True", 2)]}, []),
+        ({"conditions": [condition("Attached", "True", 1)]}, ["HealthCheckPolicy default/p: Attached is of generation 1, not 2"]),
+        ({"conditions": [condition("Attached", "False", 2, reason="Conflicted")]}, ["HealthCheckPolicy default/p: Attached is False: Conflicted"]),
+    ],
+)
+def test_policies(status: Manifest, expected: list[str]) -> None:
+    policy = {"kind": "HealthCheckPolicy", "metadata": {"namespace": "default", "name": "p", "generation": 2}, "status": status}
+    assert conditions.policy_faults(policy) == expected
+
+
 def test_a_pool_that_no_gateway_speaks_of() -> None:
     waiting = {"parentRef": {"kind": "Status", "name": "default"}, "conditions": [condition("Accepted", "Unknown", reason="Pending")]}
     assert conditions.pool_faults(pool("parent", waiting)) == []

@@ -414,6 +414,80 @@ def test_a_dye_brings_back_what_the_answer_looks_like(server: Server) -> None:
     released.set()
 
 
+# -- proxy ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxy() -> Iterator[tuple[str, list[str]]]:
+    """A proxy on loopback that tunnels, and the targets it was asked for."""
+    asked: list[str] = []
+
+    class Tunnel(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            asked.append(self.path)
+            host, _colon, port = self.path.rpartition(":")
+            with socket.create_connection((host, int(port))) as target:
+                self.send_response(200)
+                self.end_headers()
+                back = threading.Thread(target=pump, args=(target, self.connection))
+                back.start()
+                pump(self.connection, target)
+                back.join()
+            self.close_connection = True
+
+        def log_message(self, *_arguments: Any) -> None:
+            pass
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        try:
+            while part := source.recv(65536):
+                target.sendall(part)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    made = ThreadingHTTPServer(("127.0.0.1", 0), Tunnel)
+    made.daemon_threads = True
+    threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{made.server_address[1]}", asked
+    made.shutdown()
+    made.server_close()
+
+
+def through(url: str | None, **options: Any) -> _http.Client:
+    """A client by a module's parameters."""
+    return _http.client({"probe_timeout": 5, "probe_ca_cert": None, "probe_validate_certs": True, "probe_token": None, "probe_proxy": url} | options)
+
+
+def test_probes_go_through_a_proxy_and_keep_their_hostname(server: Server, proxy: tuple[str, list[str]]) -> None:
+    server.script = plain(answer())
+    assert through(proxy[0]).send(probe(port=server.port)).ok
+    assert proxy[1] == [f"127.0.0.1:{server.port}"] and server.seen[0][1]["host"] == f"llm.example.com:{server.port}"
+
+
+def test_https_through_a_proxy(server: Server, proxy: tuple[str, list[str]], tmp_path: Path) -> None:
+    ca, context = authority(tmp_path, "llm.example.com")
+    server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+    server.script = plain(answer())
+    place = Address("default/gw", "127.0.0.1", server.port, True)
+    assert through(proxy[0], probe_ca_cert=str(ca)).send(probe(address=place)).reason is None
+    assert len(proxy[1]) == 1
+
+
+def test_a_proxy_that_is_not_there(server: Server) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    assert str(through(url).send(probe(port=server.port)).reason).startswith("connection failed")
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("url", ["", "proxy:3128", "https://proxy:3128", "http://proxy", "http://proxy:x", "http://me:secret@proxy:3128", "http://:80"])
+def test_what_is_no_proxy_is_one_sentence(url: str) -> None:
+    with pytest.raises(ValueError, match="probe_proxy must be http://HOST:PORT, without a user."):
+        through(url)
+
+
 # -- TLS -----------------------------------------------------------------------------------------------------------------
 
 

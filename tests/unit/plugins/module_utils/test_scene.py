@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from migration_fakes import ALPHA, KEY, MOVES, FakeCluster, condition, gateway, http_route, make_plan, plan_pool, rule
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError
+from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, NotServed
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene, affected, moves, route_keys
 
 Manifest = dict[str, Any]
@@ -116,6 +117,32 @@ def test_gateways_and_routes_are_judged_as_they_are_live() -> None:
     faults = read(live, place, backup=[ORIGINAL]).status_faults()
     assert faults[0] == "Gateway default/gw: Programmed is not reported"
     assert faults[1:] == [f"HTTPRoute default/llm-route at Gateway gw: {kind} is of generation 1, not 2" for kind in ("Accepted", "ResolvedRefs")]
+
+
+def policy(own: str, attached: str, **target: str) -> Manifest:
+    to = {"group": routes.V1_GROUP, "kind": "InferencePool", "name": "llama-ga"} | target
+    reported = condition("Attached", attached) | {"reason": "Conflicted"}
+    return {
+        "apiVersion": "networking.gke.io/v1", "kind": "GCPBackendPolicy", "metadata": {"name": own, "namespace": "default", "generation": 1},
+        "spec": {"targetRef": to}, "status": {"conditions": [reported]},
+    }  # fmt: skip
+
+
+def test_policies_of_the_v1_pools_are_judged_and_no_others() -> None:
+    others = [policy("a", "False", group=routes.ALPHA_GROUP), policy("b", "False", name="other"), policy("c", "True")]
+    assert read(ORIGINAL, gateway(), *others).status_faults() == []
+    faults = read(ORIGINAL, gateway(), *others, policy("d", "False")).status_faults()
+    assert faults == ["GCPBackendPolicy default/d: Attached is False: Conflicted"]
+
+
+def test_a_cluster_without_gkes_policies_has_nothing_against_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = read(ORIGINAL, gateway())
+
+    def absent(path: str, **query: str) -> Iterator[Manifest]:
+        raise NotServed(f"{path} is not served", 404)
+
+    monkeypatch.setattr(here.cluster, "list", absent)
+    assert here.status_faults() == []
 
 
 def deployment(available: int) -> Manifest:
