@@ -81,7 +81,8 @@ class LongStreams:
                 return Ending("FAILED", again["faults"][0], tuple(again["streams"]), False, sent)
         if written is None:
             self.usual = {one["what"]: one["alpha"]["seconds"] for one in streams if one["alpha"]["reason"]}
-        early = [one for one in streams if one["alpha"]["reason"] and one["alpha"]["seconds"] + SLACK < self.usual.get(one["what"], self.seconds)]
+        # One that never began (a 429 for instance) was not cut by a change.
+        early = [one for one in streams if one["alpha"]["reason"] and 0 < one["alpha"]["seconds"] < self.usual.get(one["what"], self.seconds) - SLACK]
         if written is not None and early:
             worst = early[0]["alpha"]
             cut = f"a stream of v1alpha2 ended after {worst['seconds']:.0f} s ({worst['reason']}) when weights changed, and not before"

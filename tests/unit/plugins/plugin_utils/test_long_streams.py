@@ -107,6 +107,9 @@ def test_a_change_that_cuts_is_told_from_a_timeout_that_always_does() -> None:
     never = Held(Played(held(stream()), held(stream(alpha=30.0, cut=CUT))))
     never.look()
     assert never.look(written=60.0).verdict == "HELD", "it kept them before"
+    busy = Held(Played(held(stream()), held(stream(alpha=0.0, cut="status 429"))))
+    busy.look()
+    assert busy.look(written=60.0).verdict is None, "it never began, so no change cut it"
 
 
 def test_nothing_is_begun_where_none_are_wanted() -> None:
