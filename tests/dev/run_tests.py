@@ -121,8 +121,8 @@ def run_all(gates: list[Gate], scratch: Path, home: Path) -> Iterator[Ran]:
     for beside, neighbours in groupby(gates, key=lambda gate: gate.beside):
         chosen = list(neighbours)
         with ThreadPoolExecutor(len(chosen) if beside else 1) as pool:
-            begun = [pool.submit(timed, gate, scratch, home) for gate in chosen]
             try:
+                begun = [pool.submit(timed, gate, scratch, home) for gate in chosen]
                 yield from (one.result() for one in begun)
             except KeyboardInterrupt:
                 pool.shutdown(wait=False, cancel_futures=True)

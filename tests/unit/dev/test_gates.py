@@ -164,6 +164,7 @@ list(run_tests.run_all(gates, run_tests.ROOT, run_tests.ROOT))
             said.append(line)
             children += [int(line)] if line.strip().isdigit() else []
             if len(children) == 2:
+                time.sleep(1)
                 runner.send_signal(signal.SIGINT)
                 break
         said += runner.stdout.readlines()
