@@ -327,7 +327,7 @@ class Drive:
         self.sent += found.sent
         if found.verdict:
             raise Stop(found.verdict, f"streams at {share} %: {found.reason}{hint(found.reason, self.options['plan'])}")
-        if found.streams:
+        if found.reason:
             self.say(f"streams at {share} %: {found.reason}")
             self.evidence[-1] |= {"streams": list(found.streams), "spanned": found.spanned}
 

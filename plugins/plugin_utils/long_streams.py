@@ -51,7 +51,7 @@ class LongStreams:
         self.begun: dict[str, Any] | None = None
         self.until = 0.0
         self.usual: dict[str, float] = {}
-        """Seconds after which v1alpha2 cuts a stream while no weight changes, by moved reference and address."""
+        """Seconds for which v1alpha2 keeps a stream while no weight changes, by moved reference and address; not all are asked each time."""
 
     def begin(self, copies: int = 1, before_a_change: bool = False) -> None:
         """Open them; they go on while other work is done, a change of weights as soon as this returns."""
@@ -70,19 +70,21 @@ class LongStreams:
         if found is None or found.get("unreachable_api"):
             return Ending()
         if found.get("failed"):
-            return Ending("HELD", f"long streams can't be held: {found.get('msg')}. stream_seconds 0 goes on without them")
+            return self._impossible(found)
         streams, sent = tuple(found["streams"]), found["sent"]
         if found["faults"]:
             self.say(f"streams: {found['faults'][0]}; looking again with {COPIES} of each")
             self.begin(COPIES)
             again = self._found() or {}
             sent += again.get("sent", 0)
-            if again.get("faults"):
+            if again.get("failed") or "streams" not in again:  # a suspicion that nothing cleared
+                return self._impossible(again)
+            if again["faults"]:
                 return Ending("FAILED", again["faults"][0], tuple(again["streams"]), False, sent)
         if written is None:
-            self.usual = {one["what"]: one["alpha"]["seconds"] for one in streams if one["alpha"]["reason"]}
+            self.usual = {one["what"]: one["alpha"]["seconds"] if one["alpha"]["reason"] else self.seconds for one in streams}
         # One that never began (a 429 for instance) was not cut by a change.
-        early = [one for one in streams if one["alpha"]["reason"] and 0 < one["alpha"]["seconds"] < self.usual.get(one["what"], self.seconds) - SLACK]
+        early = [one for one in streams if one["alpha"]["reason"] and 0 < one["alpha"]["seconds"] < self.usual.get(one["what"], 0.0) - SLACK]
         if written is not None and early:
             worst = early[0]["alpha"]
             cut = f"a stream of v1alpha2 ended after {worst['seconds']:.0f} s ({worst['reason']}) when weights changed, and not before"
@@ -103,6 +105,10 @@ class LongStreams:
                 return {"failed": True, "msg": f"they did not end within {self.seconds + GRACE} s"}
             time.sleep(1)
         return found
+
+    @staticmethod
+    def _impossible(found: dict[str, Any]) -> Ending:
+        return Ending("HELD", f"long streams can't be held: {found.get('msg')}. stream_seconds 0 goes on without them")
 
     @staticmethod
     def _line(streams: tuple[dict[str, Any], ...], spanned: bool) -> str:

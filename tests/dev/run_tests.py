@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run the gates one after the other, go on after a failure, and end with ``N passed, N failed, N skipped``.
+"""Run the gates, some beside each other, go on after a failure, and end with ``N passed, N failed, N skipped``.
 
 Each gate counts as one, a pytest run as its tests. Logs lie in build/logs. A tool that is missing is a failure; so is a
 run in which nothing passed. Outside CI a machine with one Python skips the second, once and aloud.

@@ -214,6 +214,11 @@ def test_long_streams_go_on_beside_the_first_gate_and_over_each_change(start: St
     assert all("run" not in arguments for arguments in begun), "two executions at once do not both renew the Lease"
 
 
+def test_it_is_said_where_no_endpoint_has_streams(start: Start, lines: list[str]) -> None:
+    result, _played = start(("ended", STREAMS | {"streams": [], "sent": 0}), stream_seconds=35, steps=[100])
+    assert result["verdict"] == "PROVEN" and "east: streams at 0 %: no endpoint has them" in lines
+
+
 def test_a_v1_that_cuts_long_streams_gets_no_traffic(start: Start) -> None:
     result, played = start(("ended", CUT_BY_V1), ("ended", CUT_BY_V1), stream_seconds=35)
     assert result["verdict"] == "FAILED"

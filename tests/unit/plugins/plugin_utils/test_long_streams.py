@@ -97,6 +97,18 @@ def test_what_v1_cuts_is_looked_at_again_before_it_counts() -> None:
     assert twice.look()[:2] == ("FAILED", "other")
 
 
+@pytest.mark.parametrize("again", [{"failed": True, "msg": "away", "unreachable_api": True}, {"failed": True, "msg": "away"}])
+def test_a_suspicion_that_can_not_be_looked_into_is_held(again: Result) -> None:
+    found = Held(Played(held(stream(), faults=("v1 cut a stream",)), again)).look()
+    assert found.verdict == "HELD" and "long streams can't be held: away" in found.reason
+
+
+def test_a_place_that_was_not_asked_before_says_nothing_of_changes() -> None:
+    held_open = Held(Played(held(stream()), held(stream(alpha=30.0, cut=CUT) | {"what": "elsewhere"})))
+    held_open.look()
+    assert held_open.look(written=60.0).verdict is None
+
+
 def test_a_change_that_cuts_is_told_from_a_timeout_that_always_does() -> None:
     always = Held(Played(held(stream(alpha=30.0, cut=CUT)), held(stream(alpha=29.0, cut=CUT))))
     assert always.look().reason == "v1alpha2's cut after 30 s, v1's whole for 35 s" and always.look(written=60.0).verdict is None
