@@ -171,14 +171,13 @@ class Journal:
             "status": "open",
             "plan": plan,
             "begun": False,
-            "phases": [],
+            "phases": ["plan"],
             "entries": [],
             "verdict": None,
             "reason": None,
             "backup": self._store(migration, objects),
         }
-        self._write(record)
-        return record
+        return self.update(record, "phase plan done")
 
     def update(self, record: dict[str, Any], event: str | None = None, **fields: Any) -> dict[str, Any]:
         """The record with fields replaced and an event added, written back."""

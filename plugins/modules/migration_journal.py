@@ -55,7 +55,7 @@ options:
   phase:
     description: The phase that is done.
     type: str
-    choices: [plan, install, shift, retire]
+    choices: [install, shift, retire]
   verdict:
     description: How it ended.
     type: str
@@ -132,7 +132,7 @@ def argument_spec() -> dict:
         "run": {"type": "str"},
         "plan": {"type": "dict"},
         "begin": {"type": "bool", "default": False},
-        "phase": {"type": "str", "choices": ["plan", "install", "shift", "retire"]},
+        "phase": {"type": "str", "choices": ["install", "shift", "retire"]},
         "verdict": {"type": "str", "choices": ["PROVEN", "HELD", "FAILED"]},
         "reason": {"type": "str"},
         "lease_seconds": {"type": "int", "default": 900},

@@ -16,6 +16,8 @@ COPIES = 3
 OPENING = 2
 """Seconds by which a change of weights is put off so that streams are open before it: they start as quickly as the module that writes. The evidence says
 whether they were (``spanned``); nothing rests on it."""
+LEAD = 5
+"""Seconds at the end of a soak that are left for opening the streams of the next change, an execution's start included: they are soaked all the same."""
 GRACE = 30
 """Seconds for a module execution to start and to end its last requests."""
 
@@ -52,6 +54,15 @@ class LongStreams:
         self.until = 0.0
         self.usual: dict[str, float] = {}
         """Seconds for which v1alpha2 keeps a stream while no weight changes, by moved reference and address; not all are asked each time."""
+
+    @property
+    def lead(self) -> int:
+        """Seconds for which :meth:`begin` may be called ahead of a change."""
+        return LEAD if self.seconds else 0
+
+    def over(self) -> bool:
+        """Whether streams were begun that :meth:`end` would not have to wait for."""
+        return self.begun is not None and time.monotonic() >= self.until
 
     def begin(self, copies: int = 1, before_a_change: bool = False) -> None:
         """Open them; they go on while other work is done, a change of weights as soon as this returns."""

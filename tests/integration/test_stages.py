@@ -22,7 +22,7 @@ import misroute
 from igw_sandbox.world import World
 
 pytestmark = pytest.mark.matrix
-DRIVER = "plugins/action/shift_traffic.py"
+DRIVER = "plugins/plugin_utils/drive.py"
 Play = Callable[..., Ended]
 
 

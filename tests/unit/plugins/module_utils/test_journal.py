@@ -210,15 +210,15 @@ def test_lost_answers_of_lease_writes_do_no_harm(store: Journal, cluster: FakeCl
 def test_open_read_update(store: Journal, cluster: FakeCluster) -> None:
     assert store.read() is None
     opened = store.open({"pools": []}, OBJECTS)
-    assert opened["nonce"] == f"igm{opened['migration']}" and (opened["status"], opened["verdict"], opened["entries"]) == ("open", None, [])
+    assert opened["nonce"] == f"igm{opened['migration']}" and (opened["status"], opened["verdict"], opened["phases"]) == ("open", None, ["plan"])
     assert store.read() == opened
     assert store.backup(opened["backup"]) == [journal.storable(entry) for entry in OBJECTS]
     posts = [path for method, path in cluster.requests if method == "POST"]
     assert posts[-1] == RECORD and len(posts) == 2, "the backup stands before the record refers to it"
     cluster.objects[RECORD]["metadata"]["labels"]["added"] = "by somebody"
-    after = store.update(opened, "phase install done", phases=["install"])
-    assert store.read() == after and after["phases"] == ["install"] and opened["phases"] == []
-    assert [entry["event"] for entry in after["entries"]] == ["phase install done"]
+    after = store.update(opened, "phase install done", phases=["plan", "install"])
+    assert store.read() == after and after["phases"] == ["plan", "install"] and opened["phases"] == ["plan"]
+    assert [entry["event"] for entry in after["entries"]] == ["phase plan done", "phase install done"]
     closed = store.update(after, status="finished", verdict="PROVEN")
     assert closed["entries"] == after["entries"]
     assert {field: cluster.objects[RECORD]["data"][field] for field in ("status", "verdict")} == {"status": "finished", "verdict": "PROVEN"}

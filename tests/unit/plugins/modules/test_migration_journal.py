@@ -48,12 +48,12 @@ def test_read_writes_nothing_and_says_which_cluster(here: Here) -> None:
 def test_a_whole_migration(here: Here) -> None:
     opened = here("opened", plan=PLAN)
     assert opened["changed"] and not opened["continued"] and opened["plan"] == PLAN and here.holder == opened["run"]
-    assert "plan" not in opened["journal"] and opened["journal"]["phases"] == []
+    assert "plan" not in opened["journal"] and opened["journal"]["phases"] == ["plan"]
     assert here.cluster.writes[0] == ("POST", f"/api/v1/namespaces/{NAMESPACE}")
     stored = Journal(here.cluster, NAMESPACE).backup(opened["journal"]["backup"])  # type: ignore[arg-type]
     assert [entry["kind"] for entry in stored] == ["HTTPRoute"], "what is not there is not in the backup"
     run = opened["run"]
-    for phase in ("plan", "install", "shift", "shift", "retire"):
+    for phase in ("install", "shift", "shift", "retire"):
         noted = here("noted", run=run, phase=phase)
     assert noted["journal"]["phases"] == ["plan", "install", "shift", "retire"]
     closed = here("closed", run=run, verdict="PROVEN", reason="all gates passed")
@@ -109,7 +109,7 @@ def test_check_mode_writes_nothing(here: Here) -> None:
     assert result["changed"] and result["run"] == "check-mode" and here.cluster.writes == []
     run = here("opened", plan=PLAN)["run"]
     for state in ("noted", "closed", "released"):
-        assert not here(state, check_mode=True, run=run, phase="plan", verdict="PROVEN", reason="x")["changed"]
+        assert not here(state, check_mode=True, run=run, phase="install", verdict="PROVEN", reason="x")["changed"]
         assert here.cluster.writes == []
     continued = here("opened", check_mode=True)
     assert continued["continued"] and continued["plan"] == PLAN and here.cluster.writes == []
@@ -121,7 +121,7 @@ def test_one_run_at_a_time(here: Here) -> None:
     assert other["failed"] and f"Another run ({run})" in other["msg"]
     assert not here("opened", plan=PLAN, run=run)["failed"], "the same run may go on"
     for state in ("noted", "closed"):
-        result = here(state, run="run-x", phase="plan", verdict="PROVEN", reason="x")
+        result = here(state, run="run-x", phase="install", verdict="PROVEN", reason="x")
         assert result["failed"] and "not by this run" in result["msg"] and here.cluster.writes == []
     here("released", run="run-x")
     assert here.holder == run

@@ -1,0 +1,471 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loop that drives a shift, with module executions that are played: what it asks for, in which order, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from migration_fakes import make_plan, plan_pool
+
+from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils import drive, long_streams
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.drive import Drive
+
+Result = dict[str, Any]
+EVIDENCE = {"successes": 38, "failures": 0, "void": 1, "ratio": -9.0}
+GOOD_GATE = {"ok": True, "decision": "accept", "judgement": {"pairs": EVIDENCE, "user": EVIDENCE, "sent": 117}, "faults": [], "sent": 117}
+BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "share": 0, "faults": [], "sent": 20}
+SHARE = {"ok": True, "faults": [], "blind": [], "counted": ["rule 0: v1 answered 52 of 500 dyes"], "sent": 506}
+WRONG_SHARE = SHARE | {"ok": False, "faults": ["rule 0: v1 answered 250 of 500 dyes"], "counted": []}
+UNDECIDED = GOOD_GATE | {"ok": False, "decision": "undecided", "faults": ["v1: status 503 x2"]}
+STREAM = {"what": "there", "opened": 50.0, "alpha": {"seconds": 35.0, "reason": None}, "v1": {"seconds": 35.0, "reason": None}}
+STREAMS = {"ok": True, "faults": [], "streams": [STREAM], "sent": 2, "finished": True}
+CUT_BY_V1 = STREAMS | {"ok": False, "faults": ["v1 cut a stream after 30 s"]}
+REJECTED = UNDECIDED | {"decision": "reject", "judgement": GOOD_GATE["judgement"] | {"pairs": EVIDENCE | {"failures": 3}}}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now, self.slept = 1000.0, 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += seconds
+
+
+class Played:
+    """Plays the action plugin: writes down each piece of work as one word or two, and answers by script.
+
+    ``answers``: (piece as it is written down, answer) in the order in which they are wanted; each is given once. Everything
+    else goes well. A stretch that does not end well takes all its seconds.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.done: list[str] = []
+        self.times: list[float] = []
+        self.calls: list[tuple[str, Result]] = []
+        self.answers: list[tuple[str, Result]] = []
+        self.share = 0
+
+    def piece(self, module: str, arguments: Result, task_vars: Result) -> Result:
+        name = self.name(module, arguments)
+        self.note(name)
+        self.calls.append((module, arguments))
+        scripted = next((entry for entry in self.answers if entry[0] == name), None)
+        if scripted:
+            self.answers.remove(scripted)
+        result = scripted[1] if scripted else self.good(module, arguments)
+        self.clock.now += 1 if result.get("ok", True) else arguments.get("seconds", 5)
+        return result
+
+    def note(self, name: str) -> None:
+        self.done.append(name)
+        self.times.append(self.clock.now)
+
+    def begin(self, module: str, arguments: Result, task_vars: Result, seconds: int) -> Result:
+        self.note(f"begin {arguments['check']}")
+        self.calls.append((module, arguments))
+        return {"ansible_job_id": "j1"}
+
+    def ended(self, job: str, task_vars: Result) -> Result:
+        self.note("ended")
+        scripted = next((entry for entry in self.answers if entry[0] == "ended"), None)
+        if scripted:
+            self.answers.remove(scripted)
+        return scripted[1] if scripted else STREAMS
+
+    @staticmethod
+    def name(module: str, arguments: Result) -> str:
+        if module == "verify_gateway":
+            return " ".join(filter(None, [arguments["check"], "+".join(arguments.get("variants", []))]))
+        extra = arguments.get("share", "+".join(arguments.get("variants", [])))
+        return f"{arguments['state']} {extra}".strip()
+
+    def good(self, module: str, arguments: Result) -> Result:
+        if module == "shift_traffic":
+            untouched = arguments["state"] == "restored" and not any(piece.startswith(("shifted", "finished")) for piece in self.done)
+            return {"changed": not untouched, "written": 60.0, "routes": ["HTTPRoute default/llm-route"]}
+        special = {"gate": GOOD_GATE, "baseline": BASELINE, "share": SHARE}.get(arguments["check"])
+        return special or {"ok": True, "clean": 5, "faults": [], "passing": {name: True for name in arguments["variants"]}, "sent": 40}
+
+
+def unsettled(**passing: bool) -> Result:
+    return {"ok": False, "clean": 0, "faults": ["v1: status 503 x9"], "passing": passing, "sent": 40}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(drive, "time", made)
+    monkeypatch.setattr(long_streams, "time", made)
+    return made
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    said: list[str] = []
+    monkeypatch.setattr(drive, "Display", lambda: SimpleNamespace(display=said.append))
+    return said
+
+
+Start = Callable[..., tuple[Result, Played]]
+
+
+@pytest.fixture
+def start(clock: Clock, lines: list[str]) -> Start:
+    def run(*answers: tuple[str, Result], check_mode: bool = False, stream_seconds: int = 0, **options: Any) -> tuple[Result, Played]:
+        played = Played(clock)
+        played.answers = list(answers)
+        chosen = {name: option.get("default") for name, option in argument_spec().items()} | {"plan": make_plan(), "run": "run-1", "drain_seconds": 7} | options
+        chosen["stream_seconds"] = stream_seconds
+        result = Drive(played, chosen, {"inventory_hostname": "east"}, check_mode).run()
+        assert played.answers == [], "every scripted answer was asked for"
+        return result, played
+
+    return run
+
+
+WARM = "settled alpha+v1+both+user"
+STEP = "settled alpha+v1+user"
+CLEAN_UP = "unmarked alpha+v1+both"
+START = ["baseline", "marked", WARM, "gate"]
+BACK = ["settled alpha", "restored", "settled alpha+user", "share"]
+UNTOUCHED = ["settled user", "restored", "settled user"]
+GO_ON = f". {drive.GO_ON}"
+DRAINED = ["unmarked both", "gone both"]
+
+# -- the way through -----------------------------------------------------------------------------------------------------
+
+
+def test_a_migration_that_goes_well(start: Start, lines: list[str], clock: Clock) -> None:
+    result, played = start()
+    assert played.done == START + [piece for share in (10, 50, 100) for piece in (f"shifted {share}", STEP, "share", "gate")]
+    assert (result["verdict"], result["changed"]) == ("PROVEN", True) and "failed" not in result
+    assert result["reason"] == "v1 proven at 100 % by 152 pairs in 4 gates"
+    assert [gate["share"] for gate in result["evidence"]] == [0, 10, 50, 100]
+    counted = {"pairs": 38, "sent": 117, "failures": 0, "void": 1, "user_failures": 0, "faults": []}
+    assert result["evidence"][0] == {"share": 0} | counted
+    assert result["evidence"][1] == {"share": 10, "counted": SHARE["counted"], "blind": []} | counted
+    assert all(arguments["known"] == ["status 429"] for _module, arguments in played.calls if arguments.get("check") == "gate")
+    assert lines and all(line.startswith("east: ") for line in lines)
+    assert "east: step 2 of 3: v1 gets 50 %" in lines
+    assert clock.slept == 0
+
+
+def test_every_piece_is_bounded_and_bears_the_lease(start: Start) -> None:
+    _result, played = start(probe_rate=9, probe_timeout=3, gate={"p1": 0.2}, steps=[50, 100])
+    for module, arguments in played.calls:
+        assert arguments["run"] == "run-1" and arguments["plan"] == make_plan() and arguments["state_namespace"]
+        if module == "verify_gateway":
+            assert 1 <= arguments["seconds"] <= drive.STRETCH
+            assert (arguments["probe_rate"], arguments["probe_timeout"], arguments["fail"]) == (9, 3, False)
+    gates = [arguments["gate"] for module, arguments in played.calls if arguments.get("check") == "gate"]
+    assert gates == [{"p1": 0.2, "gates": 3}] * 3
+
+
+def test_nothing_changed_is_said_so(start: Start) -> None:
+    same = {"changed": False, "written": 60.0, "routes": []}
+    result, _played = start(("marked", same), *[(f"shifted {share}", same) for share in (10, 50, 100)])
+    assert result["changed"] is False
+
+
+def test_a_gate_goes_on_with_its_evidence(start: Start, lines: list[str]) -> None:
+    _result, played = start(("gate", UNDECIDED), ("gate", UNDECIDED))
+    handed_on = [arguments["judgement"] for _module, arguments in played.calls if arguments.get("check") == "gate"]
+    assert handed_on[:4] == [None, UNDECIDED["judgement"], UNDECIDED["judgement"], None]
+    assert "east: gate at 0 %: 38 pairs, 0 failed on v1 alone, 1 without evidence: undecided" in lines
+
+
+def test_settling_goes_on_with_its_clean_rounds(start: Start, lines: list[str]) -> None:
+    _result, played = start((WARM, unsettled(alpha=True) | {"clean": 3}), (WARM, unsettled(alpha=True)))
+    handed_on = [arguments["clean"] for _module, arguments in played.calls if arguments.get("check") == "settled"]
+    assert handed_on[:4] == [0, 3, 0, 0]
+    assert "east: warm-up: waiting, 30 s: v1: status 503 x9" in lines
+
+
+def test_a_soak_holds_the_gate_and_says_a_line_a_minute(start: Start, lines: list[str]) -> None:
+    _result, played = start(soak_seconds=130, steps=[100])
+    gates = [arguments["hold"] for _module, arguments in played.calls if arguments.get("check") == "gate"]
+    # Each played gate takes a second; share and settling belong to the soak.
+    assert gates[0] == 0 and set(gates[1:-1]) <= {*range(1, 31)} and len(gates) == 1 + 129
+    soaking = [line for line in lines if line.startswith("east: gate at 100 %")]
+    assert len(soaking) == 4 and "accept, soak 128 s left" in soaking[0] and soaking[-1].endswith(": accept")
+
+
+def test_what_turns_bad_in_a_soak_goes_back(start: Start) -> None:
+    result, played = start(*[("gate", GOOD_GATE)] * 5, ("gate", REJECTED), soak_seconds=600)
+    assert result["verdict"] == "FAILED" and played.done[-7:] == [*BACK, *DRAINED, CLEAN_UP]
+
+
+def test_long_streams_go_on_beside_the_first_gate_and_over_each_change(start: Start, lines: list[str]) -> None:
+    result, played = start(stream_seconds=35, steps=[50, 100])
+    assert played.done == ["baseline", "marked", WARM, "begin streams", "gate", "ended"] + [
+        piece for share in (50, 100) for piece in ("begin streams", f"shifted {share}", STEP, "share", "gate", "ended")]
+    assert [gate["spanned"] for gate in result["evidence"]] == [False, True, True] and result["evidence"][2]["streams"] == [STREAM]
+    assert "east: streams at 50 %: v1alpha2's whole for 35 s, v1's whole for 35 s, over the change of weights" in lines
+    begun = [arguments for _module, arguments in played.calls if arguments.get("check") == "streams"]
+    assert all("run" not in arguments for arguments in begun), "two executions at once do not both renew the Lease"
+
+
+def test_what_v1_cuts_ends_a_soak_at_once(start: Start, clock: Clock) -> None:
+    result, played = start(("ended", STREAMS), ("ended", CUT_BY_V1), ("ended", CUT_BY_V1), stream_seconds=35, soak_seconds=600, steps=[50, 100])
+    assert result["verdict"] == "FAILED" and result["reason"].startswith("streams at 50 %: v1 cut a stream after 30 s")
+    assert [gate["share"] for gate in result["evidence"]] == [0, 50] and clock.now < 1000 + 200
+
+
+def test_streams_are_opened_within_the_soak_before(start: Start, clock: Clock) -> None:
+    _result, played = start(stream_seconds=35, soak_seconds=60, steps=[50, 100])
+    at = dict(zip(played.done, played.times))  # the last time of each
+    assert at["shifted 100"] - at["shifted 50"] == 60 + 2, "nothing but the write and the settling is beyond the soak"
+    assert at["shifted 100"] - at["begin streams"] >= long_streams.OPENING
+
+
+def test_it_is_said_where_no_endpoint_has_streams(start: Start, lines: list[str]) -> None:
+    result, _played = start(("ended", STREAMS | {"streams": [], "sent": 0}), stream_seconds=35, steps=[100])
+    assert result["verdict"] == "PROVEN" and "east: streams at 0 %: no endpoint has them" in lines
+
+
+def test_a_v1_that_cuts_long_streams_gets_no_traffic(start: Start) -> None:
+    result, played = start(("ended", CUT_BY_V1), ("ended", CUT_BY_V1), stream_seconds=35)
+    assert result["verdict"] == "FAILED"
+    assert result["reason"].startswith("streams at 0 %: v1 cut a stream after 30 s. look at the timeout in the backend policies of")
+    assert played.done == [*START[:3], "begin streams", "gate", "ended", "begin streams", "ended", *UNTOUCHED, CLEAN_UP]
+
+
+def test_a_change_that_cuts_streams_goes_back_to_what_was_proven(start: Start) -> None:
+    cut = STREAMS | {"streams": [STREAM | {"alpha": {"seconds": 4.0, "reason": "it ended before [DONE]"}}]}
+    result, played = start(("ended", STREAMS), ("ended", STREAMS), ("ended", cut), stream_seconds=35)
+    assert result["verdict"] == "HELD" and result["reason"].startswith("streams at 50 %: a stream of v1alpha2 ended after 4 s")
+    assert "shifted 10" in played.done[played.done.index("shifted 50") :]
+
+
+def test_a_share_is_measured_until_it_is_what_the_weights_say(start: Start, lines: list[str]) -> None:
+    result, played = start(("share", WRONG_SHARE), dyes=900)
+    assert result["verdict"] == "PROVEN" and played.done.count("share") == 4
+    assert "east: share at 10 %: not yet: rule 0: v1 answered 250 of 500 dyes" in lines
+    assert {arguments["dyes"] for _module, arguments in played.calls if arguments.get("check") == "share"} == {900}
+
+
+def test_a_gateway_that_ignores_weights_is_failed(start: Start) -> None:
+    result, played = start(*[("share", WRONG_SHARE)] * 2, settle_seconds=60)
+    assert result["verdict"] == "FAILED" and "share at 10 %: the gateway does not do what the weights say: rule 0: v1 answered 250" in result["reason"]
+    assert played.done[len(START) :] == ["shifted 10", STEP, "share", "share", *BACK, *DRAINED, CLEAN_UP]
+
+
+def test_without_dyes_no_share_is_measured(start: Start) -> None:
+    result, played = start(dyes=0)
+    assert "share" not in played.done and result["verdict"] == "PROVEN" and "counted" not in result["evidence"][-1]
+
+
+def test_what_is_blind_is_said_and_kept(start: Start, lines: list[str]) -> None:
+    result, _played = start(("share", SHARE | {"blind": ["rule 1: alike"], "counted": ["one", "two", "three"]}))
+    assert {"east: share at 10 %: nothing tells the stacks apart: rule 1: alike", "east: share at 10 %: as it should be: one and 2 more"} <= set(lines)
+    assert result["evidence"][1]["blind"] == ["rule 1: alike"]
+
+
+def test_where_alpha_is_ill_from_the_start_nothing_is_made(start: Start) -> None:
+    ill = BASELINE | {"ok": False, "faults": ["user: status 500 x9"]}
+    result, played = start(("baseline", ill), ("settled user", unsettled(user=False)))
+    assert played.done == ["baseline", "settled user", CLEAN_UP] and result["verdict"] == "HELD"
+    assert "v1alpha2 does not serve every way by which users reach it" in result["reason"] and "status 500 x9" in result["reason"]
+
+
+def test_a_run_that_goes_on_has_no_baseline_and_goes_back_by_alphas_marked_routes(start: Start, lines: list[str]) -> None:
+    result, played = start(("baseline", BASELINE | {"serves_v1": True, "kinds": []}), ("gate", REJECTED))
+    assert played.done[: len(START) + 1] == [*START, "settled alpha"] and result["verdict"] == "FAILED"
+    assert any("v1 has 0 % of users' traffic already" in line for line in lines)
+
+
+@pytest.mark.parametrize(("at", "expected"), [(0, [10, 50, 100]), (10, [10, 50, 100]), (30, [50, 100]), (50, [50, 100]), (100, [100])])
+def test_a_run_that_goes_on_takes_nothing_back_to_give_it_again(start: Start, at: int, expected: list[int]) -> None:
+    result, played = start(("baseline", BASELINE | {"serves_v1": at > 0, "share": at}))
+    assert [piece for piece in played.done if piece.startswith("shifted")] == [f"shifted {share}" for share in expected]
+    assert result["verdict"] == "PROVEN" and [gate["share"] for gate in result["evidence"]] == [at, *expected]
+
+
+def test_where_no_route_names_the_pools_nothing_is_claimed(start: Start) -> None:
+    result, played = start(plan={"pools": [plan_pool(references=[])]})
+    assert played.done == [] and result["evidence"] == []
+    assert result["reason"] == "no route names these pools: there was no traffic to shift or to lose"
+
+
+def test_a_used_up_number_of_probes_is_held(start: Start) -> None:
+    result, played = start(probe_limit=200)
+    assert result["verdict"] == "HELD" and "217 probes were sent, which is as many as probe_limit allows" in result["reason"]
+    assert played.done == [*START, "shifted 10", STEP, *BACK, *DRAINED, CLEAN_UP], "the way back has its own"
+
+
+def test_a_withdrawal(start: Start, clock: Clock) -> None:
+    result, played = start(state="withdrawn")
+    assert played.done == ["finished", "marked v1", "unmarked both", "settled v1+user", "gone both", "unmarked alpha", "gone alpha"]
+    assert result["verdict"] == "PROVEN" and clock.slept == 7
+
+
+@pytest.mark.parametrize(("said", "timeouts", "expected"), [(None, [30, 300], 300), (None, [None], 30), (None, [], 30), (45, [300], 45), (0, [300], 0)])
+def test_how_long_requests_get_to_end(start: Start, clock: Clock, said: int | None, timeouts: list[int | None], expected: int) -> None:
+    plan = {"pools": [plan_pool(timeout_seconds=seconds) for seconds in timeouts]}
+    _result, played = start(state="withdrawn", drain_seconds=said, plan=plan)
+    assert clock.slept == expected
+    assert played.done.index("gone both") < played.done.index("unmarked alpha")
+
+
+# -- the way back --------------------------------------------------------------------------------------------------------
+
+
+def test_a_rejected_gate_takes_everything_back(start: Start, clock: Clock, lines: list[str]) -> None:
+    result, played = start(("gate", GOOD_GATE), ("gate", REJECTED))
+    assert played.done[played.done.index("shifted 10") :] == ["shifted 10", STEP, "share", "gate", *BACK, *DRAINED, CLEAN_UP]
+    assert (result["failed"], result["verdict"], result["changed"]) == (True, "FAILED", True)
+    counted = "41 pairs, 3 failed on v1 alone, 1 without evidence"
+    assert result["msg"] == result["reason"] == f"gate at 10 %: v1 fails where v1alpha2 does not ({counted}): v1: status 503 x2"
+    assert [gate["failures"] for gate in result["evidence"]] == [0, 3]
+    assert clock.slept == 7, "v1's requests end before its marked route, which holds its backends, goes"
+    assert any(line.startswith("east: FAILED: gate at 10 %") for line in lines)
+
+
+def test_where_alpha_fails_too_nothing_can_be_compared(start: Start) -> None:
+    result, played = start(("gate", GOOD_GATE), ("gate", UNDECIDED | {"decision": "void"}))
+    assert result["verdict"] == "HELD" and "gate at 10 %: v1alpha2 fails as well" in result["reason"]
+    assert "v1 has 0 % of the traffic. Mend the cause and start again" in result["reason"] and "restored" in played.done
+
+
+def test_where_nothing_had_moved_nothing_is_drained(start: Start, clock: Clock) -> None:
+    result, played = start(("gate", REJECTED))
+    assert played.done == [*START, *UNTOUCHED, CLEAN_UP]
+    assert result["verdict"] == "FAILED" and clock.slept == 0
+
+
+@pytest.mark.parametrize(("passed", "expected"), [(0, "restored"), (1, "shifted 10"), (2, "shifted 50")])
+def test_a_gate_without_a_decision_is_held_at_what_was_proven(start: Start, clock: Clock, passed: int, expected: str) -> None:
+    result, played = start(*[("gate", GOOD_GATE)] * (passed + 1), *[("gate", UNDECIDED)] * 4, gate_seconds=100)
+    back = len(played.done) - 1 - played.done[::-1].index("gate")
+    drained = [] if passed else DRAINED
+    assert played.done[back + 1 :] == ["settled alpha", expected, "settled alpha+user", "share", *drained, CLEAN_UP]
+    assert result["verdict"] == "HELD" and result["failed"]
+    assert result["reason"].endswith(f"v1 has {(0, 10, 50)[passed]} % of the traffic{GO_ON}")
+    assert f"gate at {(10, 50, 100)[passed]} %: no decision within 100 s" in result["reason"]
+
+
+def test_who_wants_held_to_stay_keeps_the_weights(start: Start) -> None:
+    result, played = start(*[("gate", GOOD_GATE)] * 2, *[("gate", UNDECIDED)] * 4, gate_seconds=100, on_held="stay")
+    assert played.done[-2:] == ["gate", CLEAN_UP] and "restored" not in played.done
+    assert result["verdict"] == "HELD" and result["reason"].endswith(f"Weights stay as they are (on_held){GO_ON}")
+    failed, other = start(("gate", GOOD_GATE), ("gate", REJECTED), on_held="stay")
+    assert failed["verdict"] == "FAILED" and "restored" in other.done, "what fails goes back whatever is wanted of HELD"
+
+
+@pytest.mark.parametrize(("alpha", "verdict"), [(True, "FAILED"), (False, "HELD")])
+def test_a_warm_up_that_does_not_settle(start: Start, alpha: bool, verdict: str) -> None:
+    result, played = start((WARM, unsettled(alpha=alpha, v1=False)), (WARM, unsettled(alpha=alpha, v1=False)), warm_seconds=60)
+    assert result["verdict"] == verdict and result["reason"].startswith("warm-up: not settled within 60 s: v1: status 503 x9")
+    assert "HealthCheckPolicy of default/llama-ga" in result["reason"], "a hint of where to look"
+    assert "gate" not in played.done and played.done[-4:] == [*UNTOUCHED, CLEAN_UP], "nothing was shifted: the users' own rules are alpha's"
+
+
+def test_where_alpha_does_not_answer_weights_stay(start: Start) -> None:
+    result, played = start(("gate", GOOD_GATE), ("gate", REJECTED), ("settled alpha", unsettled(alpha=False) | {"faults": ["alpha: status 500 x1", "more"]}))
+    assert played.done[-3:] == ["gate", "settled alpha", CLEAN_UP], "no weight is written after that"
+    assert result["verdict"] == "HELD"
+    assert result["reason"].endswith(f"v1alpha2 does not answer either (alpha: status 500 x1), so weights stay as they are{GO_ON}")
+
+
+def test_the_way_back_asks_alpha_before_it_writes(start: Start) -> None:
+    _result, played = start(("gate", GOOD_GATE), ("gate", REJECTED))
+    assert played.done.index("settled alpha") < played.done.index("restored")
+
+
+def test_a_write_that_fails_takes_back(start: Start) -> None:
+    result, played = start(("shifted 50", {"failed": True, "msg": "HTTPRoute default/x: refused by a webhook"}))
+    assert (result["verdict"], result["reason"]) == ("FAILED", "HTTPRoute default/x: refused by a webhook")
+    assert played.done[-6:-1] == ["restored", "settled alpha+user", "share", *DRAINED]
+
+
+def test_somebody_elses_weights_are_held_not_fought(start: Start) -> None:
+    drift = {"failed": True, "held": True, "msg": "rule 0 was changed by somebody else"}
+    result, played = start(("shifted 50", drift), ("shifted 10", {"changed": True, "written": 60.0, "routes": []}), ("shifted 10", drift))
+    assert result["verdict"] == "HELD"
+    assert result["reason"] == f"rule 0 was changed by somebody else. On the way back: rule 0 was changed by somebody else{GO_ON}"
+    assert played.done[-3:] == ["settled alpha", "shifted 10", CLEAN_UP]
+
+
+def test_a_way_back_that_does_not_settle_is_held(start: Start) -> None:
+    result, _played = start(("gate", GOOD_GATE), ("gate", REJECTED), *[("settled alpha+user", unsettled(alpha=True, user=False))] * 2, settle_seconds=60)
+    assert result["verdict"] == "HELD"
+    assert "On the way back: way back: not settled within 60 s" in result["reason"]
+
+
+def test_a_lost_lease_writes_nothing_more(start: Start) -> None:
+    lost = {"failed": True, "msg": "Lease x is held by run-2, not by this run"}
+    result, played = start(("gate", lost), ("settled user", lost), (CLEAN_UP, lost))
+    assert played.done == [*START, "settled user", CLEAN_UP]
+    assert result["verdict"] == "HELD" and "Marked routes may be left: Lease x is held by run-2" in result["reason"]
+
+
+def test_a_withdrawal_that_fails_goes_back_to_alpha(start: Start) -> None:
+    broken = unsettled(v1=False, user=False)
+    result, played = start(*[("settled v1+user", broken)] * 2, state="withdrawn", settle_seconds=60)
+    assert played.done[-7:] == [*BACK, *DRAINED, CLEAN_UP] and result["verdict"] == "FAILED"
+
+
+def test_a_withdrawal_that_is_held_goes_back_to_full_share(start: Start) -> None:
+    result, played = start(("marked v1", {"failed": True, "held": True, "msg": "drift"}), state="withdrawn")
+    assert played.done == ["finished", "marked v1", "settled alpha", "shifted 100", "settled alpha+user", "share", CLEAN_UP]
+    assert result["verdict"] == "HELD"
+
+
+# -- an API server that does not answer ----------------------------------------------------------------------------------
+
+SILENT = {"failed": True, "unreachable_api": True, "msg": "no usable answer"}
+
+
+def test_a_silent_api_server_is_waited_for_with_a_line(start: Start, lines: list[str]) -> None:
+    result, played = start(("shifted 10", SILENT), ("shifted 10", SILENT))
+    assert result["verdict"] == "PROVEN" and played.done.count("shifted 10") == 3
+    assert [line for line in lines if "API server" in line] == [
+        "east: the API server does not answer; trying again for up to 299 s more. no usable answer",
+        "east: the API server does not answer; trying again for up to 298 s more. no usable answer",
+        "east: the API server answers again",
+    ]
+
+
+def test_an_api_server_that_stays_silent_is_held_and_weights_stay(start: Start) -> None:
+    result, played = start(*[("shifted 50", SILENT)] * 3, *[("settled alpha", SILENT)] * 3, *[(CLEAN_UP, SILENT)] * 3, api_patience=3)
+    assert result["verdict"] == "HELD"
+    assert result["reason"] == f"no usable answer. On the way back: no usable answer. Marked routes may be left: no usable answer{GO_ON}"
+    assert played.done[-6:] == ["settled alpha"] * 3 + [CLEAN_UP] * 3
+
+
+# -- options and check mode ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [[], [10, 50], [50, 10, 100], [10, 10, 100], [-10, 100], [10, 100, 110]])
+def test_steps_that_are_none_are_refused_before_anything(start: Start, steps: list[int]) -> None:
+    result, played = start(steps=steps)
+    assert result == {"failed": True, "msg": f"steps must rise from 0 or more and end with 100, not {steps}."} and played.done == []
+
+
+@pytest.mark.parametrize("gate", [{"p1": 0}, {"p2": 0.1}, {"p1": "much"}, {"p1": []}])
+def test_a_gate_that_means_nothing_is_refused_before_anything(start: Start, gate: dict[str, Any]) -> None:
+    result, played = start(gate=gate)
+    assert result["failed"] and result["msg"] and played.done == []
+
+
+@pytest.mark.parametrize(("state", "first"), [("migrated", "shifted 10"), ("withdrawn", "finished")])
+def test_check_mode_shows_the_first_change(start: Start, state: str, first: str) -> None:
+    result, played = start(check_mode=True, state=state)
+    assert played.done == [first]
+    assert (result["changed"], result["verdict"]) == (True, None) and "check mode" in result["reason"]
+
+
+def test_check_mode_that_fails_says_why(start: Start) -> None:
+    result, played = start(("shifted 10", {"failed": True, "msg": "no migration"}), check_mode=True)
+    assert result == {"failed": True, "msg": "no migration"} and played.done == ["shifted 10"]
