@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import EMBEDDINGS, LENGTHS, OWN, RESPONSES, Probe
-from ansible_collections.inference_gateway.migration.plugins.module_utils.dyes import Signature
+from ansible_collections.inference_gateway.migration.plugins.module_utils.dyes import Signature, signature
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import MARK_HEADER
 
 EPP_HEADER = "x-went-into-resp-headers"
@@ -178,7 +178,7 @@ class Client:
         try:
             with self._asked(probe, _body(probe)) as response:
                 body = _read(response, begun + self.timeout)
-                return Signature(response.status, bool(body), EPP_HEADER in _named(response))
+                return signature(probe, response.status, body, EPP_HEADER in _named(response))
         except (OSError, http.client.HTTPException, TooLong):
             return None
 

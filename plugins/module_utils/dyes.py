@@ -4,8 +4,10 @@
 """Which share of a rule's traffic v1 really serves, told from outside. Pure.
 
 A dye is a request through the user's own rule for a model that nobody uses. EPP v0.3.0 answers it 404 itself, with an empty
-body; a v1 EPP passes it on and the model server's 404 comes back, with a body and the EPP's header (seen). So it costs no
-GPU, and shows who answered. What each stack says is not assumed: dyes through the marked routes show it first.
+body; EPP v0.5 and a v1 EPP pass it on and the model server's 404 comes back, with a body and the EPP's header (seen). The two
+are told apart by a header that v1 EPPs alone heed, from v1.0.0 on: it names another model to ask the server for, and vLLM's 404
+says which one it was asked for (seen). So a dye costs no GPU, and shows who answered. What each stack says is not assumed: dyes
+through the marked routes show it first.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import exp, lgamma, log
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import CHAT, COMPLETIONS, OWN, Cell, Probe, probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import V1_GROUP, Manifest, PoolKey, Variant, references
@@ -23,12 +25,21 @@ FAR = 6.8e-6
 """Probability of being 4.5 standard deviations or more away from what a weight says, on either side."""
 
 
+REWRITE_HEADER = "x-gateway-model-name-rewrite"
+"""ModelNameRewriteKey of the EPP's pkg/epp/metadata/consts.go, in v1.0.0 to v1.5.0; v0.5.1 does not know it."""
+
+
 class Signature(NamedTuple):
-    """What an answer to a dye looks like. :param body: whether it has one. :param picker: whether an EPP's header is on it."""
+    """What an answer to a dye looks like.
+
+    :param body: whether it has one. :param picker: whether an EPP's header is on it. :param names: the model that the body speaks of:
+        ``asked`` for in the dye's body, ``rewritten`` by its header, or neither.
+    """
 
     status: int
     body: bool
     picker: bool
+    names: Literal["asked", "rewritten", ""]
 
 
 @dataclass(frozen=True)
@@ -53,8 +64,16 @@ def groups(cells: list[Cell]) -> list[Group]:
 
 
 def dye(cell: Cell, variant: Variant | None, nonce: str) -> Probe:
-    """The request: a cell's own, but for a model that has the migration's nonce in its name and so no other user."""
-    return probe(replace(cell, model=f"nobody-uses-{nonce}", stream=False), variant, nonce, {})
+    """The request: a cell's own, but for models that have the migration's nonce in their name and so no other user."""
+    asked = probe(replace(cell, model=f"nobody-uses-{nonce}", stream=False), variant, nonce, {})
+    return replace(asked, headers=(*asked.headers, (REWRITE_HEADER, f"rewritten-{nonce}")))
+
+
+def signature(dyed: Probe, status: int, body: bytes, picker: bool) -> Signature:
+    """Of one answer to a dye. :param picker: whether an EPP's header is on it."""
+    rewritten = dict(dyed.headers)[REWRITE_HEADER]
+    names: Literal["asked", "rewritten", ""] = "rewritten" if rewritten.encode() in body else "asked" if dyed.cell.model.encode() in body else ""
+    return Signature(status, bool(body), picker, names)
 
 
 def alike(found: list[Signature | None]) -> Signature | None:

@@ -10,7 +10,7 @@ with its pool is found by no short request.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -36,7 +36,7 @@ Keeper = Callable[[Probe, float], KeptOpen]
 
 @dataclass(frozen=True)
 class Lasted:
-    """How long the streams of one stack were served: of those that were cut the shortest, else the longest.
+    """How long the streams by one rule were served: of those that were cut the shortest, else the longest.
 
     :param opened: when the first of each chain had begun, in seconds since the epoch; 0 where one did not. :param asked: how many there were.
     """
@@ -49,38 +49,41 @@ class Lasted:
 
 @dataclass(frozen=True)
 class Compared:
-    """Long streams by one moved reference at one address."""
+    """Long streams by one moved reference at one address. ``sides``: by marked rule (``alpha``, ``v1``), and ``user`` for the user's own."""
 
     what: str
-    alpha: Lasted
-    v1: Lasted
+    sides: Mapping[str, Lasted]
 
     @property
     def fault(self) -> str | None:
         """Why v1 is worse than v1alpha2: it cut a stream that v1alpha2 keeps. Where both cut after the same time, nothing stands against v1."""
-        if self.v1.reason is None or (self.alpha.reason is not None and self.v1.seconds + SLACK >= self.alpha.seconds):
+        alpha, v1 = self.sides.get("alpha"), self.sides.get("v1")
+        if alpha is None or v1 is None or v1.reason is None or (alpha.reason is not None and v1.seconds + SLACK >= alpha.seconds):
             return None
-        kept = f"{'kept one for' if self.alpha.reason is None else 'cut its own only after'} {self.alpha.seconds:.0f} s"
-        return f"v1 cut a stream after {self.v1.seconds:.0f} s ({self.v1.reason}) where v1alpha2 {kept} ({self.what})"
+        kept = f"{'kept one for' if alpha.reason is None else 'cut its own only after'} {alpha.seconds:.0f} s"
+        return f"v1 cut a stream after {v1.seconds:.0f} s ({v1.reason}) where v1alpha2 {kept} ({self.what})"
 
     def dump(self) -> dict[str, Any]:
         """As plain data."""
-        opened = min(self.alpha.opened, self.v1.opened)
-        sides = {who: {"seconds": round(side.seconds, 1), "reason": side.reason} for who, side in (("alpha", self.alpha), ("v1", self.v1))}
-        return {"what": self.what, "opened": max(self.alpha.opened, self.v1.opened) if opened else 0.0} | sides
+        opened = [side.opened for side in self.sides.values()]
+        sides = {who: {"seconds": round(side.seconds, 1), "reason": side.reason} for who, side in self.sides.items()}
+        return {"what": self.what, "opened": max(opened) if all(opened) else 0.0} | sides
 
 
-def hold(pairs: list[tuple[Probe, Probe]], keep: Keeper, until: float, copies: int) -> list[Compared]:
+def hold(places: list[list[Probe]], keep: Keeper, until: float, copies: int) -> list[Compared]:
     """Hold long streams open, ``copies`` for each probe at once; one that ends by itself is followed by the next.
 
-    :param pairs: for each cell the probe through alpha's marked rule and the one through v1's. :param until: on the clock of time.monotonic.
+    :param places: for each cell its probes, each through another rule. :param until: on the clock of time.monotonic.
     """
-    if not pairs:
+    if not places:
         return []
-    with ThreadPoolExecutor(2 * copies * len(pairs)) as pool:
-        chains = [[[pool.submit(_chain, probe, keep, until) for _copy in range(copies)] for probe in pair] for pair in pairs]
-        lasted = [[_lasted([chain.result() for chain in side]) for side in pair] for pair in chains]
-    return [Compared(str(pair[0].cell), *both) for pair, both in zip(pairs, lasted)]
+    with ThreadPoolExecutor(copies * sum(len(probes) for probes in places)) as pool:
+        chains = [[[pool.submit(_chain, probe, keep, until) for _copy in range(copies)] for probe in probes] for probes in places]
+        lasted = [[_lasted([chain.result() for chain in side]) for side in probes] for probes in chains]
+    return [
+        Compared(str(probes[0].cell), {probe.variant or "user": side for probe, side in zip(probes, sides)})
+        for probes, sides in zip(places, lasted)
+    ]
 
 
 def _chain(probe: Probe, keep: Keeper, until: float) -> list[KeptOpen]:

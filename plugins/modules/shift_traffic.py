@@ -107,7 +107,8 @@ options:
     default: previous
   stream_seconds:
     description:
-      - Long streams, one for each moved reference, address and stack, are held open this long beside the first gate and over each change of weights.
+      - Long streams, one for each moved reference, address and stack, are held open this long over the making of the marked routes, beside the first gate
+        and over each change of weights.
         One that v1 cuts and v1alpha2 keeps takes the traffic back. Over 30, for that is when a gateway without a timeout policy gives up.
       - A gate lasts at least as long. V(0) leaves them out.
     type: int

@@ -37,7 +37,7 @@ options:
       - V(baseline) asks every cell by the users' own rules O(rounds) times and returns the kinds of failure (RV(kinds)). It holds when every cell answered.
       - V(share) measures by O(dyes) what v1 really serves of each rule, and compares it with the rule's weights.
       - V(gate) compares v1 with v1alpha2 pair by pair through the marked routes until the sequential test decides.
-      - V(streams) holds long streams open by the marked routes of both stacks, for O(seconds). It fails where v1 cuts one that v1alpha2 keeps.
+      - V(streams) holds long streams open by O(variants), for O(seconds). It fails where v1 cuts one that v1alpha2 keeps, if both are asked.
       - V(installed) waits until the v1 endpoint pickers are available.
     type: str
     choices: [settled, gone, baseline, share, gate, streams, installed]
@@ -198,13 +198,16 @@ streams:
       description: Moved reference and address.
       type: str
     opened:
-      description: When the first streams of both stacks had begun, in seconds since the epoch; 0 where one did not.
+      description: When the first streams by each of O(variants) had begun, in seconds since the epoch; 0 where one did not.
       type: float
     alpha:
       description: C(seconds) of the shortest stream that v1alpha2 cut and the C(reason), or of its longest one.
       type: dict
     v1:
       description: The same for v1.
+      type: dict
+    user:
+      description: The same for the user's own rule.
       type: dict
 sent:
   description: Probes that were sent.
@@ -276,11 +279,15 @@ def read(cluster: Cluster, params: dict) -> Scene:
     return Scene.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]) if record["backup"] else None, params["probes"])
 
 
+def rules(params: dict) -> list:
+    """The variants by which to ask; None is the users' own rules."""
+    return [None if name == "user" else name for name in params["variants"]]
+
+
 def settled(cluster: Cluster, params: dict, deadline: float) -> dict:
     """Traffic first, then status: statuses are written late, and prove nothing by themselves."""
     here, gone = read(cluster, params), params["check"] == "gone"
-    variants = [None if name == "user" else name for name in params["variants"]]
-    probes = here.probes(variants, gone)
+    probes = here.probes(rules(params), gone)
     found = prober.settle(probes, _http.client(params).send, params["rounds"], deadline, prober.Pace(params["probe_rate"]), WORKERS, params["clean"])
     status = read(cluster, params).status_faults() if found.done else []
     while status and time.monotonic() < deadline:
@@ -335,14 +342,14 @@ def gate(cluster: Cluster, params: dict, deadline: float) -> dict:
 
 
 def hold_streams(cluster: Cluster, params: dict, deadline: float) -> dict:
-    """Long streams of both stacks, side by side until the deadline."""
+    """Long streams by the rules that were asked for, side by side until the deadline."""
     here = read(cluster, params)
     chosen = cells.streaming(here.cells)
-    pairs = [tuple(cells.probe(cell, variant, here.nonce, here.models) for variant in prober.STACKS)
-             for cell in random.sample(chosen, min(len(chosen), MOST_STREAMS))]
-    held = streams.hold(pairs, _http.client(params).hold, deadline, params["copies"])
+    places = [[cells.probe(cell, variant, here.nonce, here.models) for variant in rules(params)]
+              for cell in random.sample(chosen, min(len(chosen), MOST_STREAMS))]
+    held = streams.hold(places, _http.client(params).hold, deadline, params["copies"])
     faults = [one.fault for one in held if one.fault]
-    return {"ok": not faults, "faults": faults, "streams": [one.dump() for one in held], "sent": sum(one.alpha.asked + one.v1.asked for one in held)}
+    return {"ok": not faults, "faults": faults, "streams": [one.dump() for one in held], "sent": sum(side.asked for one in held for side in one.sides.values())}
 
 
 def installed(cluster: Cluster, params: dict, deadline: float) -> dict:

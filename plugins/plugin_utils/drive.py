@@ -126,9 +126,12 @@ class Drive:
         if not any(pool["references"] for pool in self.options["plan"]["pools"]):
             return "no route names these pools: there was no traffic to shift or to lose"
         at = self.baseline()
+        if not self.shifting:
+            self.streams.begin(before_a_change=True, variants=["user"])
         made = self.shift(state="marked")["routes"]
         self.say(f"{len(made)} marked routes made; waiting until the gateway serves both stacks by them")
         self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"])
+        self.streams.keep()
         self.streams.begin()
         self.gate(at, 0)
         soak_until = 0.0

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.streams import SLACK
 
+STACKS = {"alpha": "v1alpha2", "v1": "v1"}
+"""What people call each stack; both are asked by their marked routes."""
 COPIES = 3
 """Streams of each stack that must say the same before one that was cut stops a migration: one alone may be a pod's restart."""
 OPENING = 2
@@ -52,8 +54,12 @@ class LongStreams:
         self.action, self.arguments, self.task_vars, self.seconds, self.say = action, arguments, task_vars, seconds, say
         self.begun: dict[str, Any] | None = None
         self.until = 0.0
-        self.usual: dict[str, float] = {}
-        """Seconds for which v1alpha2 keeps a stream while no weight changes, by moved reference and address; not all are asked each time."""
+        self.while_marking: tuple[dict[str, Any], ...] = ()
+        """Streams by the users' own rules, all v1alpha2's then, over the making of the marked routes."""
+        self.sent = 0
+        """Requests that :meth:`keep` has seen and no :class:`Ending` has told yet."""
+        self.usual: dict[tuple[str, str], float] = {}
+        """Seconds for which a stack keeps a stream while no weight changes, by stack and by moved reference and address; not all are asked each time."""
 
     @property
     def lead(self) -> int:
@@ -64,13 +70,20 @@ class LongStreams:
         """Whether streams were begun that :meth:`end` would not have to wait for."""
         return self.begun is not None and time.monotonic() >= self.until
 
-    def begin(self, copies: int = 1, before_a_change: bool = False) -> None:
-        """Open them; they go on while other work is done, a change of weights as soon as this returns."""
+    def begin(self, copies: int = 1, before_a_change: bool = False, variants: Iterable[str] = tuple(STACKS)) -> None:
+        """Open them; they go on while other work is done, a change of routes as soon as this returns."""
         if self.seconds:
-            arguments = self.arguments | {"check": "streams", "seconds": self.seconds, "copies": copies, "fail": False}
+            arguments = self.arguments | {"check": "streams", "variants": list(variants), "seconds": self.seconds, "copies": copies, "fail": False}
             self.begun = self.action.begin("verify_gateway", arguments, self.task_vars, self.seconds + GRACE)
             self.until = time.monotonic() + self.seconds
             time.sleep(OPENING if before_a_change else 0)
+
+    def keep(self) -> None:
+        """Wait for the ends of streams by the users' own rules; :meth:`end` judges them when it knows for how long they are kept while nothing changes."""
+        found = self._found() or {}
+        if found.get("failed"):
+            self.say(f"streams: none over the making of the marked routes: {found.get('msg')}")
+        self.while_marking, self.sent = tuple(found.get("streams", ())), found.get("sent", 0)
 
     def end(self, written: float | None) -> Ending:
         """Wait for their ends and judge them.
@@ -82,7 +95,7 @@ class LongStreams:
             return Ending()
         if found.get("failed"):
             return self._impossible(found)
-        streams, sent = tuple(found["streams"]), found["sent"]
+        streams, sent, self.sent = tuple(found["streams"]), found["sent"] + self.sent, 0
         if found["faults"]:
             self.say(f"streams: {found['faults'][0]}; looking again with {COPIES} of each")
             self.begin(COPIES)
@@ -93,13 +106,10 @@ class LongStreams:
             if again["faults"]:
                 return Ending("FAILED", again["faults"][0], tuple(again["streams"]), False, sent)
         if written is None:
-            self.usual = {one["what"]: one["alpha"]["seconds"] if one["alpha"]["reason"] else self.seconds for one in streams}
-        # One that never began (a 429 for instance) was not cut by a change.
-        early = [one for one in streams if one["alpha"]["reason"] and 0 < one["alpha"]["seconds"] < self.usual.get(one["what"], 0.0) - SLACK]
-        if written is not None and early:
-            worst = early[0]["alpha"]
-            cut = f"a stream of v1alpha2 ended after {worst['seconds']:.0f} s ({worst['reason']}) when weights changed, and not before"
-            return Ending("HELD", f"{cut}: the gateway may cut users' streams at every change ({early[0]['what']})", streams, True, sent)
+            self.usual = {(who, one["what"]): one[who]["seconds"] if one[who]["reason"] else self.seconds for one in streams for who in STACKS}
+        early = self._early(self.while_marking, "routes") if written is None else self._early(streams, "weights")
+        if early:
+            return Ending("HELD", f"{early[0]}: the gateway may cut users' streams at every change", streams, written is not None, sent)
         spanned = written is not None and bool(streams) and all(0 < one["opened"] <= written for one in streams)
         return Ending(None, self._line(streams, spanned), streams, spanned, sent)
 
@@ -110,12 +120,24 @@ class LongStreams:
             return None
         if begun.get("failed") or "ansible_job_id" not in begun:
             return {"failed": True, "msg": begun.get("msg", "no job was made")}
-        time.sleep(max(0.0, self.until - time.monotonic()))
         while (found := self.action.ended(begun["ansible_job_id"], self.task_vars)) is None:
-            if time.monotonic() > self.until + GRACE:
+            left = self.until - time.monotonic()
+            if left < -GRACE:
                 return {"failed": True, "msg": f"they did not end within {self.seconds + GRACE} s"}
-            time.sleep(1)
+            time.sleep(max(1.0, left))
         return found
+
+    def _early(self, streams: tuple[dict[str, Any], ...], changed: str) -> list[str]:
+        """Streams that ended sooner than while nothing changed. One that never began (a 429 for instance) was not cut by a change.
+
+        :param changed: what changed while they were open.
+        """
+        asked = [(one, who, "v1" if who == "v1" else "alpha") for one in streams for who in ("user", *STACKS) if who in one]
+        return [
+            f"a stream of {STACKS[stack]} ended after {one[who]['seconds']:.0f} s ({one[who]['reason']}) when {changed} changed, and not before ({one['what']})"
+            for one, who, stack in asked
+            if one[who]["reason"] and 0 < one[who]["seconds"] < self.usual.get((stack, one["what"]), 0.0) - SLACK
+        ]
 
     @staticmethod
     def _impossible(found: dict[str, Any]) -> Ending:
@@ -126,7 +148,7 @@ class LongStreams:
         """What is said where nothing stands against going on."""
         if not streams:
             return "no endpoint has them"
-        least = {who: min(one[who]["seconds"] for one in streams) for who in ("alpha", "v1")}
+        least = {who: min(one[who]["seconds"] for one in streams) for who in STACKS}
         how = {who: "cut after" if any(one[who]["reason"] for one in streams) else "whole for" for who in least}
         change = ", over the change of weights" if spanned else ""
         return f"v1alpha2's {how['alpha']} {least['alpha']:.0f} s, v1's {how['v1']} {least['v1']:.0f} s{change}"

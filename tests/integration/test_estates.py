@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ESTATES
+from harness import ESTATES, Ended
 
 from igw_sandbox.world import World
 from product import leftovers
@@ -42,6 +43,11 @@ def routes(world: World) -> dict[str, Any]:
 
 def migrated_whole(world: World, play: Callable[..., Any], extra: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     """Migrate under load and check what holds for every estate; returns what was asked for all the time."""
+    return proven(world, play, extra).begun["targets"]
+
+
+def proven(world: World, play: Callable[..., Any], extra: dict[str, Any] | None = None) -> Ended:
+    """The same; returns how it ended."""
     before = routes(world)
     ended = play(world, rate=RATE, extra=extra)
     assert (ended.status, ended.verdict) == (0, "PROVEN"), ended.reason
@@ -51,7 +57,7 @@ def migrated_whole(world: World, play: Callable[..., Any], extra: dict[str, Any]
     assert set(after) == set(before), "no marked route is left"
     assert [problem for name in before for problem in route_problems(before[name], after[name])] == []
     assert ended.begun["skipped"] == []
-    return ended.begun["targets"]
+    return ended
 
 
 def refused(world: World, play: Callable[..., Any], code: str, extra: dict[str, Any] | None = None) -> None:
@@ -106,3 +112,15 @@ def test_embeddings_are_refused_on_v1_0_0_and_migrate_to_v1_5_0(up, play):
 @pytest.mark.parametrize(("estate", "count"), [("two_models", 4), ("sixteen_models", 32), ("header_rules", 4), ("v1beta1", 2), ("two_labels", 2)])
 def test_an_estate_migrates_whole(up, play, estate, count):
     assert len(migrated_whole(up(estate), play)) == count
+
+
+@pytest.mark.matrix
+def test_the_share_of_a_picker_that_passes_unknown_models(make_world, play, tmp_path):
+    """EPP v0.5 and v1 both hand a request for an unknown model on, so the model server's 404 comes from either stack."""
+    estate = Path(shutil.copytree(ESTATES / "raw", tmp_path / "raw"))
+    picker = estate / "epp.yaml"
+    picker.write_text(picker.read_text().replace("epp:v0.3.0", "epp:v0.5.1"))
+    world = make_world("estate-unknown", estates=[estate])
+    gates = proven(world, play).report["evidence"]
+    world.down()
+    assert [gate["blind"] for gate in gates[1:]] == [[]] * 3 and all(gate["counted"] for gate in gates[1:]), gates

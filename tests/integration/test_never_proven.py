@@ -22,7 +22,7 @@ EPP = "vllm-llama3-8b-instruct-ga-epp"
 ALPHA_EPP = "vllm-llama3-8b-instruct-preview-epp"
 POOL = "vllm-llama3-8b-instruct-ga"
 ROUTE = "default/llm-route"
-HEALTHY: dict[str, Any] = {"weights": "kept", "mixed": {}, "status": "converged", "pool_groups_of": {}, "warm": [2.0, 4.0]}
+HEALTHY: dict[str, Any] = {"weights": "kept", "streams": "kept", "mixed": {}, "status": "converged", "pool_groups_of": {}, "warm": [2.0, 4.0]}
 V1_GROUP = "inference.networking.k8s.io"
 REAL_GATE = {"migration_gate": {}}
 
@@ -77,6 +77,22 @@ def test_a_v1_that_gives_up_on_long_answers(installed: World, play: Callable[...
         ended = play(installed, rate=20, extra=SHIFT | {"migration_stream_seconds": 9})
     unproven(installed, before, ended, "streams at 0 %", "v1 cut a stream after ", "v1alpha2 kept one for 9 s", "timeout in the backend policies")
     assert ended.verdict == "FAILED"
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(("line", "cause"), [("baseline: v1alpha2 serves every way", "when routes changed"), ("gate at 0 %", "when weights changed")])
+def test_a_gateway_that_cuts_streams_when_it_takes_a_change(installed: World, play: Callable[..., Ended], line: str, cause: str) -> None:
+    """Every request that begins is served: only what was open over a change tells, and users' streams end like it."""
+    before = route_spec(installed)
+
+    def watch(said: str) -> None:
+        if line in said:
+            installed.fault("gateway", streams="cut")
+
+    with ill(installed, streams="kept"):
+        ended = play(installed, extra=SHIFT | {"migration_stream_seconds": 15}, show=watch)
+    unproven(installed, before, ended, "a stream of v1alpha2 ended after ", cause, "the gateway may cut users' streams at every change")
+    assert ended.verdict == "HELD"
 
 
 @pytest.mark.matrix

@@ -16,7 +16,7 @@ from igw_sandbox import images, podfiles, podstatus
 from igw_sandbox.images import PullError
 from igw_sandbox.podfaults import Faults, Target
 
-PICKERS = ("epp-v0.3.0", "epp-v1.0.0", "epp-v1.5.0")
+PICKERS = ("epp-v0.3.0", "epp-v0.5.1", "epp-v1.0.0", "epp-v1.5.0")
 POD: dict[str, Any] = {"metadata": {"name": "p", "namespace": "ns", "uid": "u", "labels": {"app": "x"}}, "spec": {"nodeName": "n", "containers": []}}
 
 

@@ -78,7 +78,7 @@ BUILDS: tuple[Build, ...] = (
     Build("helm", "helm.sh/helm/v3", "v3.19.5", (("helm", "helm.sh/helm/v3/cmd/helm"),), 110),
     *(Build(f"epp-{version}", EXTENSION_MODULE, version, ((f"epp-{version}", f"{EXTENSION_MODULE}/cmd/epp"),), 180,
             _NO_FIXED_PORT if version == "v0.3.0" else "")
-      for version in ("v0.3.0", "v1.0.0", "v1.5.0")),
+      for version in ("v0.3.0", "v0.5.1", "v1.0.0", "v1.5.0")),
     Build("simulator", SIMULATOR_MODULE, "v0.10.2", (("simulator", f"{SIMULATOR_MODULE}/cmd/llm-d-inference-sim"),), 205, patches=(VLLM_USAGE,)),
     Build("vegeta", "github.com/tsenart/vegeta/v12", "v12.13.0", (("vegeta", "github.com/tsenart/vegeta/v12"),), 10),
     Build("crane", "github.com/google/go-containerregistry", "v0.20.6", (("crane", "github.com/google/go-containerregistry/cmd/crane"),), 30),

@@ -191,6 +191,8 @@ class Instance:
         await self._write_both()
         for key in gone:
             del self._paths[key], self._warm[key]
+        if self._directory.settings.streams == "cut" and self._session:
+            await self._session.post(f"{self.admin}/quitquitquit")
 
     async def _write_both(self) -> None:
         clusters = [cluster for backend in self._backends.values() for cluster in envoy.clusters(backend, self._folder)]

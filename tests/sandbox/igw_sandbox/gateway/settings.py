@@ -46,6 +46,8 @@ class Settings:
     mixed: Mapping[str, str] = field(default_factory=dict)
     """Route (NAMESPACE/NAME) -> what befalls its rules while they name pools of both groups: ``broken`` (some answers are 500, no status says so) or
     ``fallback`` (v1 gets nothing and PartiallyInvalid is said)."""
+    streams: str = "kept"
+    """``kept`` or ``cut`` (an instance that takes a change starts anew, and what it was serving ends)."""
     instances: int = 2
     status: str = "converged"
     """When status is written: ``converged`` after the last instance took the change, ``early`` after ``status_delay``, whoever took it, ``frozen`` never."""

@@ -36,11 +36,21 @@ def test_one_group_for_each_rule_and_address() -> None:
 def test_a_dye_asks_for_a_model_that_nobody_uses(variant: cells.Variant | None) -> None:
     dye = dyes.dye(CELLS[0], variant, "igm1")
     assert dye.body("x")["model"] == "nobody-uses-igm1" and dye.body("x")["stream"] is False
-    assert dye.headers == cells.probe(CELLS[0], variant, "igm1", {}).headers
+    assert dye.headers == (*cells.probe(CELLS[0], variant, "igm1", {}).headers, ("x-gateway-model-name-rewrite", "rewritten-igm1"))
+
+
+@pytest.mark.parametrize(("body", "names"), [
+    (b'{"error": {"message": "The model `nobody-uses-igm1` does not exist."}}', "asked"),
+    (b'{"error": {"message": "The model `rewritten-igm1` does not exist."}}', "rewritten"),
+    (b"not found", ""),
+    (b"", ""),
+])
+def test_the_model_that_an_answer_speaks_of_tells_who_passed_the_dye_on(body: bytes, names: str) -> None:
+    assert dyes.signature(dyes.dye(CELLS[0], None, "igm1"), 404, body, True) == (404, bool(body), True, names)
 
 
 SERVICE = {"name": "plain", "port": 80}
-BOTH = {"alpha": Signature(404, False, False), "v1": Signature(404, True, True)}
+BOTH = {"alpha": Signature(404, False, False, ""), "v1": Signature(404, True, True, "rewritten")}
 
 
 @pytest.mark.parametrize(
@@ -103,5 +113,5 @@ def test_how_often_a_true_share_is_doubted() -> None:
 
 
 def test_a_stack_that_answers_in_several_ways_tells_nothing() -> None:
-    one, other = Signature(404, True, True), Signature(503, True, False)
+    one, other = Signature(404, True, True, "asked"), Signature(404, True, True, "rewritten")
     assert dyes.alike([one, one]) == one and dyes.alike([one, other]) is dyes.alike([None, None]) is dyes.alike([one, None]) is None

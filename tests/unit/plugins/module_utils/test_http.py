@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, cells
+from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, cells, dyes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Address, Cell, Probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import MARK_HEADER, PROBE_HEADER
 
@@ -403,9 +403,13 @@ def test_a_long_stream_by_another_rule_counts_as_none(server: Server) -> None:
 
 
 def test_a_dye_brings_back_what_the_answer_looks_like(server: Server) -> None:
-    dye = probe(port=server.port)
+    dye = dyes.dye(probe(port=server.port).cell, "v1", "igm1")
     server.script = plain(b"", status=404)
-    assert _http.Client(5).dye(dye) == (404, False, True)
+    assert _http.Client(5).dye(dye) == (404, False, True, "")
+    server.script = plain(b"no model rewritten-igm1", status=404)
+    assert _http.Client(5).dye(dye) == (404, True, True, "rewritten")
+    (_path, headers, body), = server.seen[1:]
+    assert (headers[dyes.REWRITE_HEADER], body["model"]) == ("rewritten-igm1", "nobody-uses-igm1")
     server.script = chunked(b"x" * 10, end=False)
     assert _http.Client(5).dye(dye) is None
     released = threading.Event()

@@ -245,7 +245,7 @@ def test_a_baseline_knows_the_kinds_of_failure_and_who_never_answers() -> None:
 
 # -- measure -------------------------------------------------------------------------------------------------------------
 
-FROM_ALPHA, FROM_V1 = Signature(404, False, False), Signature(404, True, True)
+FROM_ALPHA, FROM_V1 = Signature(404, False, False, ""), Signature(404, True, True, "rewritten")
 
 
 def served(v1_every: int | None, alike: bool = False) -> Callable[[Probe], Signature | None]:
@@ -293,12 +293,12 @@ def test_of_an_ill_stack_the_other_one_still_tells() -> None:
     turn = iter(range(10**6))
 
     def ill(probe: Probe) -> Signature | None:
-        return Signature(500 + next(turn), True, True) if probe.variant == "v1" else FROM_ALPHA
+        return Signature(500 + next(turn), True, True, "") if probe.variant == "v1" else FROM_ALPHA
 
     well, wrong = measured(ill, 0.0), measured(ill, 0.5)
     assert well.faults == well.blind == () and "answered by alpha 500 of 500 dyes" in well.counted[0]
     assert "alpha answered 500 of 500 dyes (100.0%) where its weight says 50.0%" in wrong.faults[0]
-    neither = measured(lambda probe: Signature(500 + next(turn), True, True), 0.5)
+    neither = measured(lambda probe: Signature(500 + next(turn), True, True, ""), 0.5)
     assert "neither stack answers in one way" in neither.blind[0] and neither.faults == ()
 
 

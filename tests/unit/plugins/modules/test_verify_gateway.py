@@ -204,7 +204,7 @@ def test_the_share_that_v1_serves_is_compared_with_live_weights(here: Here, monk
 
     def dye(_client: Client, probe: Probe) -> Signature:
         v1 = probe.variant == "v1" or (probe.variant is None and next(turn) % 2 == 0)
-        return Signature(404, v1, v1)
+        return Signature(404, v1, v1, "")
 
     monkeypatch.setattr(Client, "dye", dye)
     result = here(check="share", dyes=200, fail=False)
@@ -230,7 +230,7 @@ def test_long_streams_by_the_marked_routes_of_both_stacks(here: Here, monkeypatc
         return Held(200, cut if probe.variant == "v1" else None, 5.0, 30.0)
 
     monkeypatch.setattr(Client, "hold", hold)
-    result = here(check="streams", seconds=1, copies=2, fail=False)
+    result = here(check="streams", variants=["alpha", "v1"], seconds=1, copies=2, fail=False)
     assert [(probe.variant, probe.cell.stream) for probe in asked] == [("alpha", True)] * 2 + [("v1", True)] * 2
     assert result["ok"] is ok and bool(result["faults"]) is not ok and result["sent"] == 4
     assert result["streams"][0]["v1"] == {"seconds": 30.0, "reason": cut}

@@ -138,6 +138,8 @@ WARM = "settled alpha+v1+both+user"
 STEP = "settled alpha+v1+user"
 CLEAN_UP = "unmarked alpha+v1+both"
 START = ["baseline", "marked", WARM, "gate"]
+OPENED = ["baseline", "begin streams", "marked", WARM, "ended"]
+"""How it starts with long streams: the first ones by the users' own rules."""
 BACK = ["settled alpha", "restored", "settled alpha+user", "share"]
 UNTOUCHED = ["settled user", "restored", "settled user"]
 GO_ON = f". {drive.GO_ON}"
@@ -208,7 +210,7 @@ def test_what_turns_bad_in_a_soak_goes_back(start: Start) -> None:
 
 def test_long_streams_go_on_beside_the_first_gate_and_over_each_change(start: Start, lines: list[str]) -> None:
     result, played = start(stream_seconds=35, steps=[50, 100])
-    assert played.done == ["baseline", "marked", WARM, "begin streams", "gate", "ended"] + [
+    assert played.done == [*OPENED, "begin streams", "gate", "ended"] + [
         piece for share in (50, 100) for piece in ("begin streams", f"shifted {share}", STEP, "share", "gate", "ended")]
     assert [gate["spanned"] for gate in result["evidence"]] == [False, True, True] and result["evidence"][2]["streams"] == [STREAM]
     assert "east: streams at 50 %: v1alpha2's whole for 35 s, v1's whole for 35 s, over the change of weights" in lines
@@ -217,7 +219,7 @@ def test_long_streams_go_on_beside_the_first_gate_and_over_each_change(start: St
 
 
 def test_what_v1_cuts_ends_a_soak_at_once(start: Start, clock: Clock) -> None:
-    result, played = start(("ended", STREAMS), ("ended", CUT_BY_V1), ("ended", CUT_BY_V1), stream_seconds=35, soak_seconds=600, steps=[50, 100])
+    result, played = start(*[("ended", STREAMS)] * 2, *[("ended", CUT_BY_V1)] * 2, stream_seconds=35, soak_seconds=600, steps=[50, 100])
     assert result["verdict"] == "FAILED" and result["reason"].startswith("streams at 50 %: v1 cut a stream after 30 s")
     assert [gate["share"] for gate in result["evidence"]] == [0, 50] and clock.now < 1000 + 200
 
@@ -230,20 +232,20 @@ def test_streams_are_opened_within_the_soak_before(start: Start, clock: Clock) -
 
 
 def test_it_is_said_where_no_endpoint_has_streams(start: Start, lines: list[str]) -> None:
-    result, _played = start(("ended", STREAMS | {"streams": [], "sent": 0}), stream_seconds=35, steps=[100])
+    result, _played = start(*[("ended", STREAMS | {"streams": [], "sent": 0})] * 2, stream_seconds=35, steps=[100])
     assert result["verdict"] == "PROVEN" and "east: streams at 0 %: no endpoint has them" in lines
 
 
 def test_a_v1_that_cuts_long_streams_gets_no_traffic(start: Start) -> None:
-    result, played = start(("ended", CUT_BY_V1), ("ended", CUT_BY_V1), stream_seconds=35)
+    result, played = start(("ended", STREAMS), ("ended", CUT_BY_V1), ("ended", CUT_BY_V1), stream_seconds=35)
     assert result["verdict"] == "FAILED"
     assert result["reason"].startswith("streams at 0 %: v1 cut a stream after 30 s. look at the timeout in the backend policies of")
-    assert played.done == [*START[:3], "begin streams", "gate", "ended", "begin streams", "ended", *UNTOUCHED, CLEAN_UP]
+    assert played.done == [*OPENED, "begin streams", "gate", "ended", "begin streams", "ended", *UNTOUCHED, CLEAN_UP]
 
 
 def test_a_change_that_cuts_streams_goes_back_to_what_was_proven(start: Start) -> None:
     cut = STREAMS | {"streams": [STREAM | {"alpha": {"seconds": 4.0, "reason": "it ended before [DONE]"}}]}
-    result, played = start(("ended", STREAMS), ("ended", STREAMS), ("ended", cut), stream_seconds=35)
+    result, played = start(*[("ended", STREAMS)] * 3, ("ended", cut), stream_seconds=35)
     assert result["verdict"] == "HELD" and result["reason"].startswith("streams at 50 %: a stream of v1alpha2 ended after 4 s")
     assert "shifted 10" in played.done[played.done.index("shifted 50") :]
 

@@ -65,10 +65,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_streams_that_last(clock: SimpleNamespace) -> None:
-    held_open = Held(Played(held(stream())))
+    held_open = Held(Played(held(stream()), slow=1))
     found = held_open.look()
     assert found == Ending(None, "v1alpha2's whole for 35 s, v1's whole for 35 s", (stream(),), False, 2)
-    assert held_open.played.begun == [{"plan": {}, "check": "streams", "seconds": 35, "copies": 1, "fail": False}]
+    assert held_open.played.begun == [{"plan": {}, "check": "streams", "variants": ["alpha", "v1"], "seconds": 35, "copies": 1, "fail": False}]
     assert clock.now == 1035.0 and held_open.lines == []
 
 
@@ -79,7 +79,7 @@ def test_they_span_a_change_when_they_began_before_it(opened: float, spanned: bo
 
 
 def test_a_change_is_put_off_until_they_are_open(clock: SimpleNamespace) -> None:
-    held_open = Held(Played(held(stream())))
+    held_open = Held(Played(held(stream()), slow=1))
     held_open.streams.begin(before_a_change=True)
     assert clock.now == 1000.0 + OPENING
     held_open.streams.end(60.0)
@@ -124,13 +124,45 @@ def test_a_change_that_cuts_is_told_from_a_timeout_that_always_does() -> None:
     assert busy.look(written=60.0).verdict is None, "it never began, so no change cut it"
 
 
+def test_a_change_that_cuts_streams_of_v1_alone_is_held_too() -> None:
+    """While nothing changes v1 keeps them, so a second look clears it of a timeout, not of what the change did."""
+    cut = stream() | {"v1": {"seconds": 6.0, "reason": CUT}}
+    change = Held(Played(held(stream()), held(cut, faults=("v1 cut a stream",)), held(stream())))
+    change.look()
+    found = change.look(written=60.0)
+    assert found.verdict == "HELD" and found.reason.startswith(f"a stream of v1 ended after 6 s ({CUT}) when weights changed, and not before (there)")
+
+
+def users(seconds: float, cut: str | None = None) -> Result:
+    return held({"what": "there", "opened": 50.0, "user": {"seconds": seconds, "reason": cut}})
+
+
+@pytest.mark.parametrize(("marking", "verdict"), [(users(35.0), None), (users(29.0, CUT), None), (users(4.0, CUT), "HELD"), (users(0.0, "status 429"), None)])
+def test_users_streams_over_the_making_of_the_marked_routes_are_compared_with_v1alpha2s(marking: Result, verdict: str | None) -> None:
+    """They are judged when it is known for how long v1alpha2 keeps a stream while nothing changes."""
+    held_open = Held(Played(marking, held(stream(alpha=30.0, cut=CUT))))
+    held_open.streams.begin(before_a_change=True, variants=["user"])
+    held_open.streams.keep()
+    found = held_open.look()
+    assert found.verdict == verdict and found.sent == 4 and held_open.played.begun[0]["variants"] == ["user"]
+    if verdict:
+        assert found.reason.startswith(f"a stream of v1alpha2 ended after 4 s ({CUT}) when routes changed, and not before (there): the gateway may cut users'")
+
+
+def test_where_none_could_be_held_over_the_making_of_the_marked_routes_it_is_said() -> None:
+    held_open = Held(Played({"failed": True, "msg": "away", "unreachable_api": True}, held(stream())))
+    held_open.streams.begin(variants=["user"])
+    held_open.streams.keep()
+    assert held_open.lines == ["streams: none over the making of the marked routes: away"] and held_open.look().verdict is None
+
+
 def test_nothing_is_begun_where_none_are_wanted() -> None:
     none = Held(Played(), seconds=0)
     assert none.look() == Ending() and none.played.begun == []
 
 
-def test_endpoints_without_streams() -> None:
-    assert Held(Played(held())).look(written=60.0) == Ending(None, "no endpoint has them", (), False, 2)
+def test_endpoints_without_streams_are_not_waited_for(clock: SimpleNamespace) -> None:
+    assert Held(Played(held())).look(written=60.0) == Ending(None, "no endpoint has them", (), False, 2) and clock.now == 1000.0
 
 
 def test_an_api_server_that_was_away_is_no_evidence() -> None:
@@ -152,4 +184,4 @@ def test_what_can_not_be_held_is_held(played: Played, refuse: Result | None, why
 
 
 def test_a_result_that_comes_late_is_waited_for(clock: SimpleNamespace) -> None:
-    assert Held(Played(held(stream()), slow=3)).look().verdict is None and clock.now == 1038.0
+    assert Held(Played(held(stream()), slow=3)).look().verdict is None and clock.now == 1037.0
