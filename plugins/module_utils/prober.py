@@ -289,8 +289,10 @@ def measure(groups: list[dyes.Group], wanted: Callable[[dyes.Group], dyes.Expect
     each = -(-count // max(1, len(groups)))
 
     def ask(group: dyes.Group, variant: Variant | None, times: int) -> list[dyes.Signature | None]:
+        """Answers, but for those that there was too much to do: they don't tell who refused (EPP v0.5 sheds requests for unknown models first)."""
         one = dyes.dye(group.cell, variant, nonce)
-        return list(pool.map(lambda _number: _paced(one, send, pace), range(times)))
+        answers = pool.map(lambda _number: _paced(one, send, pace), range(times))
+        return [found for found in answers if found is None or found.status != TOO_MANY]
 
     with ThreadPoolExecutor(workers) as pool:
         for group in groups:
@@ -301,11 +303,12 @@ def measure(groups: list[dyes.Group], wanted: Callable[[dyes.Group], dyes.Expect
                 blind.append(f"{group}: {'the stacks answer alike' if known else 'neither stack answers in one way'} to a model that nobody uses")
                 continue
             tally = dyes.Tally(known)
-            for answer in ask(group, None, each):
+            answers = ask(group, None, each)
+            for answer in answers:
                 tally.note(answer)
             sent += each
             shares = wanted(group)
-            fault = tally.fault(shares)
+            fault = tally.fault(shares) if 2 * len(answers) >= each else f"{each - len(answers)} of {each} dyes were answered {TOO_MANY}, too many to tell"
             counted.append(f"answered by {tally}, weights say {shares.alpha:.1%} and {shares.v1:.1%} ({group})")
             faults += [f"{group}: {fault}"] if fault else []
     return Shares(tuple(faults), tuple(blind), tuple(counted), sent)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -114,12 +115,33 @@ def test_an_estate_migrates_whole(up, play, estate, count):
     assert len(migrated_whole(up(estate), play)) == count
 
 
+PLUGINS = """\
+apiVersion: inference.networking.x-k8s.io/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+  - type: queue-scorer
+  - type: max-score-picker
+  - type: single-profile-handler
+schedulingProfiles:
+  - name: default
+    plugins:
+      - pluginRef: queue-scorer
+        weight: 1
+      - pluginRef: max-score-picker
+"""
+"""EPP v0.5.1 does not start without a configuration of its plugins; v1 knows these."""
+
+
 @pytest.mark.matrix
 def test_the_share_of_a_picker_that_passes_unknown_models(make_world, play, tmp_path):
     """EPP v0.5 and v1 both hand a request for an unknown model on, so the model server's 404 comes from either stack."""
     estate = Path(shutil.copytree(ESTATES / "raw", tmp_path / "raw"))
     picker = estate / "epp.yaml"
-    picker.write_text(picker.read_text().replace("epp:v0.3.0", "epp:v0.5.1"))
+    options = f'            - "9003"\n            - -configText\n            - {json.dumps(PLUGINS)}\n'
+    picker.write_text(picker.read_text().replace("epp:v0.3.0", "epp:v0.5.1").replace('            - "9003"\n', options))
+    # That one answers 429 for any model that is not critical when it has not heard from a pod for 200 ms.
+    models = estate / "models.yaml"
+    models.write_text(models.read_text().replace("criticality: Standard", "criticality: Critical"))
     world = make_world("estate-unknown", estates=[estate])
     gates = proven(world, play).report["evidence"]
     world.down()

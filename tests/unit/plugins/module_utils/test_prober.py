@@ -288,6 +288,18 @@ def test_stacks_that_answer_alike_are_said_to_be() -> None:
     assert found.faults == found.counted == () and "the stacks answer alike" in found.blind[0] and found.sent == 2 * prober.SAMPLES
 
 
+@pytest.mark.parametrize(("shed", "fault"), [(3, None), (2, None), (1, "500 of 500 dyes were answered 429, too many to tell")])
+def test_a_dye_that_was_too_much_tells_nothing(shed: int, fault: str | None) -> None:
+    """Every so many of the users' dyes is shed: at a share of 100 % none of the others is wrong."""
+    serve, turn = served(1), iter(range(10**6))
+
+    def send(probe: Probe) -> Signature | None:
+        return Signature(429, False, True, "") if probe.variant is None and next(turn) % shed == 0 else serve(probe)
+
+    found = measured(send, 1.0)
+    assert [text.rpartition(": ")[2] for text in found.faults] == ([fault] if fault else []) and found.sent == 500 + 2 * prober.SAMPLES
+
+
 def test_of_an_ill_stack_the_other_one_still_tells() -> None:
     """On the way back from a v1 that answers now so, now so: that all dyes are answered by alpha can be seen all the same."""
     turn = iter(range(10**6))

@@ -51,7 +51,8 @@ def test_what_stands_against_v1(alpha: Lasted, v1: Lasted, stands: bool) -> None
 
 def test_the_fault_says_what_was_cut_and_when() -> None:
     assert Compared("there", {"alpha": side(35), "v1": side(30, CUT)}).fault == f"v1 cut a stream after 30 s ({CUT}) where v1alpha2 kept one for 35 s (there)"
-    assert Compared("there", {"alpha": side(30, "x"), "v1": side(5, CUT)}).fault == f"v1 cut a stream after 5 s ({CUT}) where v1alpha2 cut its own only after 30 s (there)"
+    earlier = Compared("there", {"alpha": side(30, "x"), "v1": side(5, CUT)})
+    assert earlier.fault == f"v1 cut a stream after 5 s ({CUT}) where v1alpha2 cut its own only after 30 s (there)"
 
 
 @pytest.fixture
