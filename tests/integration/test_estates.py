@@ -42,13 +42,8 @@ def routes(world: World) -> dict[str, Any]:
     return {f"{route['metadata']['namespace']}/{route['metadata']['name']}": route for route in found}
 
 
-def migrated_whole(world: World, play: Callable[..., Any], extra: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Migrate under load and check what holds for every estate; returns what was asked for all the time."""
-    return proven(world, play, extra).begun["targets"]
-
-
 def proven(world: World, play: Callable[..., Any], extra: dict[str, Any] | None = None) -> Ended:
-    """The same; returns how it ended."""
+    """Migrate under load and check what holds for every estate; returns how it ended."""
     before = routes(world)
     ended = play(world, rate=RATE, extra=extra)
     assert (ended.status, ended.verdict) == (0, "PROVEN"), ended.reason
@@ -59,6 +54,11 @@ def proven(world: World, play: Callable[..., Any], extra: dict[str, Any] | None 
     assert [problem for name in before for problem in route_problems(before[name], after[name])] == []
     assert ended.begun["skipped"] == []
     return ended
+
+
+def migrated_whole(world: World, play: Callable[..., Any], extra: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The same; returns what was asked for all the time."""
+    return proven(world, play, extra).begun["targets"]
 
 
 def refused(world: World, play: Callable[..., Any], code: str, extra: dict[str, Any] | None = None) -> None:
