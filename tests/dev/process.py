@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -35,8 +36,9 @@ class Counts:
 
 
 def say(text: str) -> None:
-    """A line on the console."""
-    print(text, flush=True)
+    """A line on the console, in one piece: gates beside each other say theirs at the same time, and print writes the end of a line by itself."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def stop_group(process: subprocess.Popen[str]) -> None:

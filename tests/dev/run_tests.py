@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
@@ -34,6 +34,8 @@ from stage import ROOT, copy_tree, link_tree
 GET_PIP_VERSIONS = ("24.2", "25.2")
 """pip versions that ansible-core 2.19 and 2.21 pin; their cached get-pip scripts are named by them."""
 LOG_TAIL = 60
+LOOK_SECONDS = 1.0
+"""How often the waiting main thread looks for Ctrl-C: a signal that another thread took does not wake it."""
 
 
 @contextmanager
@@ -116,6 +118,13 @@ def timed(gate: Gate, scratch: Path, home: Path) -> Ran:
     return Ran(gate.name, counts, time.monotonic() - began, failures)
 
 
+def result(one: Future[Ran]) -> Ran:
+    """What a thread returned, waited for so that Ctrl-C is always heard."""
+    while not wait([one], LOOK_SECONDS).done:
+        pass
+    return one.result()
+
+
 def run_all(gates: list[Gate], scratch: Path, home: Path) -> Iterator[Ran]:
     """One after the other, but neighbours that may be beside each other at the same time."""
     for beside, neighbours in groupby(gates, key=lambda gate: gate.beside):
@@ -123,7 +132,7 @@ def run_all(gates: list[Gate], scratch: Path, home: Path) -> Iterator[Ran]:
         with ThreadPoolExecutor(len(chosen) if beside else 1) as pool:
             try:
                 begun = [pool.submit(timed, gate, scratch, home) for gate in chosen]
-                yield from (one.result() for one in begun)
+                yield from map(result, begun)
             except KeyboardInterrupt:
                 pool.shutdown(wait=False, cancel_futures=True)
                 stop_all()

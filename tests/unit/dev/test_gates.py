@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -154,9 +155,16 @@ sys.exit(1)
     assert last_line(monkeypatch, capsys, [meeting("c", "d", False), meeting("d", "c", False)]) == (1, "1 passed, 1 failed, 1 skipped")
 
 
-def test_ctrl_c_ends_all_that_run_beside_each_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("taken_by", ["the process", "another thread"])
+def test_ctrl_c_ends_all_that_run_beside_each_other(taken_by: str, tmp_path: Path) -> None:
     program = """
-import pathlib, signal, sys
+import pathlib, signal, sys, threading
+
+def take() -> None:
+    sys.stdin.readline()
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+threading.Thread(target=take, daemon=True).start()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background of a script inherits that it is ignored
 sys.path.insert(0, sys.argv[1])
 import run_tests
@@ -168,8 +176,8 @@ list(run_tests.run_all(gates, run_tests.ROOT, run_tests.ROOT))
 """
     command = [sys.executable, "-c", program, str(Path(run_tests.__file__).parent), str(tmp_path)]
     began = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as runner:
-        assert runner.stdout is not None
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as runner:
+        assert runner.stdin is not None and runner.stdout is not None
         children: list[int] = []
         said: list[str] = []
         for line in runner.stdout:
@@ -177,13 +185,30 @@ list(run_tests.run_all(gates, run_tests.ROOT, run_tests.ROOT))
             children += [int(line)] if line.strip().isdigit() else []
             if len(children) == 2:
                 time.sleep(1)
-                runner.send_signal(signal.SIGINT)
+                if taken_by == "the process":
+                    runner.send_signal(signal.SIGINT)
+                else:
+                    runner.stdin.write("\n")
+                    runner.stdin.flush()
                 break
         said += runner.stdout.readlines()
     assert time.monotonic() - began < 45, "they were ended, they did not end by themselves"
     assert runner.returncode != 0 and len(children) == 2 and "== never" not in "".join(said)
     for child in children:
         assert ended(child)
+
+
+def test_lines_of_gates_beside_each_other_stay_whole(capfd: pytest.CaptureFixture[str]) -> None:
+    def talk(name: str) -> None:
+        for number in range(2000):
+            process.say(f"{name} {number}")
+
+    talkers = [threading.Thread(target=talk, args=(name,)) for name in "ab"]
+    for talker in talkers:
+        talker.start()
+    for talker in talkers:
+        talker.join()
+    assert sorted(capfd.readouterr().out.splitlines()) == sorted(f"{name} {number}" for name in "ab" for number in range(2000))
 
 
 @pytest.mark.usefixtures("no_second")
