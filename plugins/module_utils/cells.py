@@ -42,6 +42,8 @@ OWN = "own"
 LENGTHS = ((16_000, True), (7_500, True), (1_900, True), (1_900, False))
 """Tokens to ask for in a long stream, and whether by ignore_eos, which vLLM and SGLang know: the next one is for servers that refuse, for instance
 because their context is shorter."""
+TOO_MANY = 429
+"""Status by which a server sheds load."""
 UNIQUE = "{unique}"
 """Stands in a person's request for a text that differs each time."""
 

@@ -18,12 +18,11 @@ from dataclasses import dataclass, field, replace
 from math import exp, lgamma, log
 from typing import Any, Literal, NamedTuple
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import CHAT, COMPLETIONS, OWN, Cell, Probe, probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import CHAT, COMPLETIONS, OWN, TOO_MANY, Cell, Probe, probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import V1_GROUP, Manifest, PoolKey, Variant, references
 
 FAR = 6.8e-6
 """Probability of being 4.5 standard deviations or more away from what a weight says, on either side."""
-
 
 REWRITE_HEADER = "x-gateway-model-name-rewrite"
 """ModelNameRewriteKey of the EPP's pkg/epp/metadata/consts.go, in v1.0.0 to v1.5.0; v0.5.1 does not know it."""
@@ -76,6 +75,11 @@ def signature(dyed: Probe, status: int, body: bytes, picker: bool) -> Signature:
     return Signature(status, bool(body), picker, names)
 
 
+def shed(found: Signature | None) -> bool:
+    """Whether an answer does not tell who refused: EPP v0.5 sheds requests for unknown models first."""
+    return found is not None and found.status == TOO_MANY
+
+
 def alike(found: list[Signature | None]) -> Signature | None:
     """The one way in which a stack answered all dyes, None where it did not. (An EPP's own 404 bears no mark: the marked routes must be known to serve.)"""
     kinds = set(found)
@@ -106,7 +110,7 @@ def expected(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> E
 
 @dataclass
 class Tally:
-    """Answers to dyes of one group, by who gave them: ``alpha``, ``v1``, or ``other`` (another backend, or no answer).
+    """Answers to dyes of one group, by who gave them: ``alpha``, ``v1``, ``shed`` (by either), or ``other`` (another backend, or no answer).
 
     :param known: how each stack answers; without an entry for one that answers in several ways, for instance because it is ill.
     """
@@ -116,13 +120,22 @@ class Tally:
 
     def note(self, found: Signature | None) -> None:
         """Count one answer."""
-        self.counts[next((who for who, signature in self.known.items() if signature == found), "other")] += 1
+        unknown = "shed" if shed(found) else "other"
+        self.counts[next((who for who, signature in self.known.items() if signature == found), unknown)] += 1
+
+    def unsure(self) -> str | None:
+        """Why nothing can be told, None where something can: most dyes were shed."""
+        sent = sum(self.counts.values())
+        return f"{self.counts['shed']} of {sent} dyes were answered {TOO_MANY}" if 2 * self.counts["shed"] > sent else None
 
     def fault(self, wanted: Expected) -> str | None:
-        """Why the counts disagree with the weights, None when they agree: at a share of 0 none may be wrong, nor at 1."""
+        """Why the counts disagree with the weights, None when they agree: at a share of 0 none may be wrong, nor at 1.
+
+        Those that were shed may be either stack's: one that sheds more than the other has no smaller share for it.
+        """
         sent = sum(self.counts.values())
         for who, share in (("alpha", wanted.alpha), ("v1", wanted.v1)):
-            if who in self.known and not plausible(self.counts[who], sent, share, share + wanted.other):
+            if who in self.known and not plausible(self.counts[who], self.counts[who] + self.counts["shed"], sent, share, share + wanted.other):
                 return f"{who} answered {self.counts[who]} of {sent} dyes ({self.counts[who] / sent:.1%}) where its weight says {share:.1%}"
         return None
 
@@ -131,10 +144,10 @@ class Tally:
         return " and ".join(f"{who} {self.counts[who]}" for who in self.known) + f" of {sum(self.counts.values())} dyes"
 
 
-def plausible(count: int, sent: int, least: float, most: float) -> bool:
-    """Whether ``count`` of ``sent`` is what a share between two gives: nearer than 4.5 standard deviations, as exact binomial tails say it."""
-    few = least > 0.0 and (count < sent if least >= 1.0 else sum(chance(number, sent, least) for number in range(count + 1)) <= FAR / 2)
-    many = most < 1.0 and (count > 0 if most <= 0.0 else sum(chance(number, sent, most) for number in range(count, sent + 1)) <= FAR / 2)
+def plausible(fewest: int, highest: int, sent: int, least: float, most: float) -> bool:
+    """Whether a count between two, of ``sent``, is what a share between two gives: nearer than 4.5 standard deviations, as exact binomial tails say it."""
+    few = least > 0.0 and (highest < sent if least >= 1.0 else sum(chance(number, sent, least) for number in range(highest + 1)) <= FAR / 2)
+    many = most < 1.0 and (fewest > 0 if most <= 0.0 else sum(chance(number, sent, most) for number in range(fewest, sent + 1)) <= FAR / 2)
     return not few and not many
 
 

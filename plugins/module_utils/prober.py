@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeVar
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import dyes
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import Cell, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import TOO_MANY, Cell, Probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import Variant
 from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds, Decision, Evidence, classify
 
@@ -26,7 +26,6 @@ VOID_PAIRS = 30
 STACKS: tuple[Variant, Variant] = ("alpha", "v1")
 SAMPLES = 3
 """Dyes through each marked rule that show how a stack answers."""
-TOO_MANY = 429
 SLOWEST = 16
 """How many times slower than its cap a pace gets at most."""
 
@@ -266,11 +265,12 @@ def _add(judgement: Judgement, cell: Cell, answers: list[Answered], bounds: Boun
 class Shares:
     """What the dyes of one stretch say.
 
-    :param faults: groups whose share is not what the weights say. :param blind: groups in which nothing tells the stacks apart.
-    :param counted: what each other group answered, as a line for a person.
+    :param faults: groups whose share is not what the weights say. :param unsure: those of which too many dyes were shed to tell.
+    :param blind: groups in which nothing tells the stacks apart. :param counted: what each other group answered, as a line for a person.
     """
 
     faults: tuple[str, ...]
+    unsure: tuple[str, ...]
     blind: tuple[str, ...]
     counted: tuple[str, ...]
     sent: int
@@ -285,30 +285,33 @@ def measure(groups: list[dyes.Group], wanted: Callable[[dyes.Group], dyes.Expect
 
     :param wanted: what the weights of a group say.
     """
-    faults, blind, counted, sent = [], [], [], 0
+    faults, unsure, blind, counted, sent = [], [], [], [], 0
     each = -(-count // max(1, len(groups)))
 
     def ask(group: dyes.Group, variant: Variant | None, times: int) -> list[dyes.Signature | None]:
-        """Answers, but for those that there was too much to do: they don't tell who refused (EPP v0.5 sheds requests for unknown models first)."""
         one = dyes.dye(group.cell, variant, nonce)
-        answers = pool.map(lambda _number: _paced(one, send, pace), range(times))
-        return [found for found in answers if found is None or found.status != TOO_MANY]
+        return list(pool.map(lambda _number: _paced(one, send, pace), range(times)))
 
     with ThreadPoolExecutor(workers) as pool:
         for group in groups:
-            signatures = {who: dyes.alike(ask(group, who, SAMPLES)) for who in STACKS}
+            samples = {who: ask(group, who, SAMPLES) for who in STACKS}
             sent += 2 * SAMPLES
+            refused = [who for who, answers in samples.items() if all(map(dyes.shed, answers))]
+            if refused:
+                unsure.append(f"{group}: all dyes by the marked route of {refused[0]} were answered {TOO_MANY}")
+                continue
+            signatures = {who: dyes.alike([found for found in answers if not dyes.shed(found)]) for who, answers in samples.items()}
             known = {str(who): signature for who, signature in signatures.items() if signature}
             if len(set(known.values())) < len(known) or not known:
                 blind.append(f"{group}: {'the stacks answer alike' if known else 'neither stack answers in one way'} to a model that nobody uses")
                 continue
             tally = dyes.Tally(known)
-            answers = ask(group, None, each)
-            for answer in answers:
+            for answer in ask(group, None, each):
                 tally.note(answer)
             sent += each
             shares = wanted(group)
-            fault = tally.fault(shares) if 2 * len(answers) >= each else f"{each - len(answers)} of {each} dyes were answered {TOO_MANY}, too many to tell"
+            fault, doubt = tally.fault(shares), tally.unsure()
             counted.append(f"answered by {tally}, weights say {shares.alpha:.1%} and {shares.v1:.1%} ({group})")
             faults += [f"{group}: {fault}"] if fault else []
-    return Shares(tuple(faults), tuple(blind), tuple(counted), sent)
+            unsure += [f"{group}: {doubt}"] if doubt and not fault else []
+    return Shares(tuple(faults), tuple(unsure), tuple(blind), tuple(counted), sent)

@@ -183,6 +183,11 @@ counted:
   returned: with O(check=share)
   type: list
   elements: str
+unsure:
+  description: Rules and addresses of which most dyes were answered 429, so that no share can be told.
+  returned: with O(check=share)
+  type: list
+  elements: str
 blind:
   description: Rules and addresses at which nothing tells the stacks apart.
   returned: with O(check=share)
@@ -325,7 +330,8 @@ def share(cluster: Cluster, params: dict, deadline: float) -> dict:
         return dyes.expected(live[group.cell.route], at[group.cell.route].get(group.cell.rule, group.cell.rule), pools)
 
     found = prober.measure(dyes.groups(here.cells), wanted, _http.client(params).dye, here.nonce, params["dyes"], prober.Pace(params["probe_rate"]), WORKERS)
-    return {"ok": not found.faults, "faults": list(found.faults), "blind": list(found.blind), "counted": list(found.counted), "sent": found.sent}
+    ok = not found.faults and not found.unsure
+    return {"ok": ok, "sent": found.sent} | {name: list(getattr(found, name)) for name in ("faults", "unsure", "blind", "counted")}
 
 
 def gate(cluster: Cluster, params: dict, deadline: float) -> dict:
@@ -387,7 +393,7 @@ def main() -> None:
     except (ApiError, ValueError, TypeError, journal.BackupBroken, journal.LeaseLost) as error:
         module.fail_json(msg=str(error))
     if module.params["fail"] and not result["ok"]:
-        module.fail_json(msg="; ".join(result["faults"]) or "not decided in time", **result)
+        module.fail_json(msg="; ".join([*result["faults"], *result.get("unsure", [])]) or "not decided in time", **result)
     module.exit_json(changed=False, **result)
 
 

@@ -238,7 +238,10 @@ class Drive:
             self.say(f"{what}: waiting, {waited:.0f} s: {detail}")
 
     def share(self, share: int) -> None:
-        """What v1 really serves, until it is what the weights say. :raises Stop: FAILED when it is not within the time to settle."""
+        """What v1 really serves, until it is what the weights say.
+
+        :raises Stop: when it is not within the time to settle, HELD where too much was shed to tell.
+        """
         if not self.options["dyes"]:
             return
         begun = time.monotonic()
@@ -247,8 +250,11 @@ class Drive:
             if found["ok"]:
                 break
             if time.monotonic() - begun >= self.options["settle_seconds"]:
-                raise Stop("FAILED", f"share at {share} %: the gateway does not do what the weights say: {'; '.join(found['faults'])}")
-            self.say(f"share at {share} %: not yet: {'; '.join(found['faults'])}")
+                if found["faults"]:
+                    raise Stop("FAILED", f"share at {share} %: the gateway does not do what the weights say: {'; '.join(found['faults'])}")
+                unsure = f"it can't be told while requests are shed: {'; '.join(found['unsure'])}. Lower probe_rate, or wait for less load"
+                raise Stop("HELD", f"share at {share} %: {unsure}")
+            self.say(f"share at {share} %: not yet: {'; '.join([*found['faults'], *found['unsure']])}")
         for texts, what in ((found["counted"], "as it should be"), (found["blind"], "nothing tells the stacks apart")):
             if texts:
                 self.say(f"share at {share} %: {what}: {texts[0]}" + (f" and {len(texts) - 1} more" if texts[1:] else ""))
@@ -294,11 +300,12 @@ class Drive:
     def look_at_streams(self, share: int, found: Ending) -> None:
         """:raises Stop: FAILED where v1 cuts what v1alpha2 keeps, HELD where the change of weights may have cut them."""
         self.sent += found.sent
+        if found.streams:
+            self.evidence[-1] |= {"streams": list(found.streams), "spanned": found.spanned}
         if found.verdict:
             raise Stop(found.verdict, f"streams at {share} %: {found.reason}{hint(found.reason, self.options['plan'])}")
         if found.reason:
             self.say(f"streams at {share} %: {found.reason}")
-            self.evidence[-1] |= {"streams": list(found.streams), "spanned": found.spanned}
 
     def drain(self, side: str) -> None:
         """Until requests in flight to one side have ended; the rehearsal routes were taken away after the change that took new requests from it.
@@ -348,11 +355,11 @@ class Drive:
         moved = self.shift(**({"state": "shifted", "share": back} if back else {"state": "restored"}))["changed"]
         self.say(f"traffic is back at {back} % on v1: {stop.reason}")
         self.settle("way back", ["alpha", "user"] if self.shifting else ["user"], self.options["settle_seconds"])
-        if moved:
-            self.share(back)
         if moved and not back:
             self.shift(state="unmarked", variants=["both"])
             self.drain("v1")
+        if moved:  # last, for where it can't be told v1's requests end all the same before its marked route goes
+            self.share(back)
         return ""
 
     def clean_up(self) -> list[str]:

@@ -107,9 +107,9 @@ class LongStreams:
                 return Ending("FAILED", again["faults"][0], tuple(again["streams"]), False, sent)
         if written is None:
             self.usual = {(who, one["what"]): one[who]["seconds"] if one[who]["reason"] else self.seconds for one in streams for who in STACKS}
-        early = self._early(self.while_marking, "routes") if written is None else self._early(streams, "weights")
-        if early:
-            return Ending("HELD", f"{early[0]}: the gateway may cut users' streams at every change", streams, written is not None, sent)
+        over, changed = (self.while_marking, "routes") if written is None else (streams, "weights")
+        if early := self._early(over, changed):
+            return Ending("HELD", f"{early[0]}: the gateway may cut users' streams at every change", over, True, sent)
         spanned = written is not None and bool(streams) and all(0 < one["opened"] <= written for one in streams)
         return Ending(None, self._line(streams, spanned), streams, spanned, sent)
 

@@ -288,16 +288,31 @@ def test_stacks_that_answer_alike_are_said_to_be() -> None:
     assert found.faults == found.counted == () and "the stacks answer alike" in found.blind[0] and found.sent == 2 * prober.SAMPLES
 
 
-@pytest.mark.parametrize(("shed", "fault"), [(3, None), (2, None), (1, "500 of 500 dyes were answered 429, too many to tell")])
-def test_a_dye_that_was_too_much_tells_nothing(shed: int, fault: str | None) -> None:
+SHED = Signature(429, False, True, "")
+
+
+@pytest.mark.parametrize(("shed", "unsure"), [(3, None), (2, None), (1, "500 of 500 dyes were answered 429")])
+def test_a_dye_that_was_too_much_tells_nothing(shed: int, unsure: str | None) -> None:
     """Every so many of the users' dyes is shed: at a share of 100 % none of the others is wrong."""
     serve, turn = served(1), iter(range(10**6))
 
     def send(probe: Probe) -> Signature | None:
-        return Signature(429, False, True, "") if probe.variant is None and next(turn) % shed == 0 else serve(probe)
+        return SHED if probe.variant is None and next(turn) % shed == 0 else serve(probe)
 
     found = measured(send, 1.0)
-    assert [text.rpartition(": ")[2] for text in found.faults] == ([fault] if fault else []) and found.sent == 500 + 2 * prober.SAMPLES
+    assert [text.rpartition(": ")[2] for text in found.unsure] == ([unsure] if unsure else [])
+    assert found.faults == () and found.sent == 500 + 2 * prober.SAMPLES
+
+
+def test_what_is_wrong_is_wrong_whatever_was_shed() -> None:
+    turn = iter(range(10**6))
+    found = measured(lambda probe: SHED if probe.variant is None and next(turn) % 5 else served(None)(probe), 1.0)
+    assert "where its weight says" in found.faults[0] and found.unsure == ()
+
+
+def test_where_a_stack_sheds_every_sample_nothing_is_told() -> None:
+    found = measured(lambda probe: SHED if probe.variant == "alpha" else served(1)(probe), 1.0)
+    assert found.faults == found.blind == () and "all dyes by the marked route of alpha were answered 429" in found.unsure[0]
 
 
 def test_of_an_ill_stack_the_other_one_still_tells() -> None:

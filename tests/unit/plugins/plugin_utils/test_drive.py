@@ -20,8 +20,9 @@ Result = dict[str, Any]
 EVIDENCE = {"successes": 38, "failures": 0, "void": 1, "ratio": -9.0}
 GOOD_GATE = {"ok": True, "decision": "accept", "judgement": {"pairs": EVIDENCE, "user": EVIDENCE, "sent": 117}, "faults": [], "sent": 117}
 BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "share": 0, "faults": [], "sent": 20}
-SHARE = {"ok": True, "faults": [], "blind": [], "counted": ["rule 0: v1 answered 52 of 500 dyes"], "sent": 506}
+SHARE = {"ok": True, "faults": [], "unsure": [], "blind": [], "counted": ["rule 0: v1 answered 52 of 500 dyes"], "sent": 506}
 WRONG_SHARE = SHARE | {"ok": False, "faults": ["rule 0: v1 answered 250 of 500 dyes"], "counted": []}
+SHED = SHARE | {"ok": False, "unsure": ["rule 0: 400 of 500 dyes were answered 429"], "counted": []}
 UNDECIDED = GOOD_GATE | {"ok": False, "decision": "undecided", "faults": ["v1: status 503 x2"]}
 STREAM = {"what": "there", "opened": 50.0, "alpha": {"seconds": 35.0, "reason": None}, "v1": {"seconds": 35.0, "reason": None}}
 STREAMS = {"ok": True, "faults": [], "streams": [STREAM], "sent": 2, "finished": True}
@@ -140,7 +141,7 @@ CLEAN_UP = "unmarked alpha+v1+both"
 START = ["baseline", "marked", WARM, "gate"]
 OPENED = ["baseline", "begin streams", "marked", WARM, "ended"]
 """How it starts with long streams: the first ones by the users' own rules."""
-BACK = ["settled alpha", "restored", "settled alpha+user", "share"]
+BACK = ["settled alpha", "restored", "settled alpha+user"]
 UNTOUCHED = ["settled user", "restored", "settled user"]
 GO_ON = f". {drive.GO_ON}"
 DRAINED = ["unmarked both", "gone both"]
@@ -205,7 +206,7 @@ def test_a_soak_holds_the_gate_and_says_a_line_a_minute(start: Start, lines: lis
 
 def test_what_turns_bad_in_a_soak_goes_back(start: Start) -> None:
     result, played = start(*[("gate", GOOD_GATE)] * 5, ("gate", REJECTED), soak_seconds=600)
-    assert result["verdict"] == "FAILED" and played.done[-7:] == [*BACK, *DRAINED, CLEAN_UP]
+    assert result["verdict"] == "FAILED" and played.done[-7:] == [*BACK, *DRAINED, "share", CLEAN_UP]
 
 
 def test_long_streams_go_on_beside_the_first_gate_and_over_each_change(start: Start, lines: list[str]) -> None:
@@ -222,6 +223,7 @@ def test_what_v1_cuts_ends_a_soak_at_once(start: Start, clock: Clock) -> None:
     result, played = start(*[("ended", STREAMS)] * 2, *[("ended", CUT_BY_V1)] * 2, stream_seconds=35, soak_seconds=600, steps=[50, 100])
     assert result["verdict"] == "FAILED" and result["reason"].startswith("streams at 50 %: v1 cut a stream after 30 s")
     assert [gate["share"] for gate in result["evidence"]] == [0, 50] and clock.now < 1000 + 200
+    assert [gate["streams"] for gate in result["evidence"]] == [[STREAM]] * 2, "also of the streams that ended it"
 
 
 def test_streams_are_opened_within_the_soak_before(start: Start, clock: Clock) -> None:
@@ -260,7 +262,16 @@ def test_a_share_is_measured_until_it_is_what_the_weights_say(start: Start, line
 def test_a_gateway_that_ignores_weights_is_failed(start: Start) -> None:
     result, played = start(*[("share", WRONG_SHARE)] * 2, settle_seconds=60)
     assert result["verdict"] == "FAILED" and "share at 10 %: the gateway does not do what the weights say: rule 0: v1 answered 250" in result["reason"]
-    assert played.done[len(START) :] == ["shifted 10", STEP, "share", "share", *BACK, *DRAINED, CLEAN_UP]
+    assert played.done[len(START) :] == ["shifted 10", STEP, "share", "share", *BACK, *DRAINED, "share", CLEAN_UP]
+
+
+def test_a_share_that_load_hides_is_held(start: Start, clock: Clock, lines: list[str]) -> None:
+    result, played = start(*[("share", SHED)] * 4, settle_seconds=60)
+    assert result["verdict"] == "HELD" and "east: share at 10 %: not yet: rule 0: 400 of 500 dyes were answered 429" in lines
+    told = "it can't be told while requests are shed: rule 0: 400 of 500 dyes were answered 429. Lower probe_rate, or wait for less load"
+    assert result["reason"] == f"share at 10 %: {told}. On the way back: share at 0 %: {told}{GO_ON}"
+    assert played.done[len(START) :] == ["shifted 10", STEP, "share", "share", *BACK, *DRAINED, "share", "share", CLEAN_UP]
+    assert clock.slept == 7, "v1's requests have ended, though on the way back it can't be told either"
 
 
 def test_without_dyes_no_share_is_measured(start: Start) -> None:
@@ -303,7 +314,7 @@ def test_where_no_route_names_the_pools_nothing_is_claimed(start: Start) -> None
 def test_a_used_up_number_of_probes_is_held(start: Start) -> None:
     result, played = start(probe_limit=200)
     assert result["verdict"] == "HELD" and "217 probes were sent, which is as many as probe_limit allows" in result["reason"]
-    assert played.done == [*START, "shifted 10", STEP, *BACK, *DRAINED, CLEAN_UP], "the way back has its own"
+    assert played.done == [*START, "shifted 10", STEP, *BACK, *DRAINED, "share", CLEAN_UP], "the way back has its own"
 
 
 def test_a_withdrawal(start: Start, clock: Clock) -> None:
@@ -325,7 +336,7 @@ def test_how_long_requests_get_to_end(start: Start, clock: Clock, said: int | No
 
 def test_a_rejected_gate_takes_everything_back(start: Start, clock: Clock, lines: list[str]) -> None:
     result, played = start(("gate", GOOD_GATE), ("gate", REJECTED))
-    assert played.done[played.done.index("shifted 10") :] == ["shifted 10", STEP, "share", "gate", *BACK, *DRAINED, CLEAN_UP]
+    assert played.done[played.done.index("shifted 10") :] == ["shifted 10", STEP, "share", "gate", *BACK, *DRAINED, "share", CLEAN_UP]
     assert (result["failed"], result["verdict"], result["changed"]) == (True, "FAILED", True)
     counted = "41 pairs, 3 failed on v1 alone, 1 without evidence"
     assert result["msg"] == result["reason"] == f"gate at 10 %: v1 fails where v1alpha2 does not ({counted}): v1: status 503 x2"
@@ -351,7 +362,7 @@ def test_a_gate_without_a_decision_is_held_at_what_was_proven(start: Start, cloc
     result, played = start(*[("gate", GOOD_GATE)] * (passed + 1), *[("gate", UNDECIDED)] * 4, gate_seconds=100)
     back = len(played.done) - 1 - played.done[::-1].index("gate")
     drained = [] if passed else DRAINED
-    assert played.done[back + 1 :] == ["settled alpha", expected, "settled alpha+user", "share", *drained, CLEAN_UP]
+    assert played.done[back + 1 :] == ["settled alpha", expected, "settled alpha+user", *drained, "share", CLEAN_UP]
     assert result["verdict"] == "HELD" and result["failed"]
     assert result["reason"].endswith(f"v1 has {(0, 10, 50)[passed]} % of the traffic{GO_ON}")
     assert f"gate at {(10, 50, 100)[passed]} %: no decision within 100 s" in result["reason"]
@@ -388,7 +399,7 @@ def test_the_way_back_asks_alpha_before_it_writes(start: Start) -> None:
 def test_a_write_that_fails_takes_back(start: Start) -> None:
     result, played = start(("shifted 50", {"failed": True, "msg": "HTTPRoute default/x: refused by a webhook"}))
     assert (result["verdict"], result["reason"]) == ("FAILED", "HTTPRoute default/x: refused by a webhook")
-    assert played.done[-6:-1] == ["restored", "settled alpha+user", "share", *DRAINED]
+    assert played.done[-6:-1] == ["restored", "settled alpha+user", *DRAINED, "share"]
 
 
 def test_somebody_elses_weights_are_held_not_fought(start: Start) -> None:
@@ -415,7 +426,7 @@ def test_a_lost_lease_writes_nothing_more(start: Start) -> None:
 def test_a_withdrawal_that_fails_goes_back_to_alpha(start: Start) -> None:
     broken = unsettled(v1=False, user=False)
     result, played = start(*[("settled v1+user", broken)] * 2, state="withdrawn", settle_seconds=60)
-    assert played.done[-7:] == [*BACK, *DRAINED, CLEAN_UP] and result["verdict"] == "FAILED"
+    assert played.done[-7:] == [*BACK, *DRAINED, "share", CLEAN_UP] and result["verdict"] == "FAILED"
 
 
 def test_a_withdrawal_that_is_held_goes_back_to_full_share(start: Start) -> None:

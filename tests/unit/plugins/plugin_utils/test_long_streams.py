@@ -147,6 +147,7 @@ def test_users_streams_over_the_making_of_the_marked_routes_are_compared_with_v1
     assert found.verdict == verdict and found.sent == 4 and held_open.played.begun[0]["variants"] == ["user"]
     if verdict:
         assert found.reason.startswith(f"a stream of v1alpha2 ended after 4 s ({CUT}) when routes changed, and not before (there): the gateway may cut users'")
+        assert found.streams == tuple(marking["streams"]), "the evidence shows what the reason names"
 
 
 def test_where_none_could_be_held_over_the_making_of_the_marked_routes_it_is_said() -> None:
