@@ -275,6 +275,10 @@ class Shares:
     counted: tuple[str, ...]
     sent: int
 
+    def dump(self) -> dict[str, Any]:
+        """As plain data."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
 
 Dyer = Callable[[Probe], "dyes.Signature | None"]
 

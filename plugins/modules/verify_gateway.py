@@ -330,8 +330,7 @@ def share(cluster: Cluster, params: dict, deadline: float) -> dict:
         return dyes.expected(live[group.cell.route], at[group.cell.route].get(group.cell.rule, group.cell.rule), pools)
 
     found = prober.measure(dyes.groups(here.cells), wanted, _http.client(params).dye, here.nonce, params["dyes"], prober.Pace(params["probe_rate"]), WORKERS)
-    ok = not found.faults and not found.unsure
-    return {"ok": ok, "sent": found.sent} | {name: list(getattr(found, name)) for name in ("faults", "unsure", "blind", "counted")}
+    return {"ok": not (found.faults or found.unsure)} | found.dump()
 
 
 def gate(cluster: Cluster, params: dict, deadline: float) -> dict:
