@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import auth_argument_spec
 from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
@@ -35,7 +35,12 @@ class ActionModule(KubernetesAction):
                 self.get_kubeconfig(connection["kubeconfig"], self._connection.transport != "local", connection)
             except AnsibleError as error:
                 return {"failed": True, "msg": f"{error}"}
-        return self._execute_module(f"{COLLECTION}.{module}", module_args=connection | arguments, task_vars=task_vars, wrap_async=wrap_async)
+        try:
+            return self._execute_module(f"{COLLECTION}.{module}", module_args=connection | arguments, task_vars=task_vars, wrap_async=wrap_async)
+        except AnsibleConnectionFailure as error:  # it would end the host as unreachable, and with it the way back
+            return {"failed": True, "unreachable_api": True, "msg": f"No connection to the host on which modules run: {error}"}
+        except AnsibleError as error:
+            return {"failed": True, "msg": f"{error}"}
 
     def begin(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], seconds: int) -> dict[str, Any]:
         """The same, but it goes on beside others, for ``seconds`` at most; :meth:`ended` has its result."""
@@ -52,8 +57,11 @@ class ActionModule(KubernetesAction):
         def ask(mode: str) -> dict[str, Any]:
             return self._execute_module("ansible.legacy.async_status", module_args={"jid": job, "mode": mode, "_async_dir": folder}, task_vars=task_vars)
 
-        result = ask("status")
-        if not result.get("finished"):
+        try:
+            result = ask("status")
+            if not result.get("finished"):
+                return None
+            ask("cleanup")
+        except AnsibleConnectionFailure:
             return None
-        ask("cleanup")
         return result

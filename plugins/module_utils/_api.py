@@ -179,13 +179,13 @@ class Cluster:
                 content_type=content_type,
                 serialize=False,
                 _request_timeout=(5, 60),
-            )
+            ).data  # read here: an answer that breaks off is none
         except (ApiException, DynamicApiError) as error:
             raise _api_error(method, path, error) from error
         except (HTTPError, OSError) as error:
             raise ApiError(str(error)) from error
         try:
-            return json.loads(answer.data)
+            return json.loads(answer)
         except ValueError as error:
             raise ApiError(f"{method} {path}: the answer is not JSON (a proxy's page?)") from error
 

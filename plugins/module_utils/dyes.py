@@ -23,6 +23,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 
 FAR = 6.8e-6
 """Probability of being 4.5 standard deviations or more away from what a weight says, on either side."""
+UNTOLD = 0.1
+"""Part of the dyes that may go without an answer that tells who gave it: with more, a share that is far off could hide behind them."""
 
 REWRITE_HEADER = "x-gateway-model-name-rewrite"
 """ModelNameRewriteKey of the EPP's pkg/epp/metadata/consts.go, in v1.0.0 to v1.5.0; v0.5.1 does not know it."""
@@ -62,6 +64,15 @@ def groups(cells: list[Cell]) -> list[Group]:
     return [Group(cell) for cell in found.values()]
 
 
+def undyed(cells: list[Cell]) -> list[str]:
+    """Rules and addresses that only requests of a person's own reach: those can't be dyes, for of their models nothing is known."""
+    own = {(cell.address, cell.route, cell.rule): cell for cell in cells if cell.endpoint == OWN}
+    for cell in cells:
+        if cell.endpoint != OWN:
+            own.pop((cell.address, cell.route, cell.rule), None)
+    return [f"{Group(cell)}: only requests of your own reach it" for cell in own.values()]
+
+
 def dye(cell: Cell, variant: Variant | None, nonce: str) -> Probe:
     """The request: a cell's own, but for models that have the migration's nonce in their name and so no other user."""
     asked = probe(replace(cell, model=f"nobody-uses-{nonce}", stream=False), variant, nonce, {})
@@ -75,9 +86,14 @@ def signature(dyed: Probe, status: int, body: bytes, picker: bool) -> Signature:
     return Signature(status, bool(body), picker, names)
 
 
-def shed(found: Signature | None) -> bool:
-    """Whether an answer does not tell who refused: EPP v0.5 sheds requests for unknown models first."""
-    return found is not None and found.status == TOO_MANY
+def silent(found: Signature | None) -> bool:
+    """Whether no answer came, or one that sheds load: either stack may have given it (EPP v0.5 sheds requests for unknown models first)."""
+    return found is None or found.status == TOO_MANY
+
+
+def untold(found: Signature | None) -> bool:
+    """Whether an answer that is not a stack's own kind does not tell who gave it: a server may fail behind either."""
+    return silent(found) or (found is not None and found.status >= 500)
 
 
 def alike(found: list[Signature | None]) -> Signature | None:
@@ -110,7 +126,7 @@ def expected(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> E
 
 @dataclass
 class Tally:
-    """Answers to dyes of one group, by who gave them: ``alpha``, ``v1``, ``shed`` (by either), or ``other`` (another backend, or no answer).
+    """Answers to dyes of one group, by who gave them: ``alpha``, ``v1``, ``untold`` (by either), or ``other`` (another backend).
 
     :param known: how each stack answers; without an entry for one that answers in several ways, for instance because it is ill.
     """
@@ -120,22 +136,22 @@ class Tally:
 
     def note(self, found: Signature | None) -> None:
         """Count one answer."""
-        unknown = "shed" if shed(found) else "other"
+        unknown = "untold" if untold(found) else "other"
         self.counts[next((who for who, signature in self.known.items() if signature == found), unknown)] += 1
 
     def unsure(self) -> str | None:
-        """Why nothing can be told, None where something can: most dyes were shed."""
-        sent = sum(self.counts.values())
-        return f"{self.counts['shed']} of {sent} dyes were answered {TOO_MANY}" if 2 * self.counts["shed"] > sent else None
+        """Why nothing can be told, None where something can: too many dyes were not answered by either stack's own words."""
+        sent, untold_ones = sum(self.counts.values()), self.counts["untold"]
+        return f"{untold_ones} of {sent} dyes were answered {TOO_MANY} or by an error, or not at all" if untold_ones > UNTOLD * sent else None
 
     def fault(self, wanted: Expected) -> str | None:
         """Why the counts disagree with the weights, None when they agree: at a share of 0 none may be wrong, nor at 1.
 
-        Those that were shed may be either stack's: one that sheds more than the other has no smaller share for it.
+        Those that tell nothing may be either stack's: one that sheds more than the other has no smaller share for it.
         """
         sent = sum(self.counts.values())
         for who, share in (("alpha", wanted.alpha), ("v1", wanted.v1)):
-            if who in self.known and not plausible(self.counts[who], self.counts[who] + self.counts["shed"], sent, share, share + wanted.other):
+            if who in self.known and not plausible(self.counts[who], self.counts[who] + self.counts["untold"], sent, share, share + wanted.other):
                 return f"{who} answered {self.counts[who]} of {sent} dyes ({self.counts[who] / sent:.1%}) where its weight says {share:.1%}"
         return None
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
@@ -74,6 +75,9 @@ class Pace:
     """A cap on the rate of requests, which gives way where somebody answers that it is too much."""
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
+        """:raises ValueError: for less than one a second."""
+        if per_second < 1:
+            raise ValueError(f"probe_rate must be 1 or more probes a second, not {per_second}.")
         self._gap = 1.0 / per_second
         self._slower = 1.0
         self._clock, self._sleep = clock, sleep
@@ -100,7 +104,8 @@ class Pace:
 class Settled:
     """How settling ended.
 
-    :param rounds: clean ones in a row. :param passing: whether each stack (alpha, v1, both, user) passed all its probes in the last round.
+    :param rounds: clean ones in a row. :param passing: whether each stack (alpha, v1, both, user) passed all its probes in any round of this stretch.
+    :param faults: of the last round; of all rounds where the watch rejected.
     :param first: when the first of the clean rounds had ended, in seconds since the epoch; 0 without one.
     :param sent: probes of this stretch.
     """
@@ -113,7 +118,39 @@ class Settled:
     sent: int
 
 
-def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int, clean: int = 0) -> Settled:
+class Watch:
+    """How users fare while a gateway takes a change, for which a few rounds without a failure afterwards make up for nothing.
+
+    What fails where v1alpha2 does not counts in the gate's watch, whose error is for a million pairs: these rounds are among them.
+
+    :param control: whether v1alpha2's marked rules are compared with; without it, while the users' own rules are v1alpha2's, every new kind of failure counts.
+    :param before: what :attr:`judgement` was when an earlier stretch ended.
+    """
+
+    def __init__(self, bounds: Bounds, known: Iterable[str], control: bool, before: dict[str, Any]) -> None:
+        self.bounds, self.known, self.control = bounds, frozenset(known), control
+        self.judgement = Judgement.load(before) if before else Judgement(user=Evidence(decision="accept"))
+
+    @property
+    def rejects(self) -> bool:
+        """Whether so much failed that it is no chance."""
+        return self.judgement.user.decision == "reject"
+
+    def note(self, round_of: Iterable[tuple[Probe, Answered]]) -> None:
+        """Count one round."""
+        alpha: dict[str, bool] = {}
+        user: list[tuple[str, Answered]] = []
+        for probe, answer in round_of:
+            if probe.variant == "alpha":
+                alpha[str(probe.cell)] = answer.ok
+            elif probe.variant is None:
+                user.append((str(probe.cell), answer))
+        for cell, answer in user:
+            fine = alpha.get(cell, True) if self.control else True
+            self.judgement = _add_user(self.judgement, fine, answer, self.bounds, self.known, answer.ok or answer.kind in self.known)
+
+
+def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int, clean: int = 0, watch: Watch | None = None) -> Settled:
     """Send every probe in rounds until ``rounds`` rounds in a row are without any failure, or until the deadline.
 
     A failure anywhere starts the count anew: front ends converge at different times, and only a run of fresh connections
@@ -121,18 +158,25 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace
 
     :param deadline: on the clock of time.monotonic; the round that is on its way then is ended.
     :param clean: rounds in a row with which an earlier stretch ended, since many cells may need longer than one.
+    :param watch: ends it early where users suffer.
     """
-    first, sent = time.time() if clean else 0.0, 0
+    first, sent, everything, passing = time.time() if clean else 0.0, 0, Faults(), dict[str, bool]()
     with ThreadPoolExecutor(workers) as pool:
         while True:
             last = Faults()
             sent += len(probes)
-            for probe, answer in zip(probes, _round(probes, send, pace, pool)):
+            answered = list(zip(probes, _round(probes, send, pace, pool)))
+            for probe, answer in answered:
                 last.note(probe, answer)
-            passing = {who: not last.worst(who) for who in last.sent}
-            clean = clean + 1 if all(passing.values()) else 0
+                everything.note(probe, answer)
+            passing |= {who: passing.get(who, False) or not last.worst(who) for who in last.sent}
+            clean = 0 if last.counts else clean + 1
             if clean < 2:
                 first = time.time() if clean else 0.0
+            if watch:
+                watch.note(answered)
+            if watch and watch.rejects:
+                return Settled(False, 0, passing, everything, first, sent)
             if clean >= rounds or time.monotonic() >= deadline:
                 return Settled(clean >= rounds, clean, passing, last, first, sent)
 
@@ -250,22 +294,20 @@ def _add(judgement: Judgement, cell: Cell, answers: list[Answered], bounds: Boun
     alpha, v1, user = answers
     counted = dict(judgement.cells)
     counted[str(cell)] = counted.get(str(cell), 0) + v1.ok
+    paired = replace(judgement, pairs=judgement.pairs.add(classify(alpha.ok, v1.ok), bounds), cells=tuple(counted.items()), sent=judgement.sent + 3)
+    return _add_user(paired, alpha.ok, user, bounds, known, user.ok)
+
+
+def _add_user(judgement: Judgement, alpha_ok: bool, user: Answered, bounds: Bounds, known: frozenset[str], user_ok: bool) -> Judgement:
     fresh = () if user.ok or user.kind in known or user.kind in judgement.novel else (user.kind,)
-    return replace(
-        judgement,
-        pairs=judgement.pairs.add(classify(alpha.ok, v1.ok), bounds),
-        user=judgement.user.add(classify(alpha.ok, user.ok), bounds),
-        cells=tuple(counted.items()),
-        sent=judgement.sent + 3,
-        novel=judgement.novel + fresh,
-    )
+    return replace(judgement, user=judgement.user.add(classify(alpha_ok, user_ok), bounds), novel=judgement.novel + fresh)
 
 
 @dataclass(frozen=True)
 class Shares:
     """What the dyes of one stretch say.
 
-    :param faults: groups whose share is not what the weights say. :param unsure: those of which too many dyes were shed to tell.
+    :param faults: groups whose share is not what the weights say. :param unsure: those of which too many dyes told nothing.
     :param blind: groups in which nothing tells the stacks apart. :param counted: what each other group answered, as a line for a person.
     """
 
@@ -283,36 +325,42 @@ class Shares:
 Dyer = Callable[[Probe], "dyes.Signature | None"]
 
 
-def measure(groups: list[dyes.Group], wanted: Callable[[dyes.Group], dyes.Expected], send: Dyer, nonce: str, count: int,
+def measure(cells: list[Cell], wanted: Callable[[dyes.Group], dyes.Expected], send: Dyer, nonce: str, count: int,
             pace: Pace, workers: int) -> Shares:
-    """Send ``count`` dyes, spread evenly over the groups, and compare what each stack answered with the weights.
+    """Send ``count`` dyes, spread evenly over the groups of the cells, and compare what each stack answered with the weights.
 
-    :param wanted: what the weights of a group say.
+    Of a group no more are sent once too many told nothing: a stack that sheds load is left alone.
+
+    :param wanted: what the weights of a group say. :raises ValueError: for less than one dye.
     """
-    faults, unsure, blind, counted, sent = [], [], [], [], 0
+    if count < 1:
+        raise ValueError(f"dyes must be 1 or more, not {count}; of state migrated 0 leaves the measurement out.")
+    groups = dyes.groups(cells)
+    faults, unsure, blind, counted, sent = [], [], dyes.undyed(cells), [], 0
     each = -(-count // max(1, len(groups)))
 
     def ask(group: dyes.Group, variant: Variant | None, times: int) -> list[dyes.Signature | None]:
-        one = dyes.dye(group.cell, variant, nonce)
-        return list(pool.map(lambda _number: _paced(one, send, pace), range(times)))
+        one, found = dyes.dye(group.cell, variant, nonce), list[dyes.Signature | None]()
+        while len(found) < times and sum(map(dyes.silent, found)) <= dyes.UNTOLD * times:
+            found += pool.map(lambda _number: _paced(one, send, pace), range(min(workers, times - len(found))))
+        return found
 
     with ThreadPoolExecutor(workers) as pool:
         for group in groups:
             samples = {who: ask(group, who, SAMPLES) for who in STACKS}
-            sent += 2 * SAMPLES
-            refused = [who for who, answers in samples.items() if all(map(dyes.shed, answers))]
-            if refused:
-                unsure.append(f"{group}: all dyes by the marked route of {refused[0]} were answered {TOO_MANY}")
-                continue
-            signatures = {who: dyes.alike([found for found in answers if not dyes.shed(found)]) for who, answers in samples.items()}
+            sent += sum(map(len, samples.values()))
+            signatures = {who: dyes.alike([found for found in answers if not dyes.silent(found)]) for who, answers in samples.items()}
             known = {str(who): signature for who, signature in signatures.items() if signature}
+            if all(map(dyes.silent, itertools.chain(*samples.values()))):
+                unsure.append(f"{group}: no dye by the marked routes was answered, or by {TOO_MANY} alone")
+                continue
             if len(set(known.values())) < len(known) or not known:
                 blind.append(f"{group}: {'the stacks answer alike' if known else 'neither stack answers in one way'} to a model that nobody uses")
                 continue
             tally = dyes.Tally(known)
             for answer in ask(group, None, each):
                 tally.note(answer)
-            sent += each
+            sent += sum(tally.counts.values())
             shares = wanted(group)
             fault, doubt = tally.fault(shares), tally.unsure()
             counted.append(f"answered by {tally}, weights say {shares.alpha:.1%} and {shares.v1:.1%} ({group})")

@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import cells, conditions, routes
+from ansible_collections.inference_gateway.migration.plugins.module_utils import cells, conditions, dyes, routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Cluster, Manifest, NotServed, collection_path, object_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import ALPHA_GROUP, POOL_KIND, V1_GROUP, PoolKey, RouteKey, Variant
 
@@ -37,7 +37,7 @@ def route_keys(plan: Mapping[str, Any]) -> list[RouteKey]:
 def plan_of(cluster: Cluster, pools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What stands for a Plan where nothing is migrated: v1 pools by namespace, name, models and endpoints, and every HTTPRoute that names one.
 
-    :raises ApiError: for a pool that is not there, or that no route names: there would be nothing to verify.
+    :raises ApiError: for a pool that is not there, or that no route sends anything to: there would be nothing to verify.
     """
     found = list(cluster.list(collection_path("gateway.networking.k8s.io/v1", "httproutes")))
     entries = []
@@ -46,9 +46,10 @@ def plan_of(cluster: Cluster, pools: Sequence[Mapping[str, Any]]) -> dict[str, A
         if cluster.get(object_path(f"{V1_GROUP}/v1", POOL_KIND, namespace, name)) is None:
             raise ApiError(f"{POOL_KIND} {namespace}/{name} of {V1_GROUP} is not there: correct its namespace and name.")
         key = PoolKey(V1_GROUP, POOL_KIND, namespace, name)
-        naming = [routes.route_key(route) for route in found if any(reference.target == key for reference in routes.references(route))]
+        naming = [routes.route_key(route) for route in found
+                  if any(reference.target == key and reference.kind == "backend" and reference.weight for reference in routes.references(route))]
         if not naming:
-            raise ApiError(f"{POOL_KIND} {namespace}/{name}: no HTTPRoute names it, so no request reaches it and nothing can be verified.")
+            raise ApiError(f"{POOL_KIND} {namespace}/{name}: no HTTPRoute gives it any weight, so no request reaches it and nothing can be verified.")
         entries.append({
             "namespace": namespace, "name": name, "v1_name": name, "models": [{"name": model} for model in pool["models"]],
             "endpoints": pool["endpoints"], "references": [route._asdict() for route in naming],
@@ -173,6 +174,12 @@ class Scene:
     def probes(self, variants: list[Variant | None], gone: bool = False) -> list[cells.Probe]:
         """One probe for every cell and variant."""
         return [cells.probe(cell, variant, self.nonce, self.models, gone) for variant in variants for cell in self.cells]
+
+    def expected(self, group: dyes.Group) -> dyes.Expected:
+        """What the weights of a group's rule say now."""
+        key = next(key for key in self.live if str(key) == group.cell.route)
+        places = routes.places(self.live[key], self.originals[key], self.moves)
+        return dyes.expected(self.live[key], places.get(group.cell.rule, group.cell.rule), self.pools())
 
     def marked(self, variants: list[Variant]) -> list[Manifest]:
         """The marked routes of some variants, as they should be."""

@@ -38,6 +38,7 @@ Keeper = Callable[[Probe, float], KeptOpen]
 class Lasted:
     """How long the streams by one rule were served: of those that were cut the shortest, else the longest.
 
+    :param whole: whether any of several side by side was not cut.
     :param opened: when the first of each chain had begun, in seconds since the epoch; 0 where one did not. :param asked: how many there were.
     """
 
@@ -45,6 +46,7 @@ class Lasted:
     reason: str | None
     opened: float
     asked: int
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,12 @@ class Compared:
 
     @property
     def fault(self) -> str | None:
-        """Why v1 is worse than v1alpha2: it cut a stream that v1alpha2 keeps. Where both cut after the same time, nothing stands against v1."""
+        """Why v1 is worse than v1alpha2: it cut a stream that v1alpha2 keeps. Where both cut after the same time, nothing stands against v1.
+
+        Of several side by side every one must have been cut: one alone may be a pod's restart.
+        """
         alpha, v1 = self.sides.get("alpha"), self.sides.get("v1")
-        if alpha is None or v1 is None or v1.reason is None or (alpha.reason is not None and v1.seconds + SLACK >= alpha.seconds):
+        if alpha is None or v1 is None or v1.reason is None or v1.whole or (alpha.reason is not None and v1.seconds + SLACK >= alpha.seconds):
             return None
         kept = f"{'kept one for' if alpha.reason is None else 'cut its own only after'} {alpha.seconds:.0f} s"
         return f"v1 cut a stream after {v1.seconds:.0f} s ({v1.reason}) where v1alpha2 {kept} ({self.what})"
@@ -99,4 +104,4 @@ def _lasted(chains: list[list[KeptOpen]]) -> Lasted:
     ends = [chain[-1] for chain in chains if chain[-1].reason is not None]
     shown = min(ends, key=lambda held: held.seconds) if ends else max((held for chain in chains for held in chain), key=lambda held: held.seconds)
     firsts = [chain[0].opened for chain in chains]
-    return Lasted(shown.seconds, shown.reason, max(firsts) if all(firsts) else 0.0, sum(len(chain) for chain in chains))
+    return Lasted(shown.seconds, shown.reason, max(firsts) if all(firsts) else 0.0, sum(len(chain) for chain in chains), len(ends) < len(chains))

@@ -246,40 +246,63 @@ def change(here: Scene, key: RouteKey, form: routes.Form, share: int, dry_run: b
             continue
         if not routes.only_references_differ(live, written, routes.places(live, original, here.moves).values()):
             raise ApiError(f"{key}: the API server stored more than the references that were written (a webhook?): compare it with the backup.")
+        if routes.references(written) != routes.references(wanted):
+            raise ApiError(f"{key}: the API server stored other references or weights than were written (a webhook?): compare it with the backup.")
         return before, written
     raise Conflict(f"{key}: written by somebody else {ATTEMPTS} times in a row: stop that writer, then start again.", 409)
 
 
 def reshape_all(here: Scene, form: routes.Form, share: int, dry_run: bool, guard: Guard) -> list[tuple[RouteKey, Manifest, Manifest]]:
-    """Every route of the migration as one step: where one can't be written, those before it are taken back."""
+    """Every route of the migration as one step: where one can't be written, those before it are taken back.
+
+    On the way back to the users' own rules they are not: what can be is given to v1alpha2, whatever is left.
+    """
     done: list[tuple[RouteKey, Manifest, Manifest]] = []
+    failed: Exception | None = None
     for key in here.originals:
         try:
             done.append((key, *change(here, key, form, share, dry_run, guard)))
-        except (ApiError, routes.Drifted, ValueError):
-            for earlier, before, _after in reversed(done):
-                change(here, earlier, *routes.form_of(before, here.originals[earlier], here.moves), dry_run, guard)
-            raise
+        except (ApiError, routes.Drifted, ValueError) as error:
+            if form != "original":
+                take_back(here, done, dry_run, guard)
+                raise
+            failed = failed or error
+    if failed:
+        raise failed
     return done
+
+
+def take_back(here: Scene, done: list[tuple[RouteKey, Manifest, Manifest]], dry_run: bool, guard: Guard) -> None:
+    """Routes as they were before a step; one that can't be written keeps none of the others from it."""
+    for key, before, _after in reversed(done):
+        with suppress(ApiError, routes.Drifted, ValueError):  # the next run reads what is live, and why it came to this is raised
+            change(here, key, *routes.form_of(before, here.originals[key], here.moves), dry_run, guard)
 
 
 def mark(here: Scene, variants: list[routes.Variant], dry_run: bool, guard: Guard) -> list[str]:
     """Make the marked routes of some variants that are not there, and bring up to date those whose user's route has changed since."""
-    made = []
-    for manifest in here.marked(variants):
-        key = routes.route_key(manifest)
+    return [str(routes.route_key(manifest)) for manifest in here.marked(variants) if mark_one(here, manifest, dry_run, guard)]
+
+
+def mark_one(here: Scene, manifest: Manifest, dry_run: bool, guard: Guard) -> bool:
+    """Whether a marked route had to be written. Its gateway writes its status at any time, so a conflict is read anew."""
+    key = routes.route_key(manifest)
+    for _attempt in range(ATTEMPTS):
         there = here.cluster.get(route_path(key))
         if there and there["spec"] == manifest["spec"]:
-            continue
+            return False
         guard()
-        if there:
-            here.cluster.replace(route_path(key), there | {"spec": manifest["spec"]}, dry_run)
-        else:
+        if there is None:
             # A conflict is our own write whose answer got lost: nobody else knows the nonce in the name.
             with suppress(Conflict):
                 here.cluster.create(collection_path(key.api_version, plural(key.kind), key.namespace), manifest, dry_run)
-        made.append(str(key))
-    return made
+            return True
+        try:
+            here.cluster.replace(route_path(key), there | {"spec": manifest["spec"]}, dry_run)
+            return True
+        except Conflict:
+            continue
+    raise Conflict(f"{key}: written by somebody else {ATTEMPTS} times in a row: stop that writer, then start again.", 409)
 
 
 def unmark(here: Scene, variants: list[routes.Variant], dry_run: bool, guard: Guard) -> list[str]:
@@ -295,12 +318,14 @@ def unmark(here: Scene, variants: list[routes.Variant], dry_run: bool, guard: Gu
     return gone
 
 
-def refuse_unless_shifted(here: Scene) -> None:
-    """:raises ApiError: while any route does not send all of its moved traffic to v1."""
+def refuse_unless_shifted(here: Scene, phases: list[str]) -> None:
+    """:raises ApiError: while any route does not send all of its moved traffic to v1, or no shift ended PROVEN since weights were last changed."""
     shares = {key: routes.share_of(here.live[key], original, here.moves) for key, original in here.originals.items()}
     short = [f"{key} at {share} %" for key, share in shares.items() if share != 100]
     if short:
         raise ApiError(f"{', '.join(short)}: not all traffic is on v1, so nothing of v1alpha2 is taken away. Run the phase shift first.")
+    if "shift" not in phases:
+        raise ApiError("The journal has no shift that ended PROVEN, so nothing of v1alpha2 is taken away. Run the phase shift first.")
 
 
 def weights(manifest: Manifest) -> str:
@@ -333,13 +358,14 @@ def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
         names = (mark if state == "marked" else unmark)(here, params["variants"], check_mode, guard)
         return {"changed": bool(names), "routes": names}
     if state == "finished" and not check_mode:
-        refuse_unless_shifted(here)
+        refuse_unless_shifted(here, record["phases"])
     begun = time.time()
     done = reshape_all(here, FORMS[state], params["share"] or 0, check_mode, guard)
     changed = [(key, before, after) for key, before, after in done if before["spec"] != after["spec"]]
     if changed and not check_mode:
         detail = f" {params['share']}" if state == "shifted" else ""
-        store.update(record, f"routes {state}{detail}: {', '.join(str(key) for key, _b, _a in changed)}")
+        proven = record["phases"] if state in ("finished", "replaced") else [phase for phase in record["phases"] if phase != "shift"]
+        store.update(record, f"routes {state}{detail}: {', '.join(str(key) for key, _b, _a in changed)}", phases=proven)
     return {
         "changed": bool(changed),
         "written": begun,

@@ -34,7 +34,7 @@ options:
     description:
       - V(settled) asks every cell by O(variants) in rounds until O(rounds) rounds in a row are without a failure.
       - V(gone) is the same for marked routes that were removed. Their requests must now be answered by the users' own rules.
-      - V(baseline) asks every cell by the users' own rules O(rounds) times and returns the kinds of failure (RV(kinds)). It holds when every cell answered.
+      - V(baseline) asks every cell by O(variants) O(rounds) times and returns the kinds of failure (RV(kinds)). It holds when every cell answered.
       - V(share) measures by O(dyes) what v1 really serves of each rule, and compares it with the rule's weights.
       - V(gate) compares v1 with v1alpha2 pair by pair through the marked routes until the sequential test decides.
       - V(streams) holds long streams open by O(variants), for O(seconds). It fails where v1 cuts one that v1alpha2 keeps, if both are asked.
@@ -99,7 +99,9 @@ options:
     type: dict
     default: {}
   judgement:
-    description: What an earlier execution of the same gate returned.
+    description:
+      - What an earlier execution of the same gate returned.
+      - With O(check=settled) too, empty at first, where users' failures are to be counted while a gateway takes a change. Too many end it early.
     type: dict
   hold:
     description: Seconds for which a gate goes on though v1 was accepted, for a soak. A watch then looks for what turns bad.
@@ -139,12 +141,6 @@ EXAMPLES = r"""
         name: vllm-llama3-8b-instruct
         models: [meta-llama/Llama-3.1-8B-Instruct]
     seconds: 60
-
-- name: The v1 endpoint pickers run
-  inference_gateway.migration.verify_gateway:
-    check: installed
-    plan: "{{ detected.plan }}"
-    seconds: 120
 """
 
 RETURN = r"""
@@ -158,7 +154,7 @@ faults:
   type: list
   elements: str
 passing:
-  description: For each variant whether all its probes passed in the last round.
+  description: For each variant whether all its probes passed in any round; once they did in enough rounds in a row, V(status) says whether that is good too.
   returned: with O(check=settled) and O(check=gone)
   type: dict
 clean:
@@ -184,7 +180,7 @@ counted:
   type: list
   elements: str
 unsure:
-  description: Rules and addresses of which most dyes were answered 429, so that no share can be told.
+  description: Rules and addresses of which too many dyes were answered 429, by an error or not at all, so that no share can be told.
   returned: with O(check=share)
   type: list
   elements: str
@@ -214,6 +210,10 @@ streams:
     user:
       description: The same for the user's own rule.
       type: dict
+left_out:
+  description: Of how many moved references and addresses no stream was asked this time.
+  returned: with O(check=streams)
+  type: int
 sent:
   description: Probes that were sent.
   returned: always
@@ -223,8 +223,8 @@ decision:
   returned: with O(check=gate)
   type: str
 judgement:
-  description: The evidence of the gate, to go on with.
-  returned: with O(check=gate)
+  description: The evidence, to go on with.
+  returned: with O(check=gate), and with O(check=settled) where it was given
   type: dict
 first_success:
   description: When the first of the clean rounds at the end had ended, in seconds since the epoch; 0 without one.
@@ -235,7 +235,7 @@ first_success:
 import random
 import time
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, cells, dyes, journal, prober, routes, streams
+from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, cells, journal, prober, routes, streams
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Cluster, Unreachable, auth_argument_spec
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene, plan_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds
@@ -292,44 +292,40 @@ def rules(params: dict) -> list:
 def settled(cluster: Cluster, params: dict, deadline: float) -> dict:
     """Traffic first, then status: statuses are written late, and prove nothing by themselves."""
     here, gone = read(cluster, params), params["check"] == "gone"
-    probes = here.probes(rules(params), gone)
-    found = prober.settle(probes, _http.client(params).send, params["rounds"], deadline, prober.Pace(params["probe_rate"]), WORKERS, params["clean"])
+    probes, pace, watch = here.probes(rules(params), gone), prober.Pace(params["probe_rate"]), None
+    if params["judgement"] is not None:
+        watch = prober.Watch(Bounds.of(params["gate"]), params["known"], any(here.serves_v1(key) for key in here.live), params["judgement"])
+    found = prober.settle(probes, _http.client(params).send, params["rounds"], deadline, pace, WORKERS, params["clean"], watch)
     status = read(cluster, params).status_faults() if found.done else []
     while status and time.monotonic() < deadline:
         time.sleep(0.5)
         status = read(cluster, params).status_faults()
     return {
         "ok": found.done and not status,
-        "passing": found.passing,
+        "passing": found.passing | ({"status": not status} if found.done else {}),
         "clean": found.rounds,
         "faults": [*found.faults.worst(most=4), *status],
         "first_success": found.first,
         "sent": found.sent,
-    }
+    } | ({"judgement": watch.judgement.dump()} if watch else {})
 
 
 def baseline(cluster: Cluster, params: dict, deadline: float) -> dict:
-    """How users are served before v1 gets any of their traffic; where it has some already nothing is asked, and no kind of failure is known."""
+    """How rules answer while v1 has none of their traffic; where it has some already nothing is asked of users' rules, and no kind of failure is known."""
     here = read(cluster, params)
     shares = [routes.share_of(here.live[key], original, here.moves) for key, original in here.originals.items()]
     at = {"share": min([share or 0 for share in shares], default=0)}
-    if any(here.serves_v1(key) for key in here.live):
+    if "user" in params["variants"] and any(here.serves_v1(key) for key in here.live):
         return {"ok": True, "kinds": [], "serves_v1": True, "faults": [], "sent": 0} | at
     pace = prober.Pace(params["probe_rate"])
-    faults, kinds, silent = prober.baseline(here.probes([None]), _http.client(params).send, params["rounds"], deadline, pace, WORKERS)
+    faults, kinds, silent = prober.baseline(here.probes(rules(params)), _http.client(params).send, params["rounds"], deadline, pace, WORKERS)
     return {"ok": not silent, "kinds": list(kinds), "serves_v1": False, "faults": faults.worst(), "sent": sum(faults.sent.values())} | at
 
 
 def share(cluster: Cluster, params: dict, deadline: float) -> dict:
     """What v1 really serves, by weights that are read now."""
     here = read(cluster, params)
-    pools, live = here.pools(), {str(key): route for key, route in here.live.items()}
-    at = {str(key): routes.places(here.live[key], original, here.moves) for key, original in here.originals.items()}
-
-    def wanted(group: dyes.Group) -> dyes.Expected:
-        return dyes.expected(live[group.cell.route], at[group.cell.route].get(group.cell.rule, group.cell.rule), pools)
-
-    found = prober.measure(dyes.groups(here.cells), wanted, _http.client(params).dye, here.nonce, params["dyes"], prober.Pace(params["probe_rate"]), WORKERS)
+    found = prober.measure(here.cells, here.expected, _http.client(params).dye, here.nonce, params["dyes"], prober.Pace(params["probe_rate"]), WORKERS)
     return {"ok": not (found.faults or found.unsure)} | found.dump()
 
 
@@ -353,8 +349,8 @@ def hold_streams(cluster: Cluster, params: dict, deadline: float) -> dict:
     places = [[cells.probe(cell, variant, here.nonce, here.models) for variant in rules(params)]
               for cell in random.sample(chosen, min(len(chosen), MOST_STREAMS))]
     held = streams.hold(places, _http.client(params).hold, deadline, params["copies"])
-    faults = [one.fault for one in held if one.fault]
-    return {"ok": not faults, "faults": faults, "streams": [one.dump() for one in held], "sent": sum(side.asked for one in held for side in one.sides.values())}
+    faults, sent = [one.fault for one in held if one.fault], sum(side.asked for one in held for side in one.sides.values())
+    return {"ok": not faults, "faults": faults, "streams": [one.dump() for one in held], "left_out": len(chosen) - len(places), "sent": sent}
 
 
 def installed(cluster: Cluster, params: dict, deadline: float) -> dict:

@@ -91,8 +91,12 @@ class LongStreams:
         :param written: when weights were changed meanwhile, in seconds since the epoch on the host of the modules; None where they were not.
         """
         found = self._found()
-        if found is None or found.get("unreachable_api"):
+        if found is None:
             return Ending()
+        if found.get("unreachable_api"):  # those of a change can't be had again, but what v1 cuts by itself can be seen
+            self.say(f"streams: none could be held, opening them now: {found.get('msg')}")
+            self.begin()
+            found, written = self._found() or {"failed": True}, None
         if found.get("failed"):
             return self._impossible(found)
         streams, sent, self.sent = tuple(found["streams"]), found["sent"] + self.sent, 0
@@ -111,7 +115,7 @@ class LongStreams:
         if early := self._early(over, changed):
             return Ending("HELD", f"{early[0]}: the gateway may cut users' streams at every change", over, True, sent)
         spanned = written is not None and bool(streams) and all(0 < one["opened"] <= written for one in streams)
-        return Ending(None, self._line(streams, spanned), streams, spanned, sent)
+        return Ending(None, self._line(streams, spanned, found.get("left_out", 0)), streams, spanned, sent)
 
     def _found(self) -> dict[str, Any] | None:
         """The result of what was begun, None where nothing was."""
@@ -144,11 +148,12 @@ class LongStreams:
         return Ending("HELD", f"long streams can't be held: {found.get('msg')}. stream_seconds 0 goes on without them")
 
     @staticmethod
-    def _line(streams: tuple[dict[str, Any], ...], spanned: bool) -> str:
+    def _line(streams: tuple[dict[str, Any], ...], spanned: bool, left_out: int) -> str:
         """What is said where nothing stands against going on."""
         if not streams:
             return "no endpoint has them"
         least = {who: min(one[who]["seconds"] for one in streams) for who in STACKS}
         how = {who: "cut after" if any(one[who]["reason"] for one in streams) else "whole for" for who in least}
         change = ", over the change of weights" if spanned else ""
-        return f"v1alpha2's {how['alpha']} {least['alpha']:.0f} s, v1's {how['v1']} {least['v1']:.0f} s{change}"
+        chosen = f" ({len(streams)} of {len(streams) + left_out} references and addresses, chosen anew each time)" if left_out else ""
+        return f"v1alpha2's {how['alpha']} {least['alpha']:.0f} s, v1's {how['v1']} {least['v1']:.0f} s{change}{chosen}"

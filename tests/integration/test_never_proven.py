@@ -100,7 +100,7 @@ def test_a_users_rule_that_breaks_while_the_marked_routes_are_healthy(installed:
     before = route_spec(installed)
     with ill(installed, mixed={ROUTE: "broken"}):
         ended = play(installed, rate=20, extra=SHIFT | {"migration_dyes": 0, "migration_settle_seconds": 20})
-    unproven(installed, before, ended, "10 %: not settled", "user: status 500", lost=True)
+    unproven(installed, before, ended, "10 %: users' requests fail while the gateway takes the change", "user: status 500", lost=True)
     assert ended.load["lost"] > 0 and set(ended.load["reasons"]) == {"status 500"}, "explained: the rule itself answers 500 while it names both groups"
 
 

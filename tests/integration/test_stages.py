@@ -23,6 +23,7 @@ from igw_sandbox.world import World
 
 pytestmark = pytest.mark.matrix
 DRIVER = "plugins/plugin_utils/drive.py"
+STAGES = "plugins/plugin_utils/stages.py"
 Play = Callable[..., Ended]
 
 
@@ -50,7 +51,7 @@ def back(world: World, play: Play) -> None:
 
 def test_warm_up(installed: World, play: Play, tmp_path: Path) -> None:
     """The gateway takes its time for a backend that it meets for the first time: without the warm-up the first gate rejects a healthy stack."""
-    off = 'self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"])\n'
+    off = 'self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"], watched=True)\n'
     with ill(installed, warm=[12.0, 15.0]):
         fooled = play(installed, extra=SHIFT, collections=patched(tmp_path, {DRIVER: [(off, "pass\n")]}))
     assert fooled.verdict == "FAILED" and "gate at 0 %" in fooled.reason, fooled.reason
@@ -59,7 +60,7 @@ def test_warm_up(installed: World, play: Play, tmp_path: Path) -> None:
 def test_settle(installed: World, play: Play, tmp_path: Path) -> None:
     """Route status at an old generation: without settling, traffic alone is believed."""
     before = route_spec(installed)
-    off = 'self.settle(f"{share} %", ["alpha", "v1", "user"], self.options["settle_seconds"])\n'
+    off = 'self.settle(f"{share} %", ["alpha", "v1", "user"], self.options["settle_seconds"], watched=True)\n'
     with ill(installed, status="frozen"):
         fooled = play(installed, extra=SHIFT, collections=patched(tmp_path, {DRIVER: [(off, "pass\n")]}))
     assert fooled.verdict == "PROVEN", fooled.reason
@@ -71,12 +72,13 @@ def test_gate(installed: World, play: Play, tmp_path: Path) -> None:
     """v1 fails three requests in a hundred: rounds of a few probes settle in between, only the gate counts."""
     before = route_spec(installed)
     patient = SHIFT | {"migration_warm_seconds": 120, "migration_settle_seconds": 120, "migration_dyes": 0}
-    off = ('            if ended:\n                break\n', "            decision = found['decision'] = 'accept'\n            break\n")
+    ends = '            if ended or (decision == "undecided" and now >= give_up):\n                break\n'
+    off = (ends, "            ended, decision = True, 'accept'\n            break\n")
     with resets(installed, 3):
         honest = play(installed, extra=patient | {"migration_gate": {}})
         assert honest.verdict == "FAILED" and "v1 fails where v1alpha2 does not" in honest.reason, honest.reason
         assert route_spec(installed) == before
-        fooled = play(installed, rate=20, extra=patient | {"migration_soak_seconds": 1}, collections=patched(tmp_path, {DRIVER: [off]}))
+        fooled = play(installed, rate=20, extra=patient | {"migration_soak_seconds": 1}, collections=patched(tmp_path, {STAGES: [off]}))
     assert fooled.verdict == "PROVEN" and fooled.load["lost"] > 0, fooled.reason
     back(installed, play)
     assert route_spec(installed) == before
@@ -89,7 +91,7 @@ def test_unmarked_probes(installed: World, play: Play, tmp_path: Path) -> None:
         ('self.settle("warm-up", ["alpha", "v1", "both", "user"]', 'self.settle("warm-up", ["alpha", "v1", "both"]'),
         ('self.settle(f"{share} %", ["alpha", "v1", "user"]', 'self.settle(f"{share} %", ["alpha", "v1"]'),
     ]
-    prober = [("user=judgement.user.add(classify(alpha.ok, user.ok), bounds)", "user=judgement.user"),
+    prober = [("user=judgement.user.add(classify(alpha_ok, user_ok), bounds)", "user=judgement.user"),
               ("fresh = () if user.ok or", "fresh = () if True or")]
     off = {DRIVER: driver, "plugins/module_utils/prober.py": prober}
     with ill(installed, mixed={ROUTE: "broken"}):
@@ -119,7 +121,7 @@ def test_long_streams(installed: World, play: Play) -> None:
     assert route_spec(installed) == before
 
 
-DRAIN = '            self.drain("v1")\n'
+DRAIN = [('            self.drain("v1")\n', "            pass\n"), ("                self.wait(self.owed)\n", "                pass\n")]
 
 
 @pytest.mark.parametrize("drained", [True, False])
@@ -136,7 +138,7 @@ def test_drain(make_world: Callable[..., World], play: Play, tmp_path: Path, dra
             misroute.turn_bad(world, POOL, 60)
 
     extra: dict[str, Any] = {"migration_soak_seconds": 90, "migration_steps": [50, 100]}
-    collections = None if drained else patched(tmp_path, {DRIVER: [(DRAIN, "            pass\n")]})
+    collections = None if drained else patched(tmp_path, {DRIVER: DRAIN})
     ended = play(world, rate=60, extra=extra, show=watch, **({"collections": collections} if collections else {}))
     world.down()
     assert ended.verdict == "FAILED" and len(bad) == 2, ended.reason

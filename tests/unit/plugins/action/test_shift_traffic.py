@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.inference_gateway.migration.plugins.action import shift_traffic
 from ansible_collections.inference_gateway.migration.plugins.action.shift_traffic import ActionModule
@@ -27,6 +27,7 @@ class Plugin(ActionModule):
         self.executed: list[tuple[str, Result]] = []
         self.limits: list[int] = []
         self.answer: Result = {"changed": False}
+        self.error: Exception | None = None
 
     def get_shell_option(self, option: str, default: str) -> str:
         return f"{option} or {default}"
@@ -39,6 +40,8 @@ class Plugin(ActionModule):
     def _execute_module(self, module_name: str, module_args: Result, task_vars: Result, wrap_async: bool = False) -> Result:
         self.executed.append((module_name, module_args))
         self.limits.append(self._task.async_val if wrap_async else 0)
+        if self.error:
+            raise self.error
         return self.answer
 
 
@@ -64,6 +67,17 @@ def test_a_module_execution_beside_others() -> None:
     assert plugin.ended("j1", {}) == plugin.answer
     asked = {"jid": "j1", "_async_dir": "async_dir or ~/.ansible_async"}
     assert plugin.executed[1:] == [("ansible.legacy.async_status", asked | {"mode": mode}) for mode in ("status", "status", "cleanup")]
+
+
+def test_a_connection_that_drops_is_waited_for_like_an_api_server() -> None:
+    """Left alone it would end the host as unreachable, with the weights where they are and nobody to take them back."""
+    plugin = Plugin(transport="ssh")
+    plugin.error = AnsibleConnectionFailure("reset by peer")
+    for result in (plugin.piece("verify_gateway", {}, {}), plugin.begin("verify_gateway", {}, {}, 65)):
+        assert result["failed"] and result["unreachable_api"] and "No connection to the host on which modules run: reset by peer" in result["msg"]
+    assert plugin.ended("j1", {}) is None and plugin._task.async_val == 0
+    plugin.error = AnsibleError("no space for a temporary directory")
+    assert plugin.piece("verify_gateway", {}, {}) == {"failed": True, "msg": "no space for a temporary directory"}
 
 
 def test_a_kubeconfig_that_is_not_there_is_a_result() -> None:

@@ -36,6 +36,14 @@ def refusal(status: int, body: Any = None, reason: str = "why") -> ApiException:
     return error
 
 
+class BrokenOff:
+    """An answer of which nothing more comes while it is read."""
+
+    @property
+    def data(self) -> bytes:
+        raise ProtocolError("broken off")
+
+
 class Client:
     """Answers in turn; the last one for ever. An exception is raised, a function is called with the request."""
 
@@ -50,7 +58,7 @@ class Client:
             answer = answer(method, path, arguments)
         if isinstance(answer, Exception):
             raise answer
-        return SimpleNamespace(data=answer if isinstance(answer, (str, bytes)) else json.dumps(answer))
+        return answer if isinstance(answer, BrokenOff) else SimpleNamespace(data=answer if isinstance(answer, (str, bytes)) else json.dumps(answer))
 
 
 class Clock:
@@ -202,7 +210,7 @@ def test_refusals_without_a_status(make: Make, body: Any, expected: str) -> None
     assert str(caught.value) == f"GET /x: {expected}"
 
 
-PASSING = [refusal(429), refusal(500), refusal(503), ProtocolError("cut"), ConnectionRefusedError("refused"), TimeoutError("slow"), "<html>"]
+PASSING = [refusal(429), refusal(500), refusal(503), ProtocolError("cut"), ConnectionRefusedError("refused"), TimeoutError("slow"), "<html>", BrokenOff()]
 
 
 @pytest.mark.parametrize("error", PASSING)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -79,13 +79,19 @@ def serving(now: list[float], *ends: Served, for_v1: Served | None = None) -> Ca
 
 def test_a_stream_that_ends_is_followed_by_the_next_until_time_is_up(now: list[float]) -> None:
     found = hold([PAIR], serving(now, Served(10), Served(20), for_v1=Served(0, "status 503")), 130.0, 1)
-    assert found == [Compared(str(CELL), {"alpha": Lasted(20, None, 5.0, 2), "v1": Lasted(0, "status 503", 5.0, 1)})]
+    assert found == [Compared(str(CELL), {"alpha": Lasted(20, None, 5.0, 2, whole=True), "v1": Lasted(0, "status 503", 5.0, 1)})]
 
 
 def test_of_several_the_first_cut_counts(now: list[float]) -> None:
     found = hold([PAIR], serving(now, Served(40), Served(7, CUT), Served(9, CUT), for_v1=Served(40, opened=9.0)), 100.0, 3)
-    assert found[0].sides == {"alpha": Lasted(7, CUT, 5.0, 3), "v1": Lasted(40, None, 9.0, 3)}
+    assert found[0].sides == {"alpha": Lasted(7, CUT, 5.0, 3, whole=True), "v1": Lasted(40, None, 9.0, 3, whole=True)}
     assert found[0].dump() == {"what": str(CELL), "opened": 9.0, "alpha": {"seconds": 7, "reason": CUT}, "v1": {"seconds": 40, "reason": None}}
+
+
+def test_of_several_all_must_be_cut_to_stand_against_v1() -> None:
+    """One of three may be a pod's restart."""
+    alpha, cut = Lasted(35, None, 5.0, 3, whole=True), Lasted(3, CUT, 5.0, 3)
+    assert Compared("there", {"alpha": alpha, "v1": cut}).fault and Compared("there", {"alpha": alpha, "v1": replace(cut, whole=True)}).fault is None
 
 
 def test_one_that_never_began_has_no_beginning(now: list[float]) -> None:

@@ -93,8 +93,27 @@ def test_finished_only_from_full_share(here: Here) -> None:
     with pytest.raises(ApiError, match=r"HTTPRoute default/llm-route at 50 %, HTTPRoute default/other at 50 %: not all traffic is on v1"):
         here.work("finished")
     here.work("shifted", share=100)
+    note_shift(here)
     assert here.work("finished")["changed"] and not here.work("finished")["changed"]
     assert (here.weights(), here.weights(SECOND)) == ([("llama-ga", 1)], [("llama-ga", 3), ("plain", 1)])
+
+
+def note_shift(here: Here) -> None:
+    """As the role does once a shift has ended PROVEN."""
+    record = here.store.read()
+    assert record is not None
+    here.store.update(record, "phase shift done", phases=[*record["phases"], "shift"])
+
+
+def test_finished_only_after_a_shift_that_ended_proven(here: Here) -> None:
+    here.work("shifted", share=100)
+    with pytest.raises(ApiError, match="no shift that ended PROVEN, so nothing of v1alpha2 is taken away. Run the phase shift first"):
+        here.work("finished")
+    note_shift(here)
+    here.work("shifted", share=50)
+    here.work("shifted", share=100)
+    with pytest.raises(ApiError, match="no shift that ended PROVEN"):
+        here.work("finished")
 
 
 def test_replaced_asks_nothing(here: Here) -> None:
@@ -189,6 +208,55 @@ def test_a_webhook_that_changes_more_is_reported(here: Here) -> None:
     with pytest.raises(ApiError, match="stored more than the references that were written"):
         here.work("shifted", share=25)
     assert here.weights() == [("llama-preview", 1)]
+
+
+def test_a_webhook_that_changes_weights_of_others_is_reported(here: Here) -> None:
+    real = here.cluster.replace
+
+    def hooked(path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
+        manifest = deepcopy(manifest)
+        if path == path_of(SECOND):
+            manifest["spec"]["rules"][0]["backendRefs"][-1]["weight"] += 1
+        return real(path, manifest, dry_run)
+
+    here.cluster.replace = hooked  # type: ignore[method-assign]
+    with pytest.raises(ApiError, match="HTTPRoute default/other: the API server stored other references or weights than were written"):
+        here.work("shifted", share=25)
+    assert here.weights() == [("llama-preview", 1)]
+
+
+def test_on_the_way_back_what_can_be_written_is(here: Here) -> None:
+    """A rejected v1 gets no traffic back because another route can't be written."""
+    here.work("shifted", share=50)
+
+    def refuse(method: str, path: str, body: Any) -> None:
+        if method == "PUT" and path == path_of(FIRST):
+            raise Forbidden("PUT: not allowed", 403)
+
+    here.cluster.before = refuse
+    with pytest.raises(Forbidden):
+        here.work("restored")
+    assert here.cluster.objects[path_of(SECOND)]["spec"] == SECOND["spec"]
+    here.cluster.before = lambda method, path, body: None
+    here.work("restored")
+    here.work("shifted", share=50)
+    here.cluster.before = lambda method, path, body: refuse(method, path_of(FIRST) if path == path_of(SECOND) else path_of(SECOND), body)
+    with pytest.raises(Forbidden):
+        here.work("restored")
+    assert here.cluster.objects[path_of(FIRST)]["spec"] == FIRST["spec"]
+
+
+def test_a_marked_route_whose_gateway_writes_its_status_meanwhile_is_read_anew(here: Here) -> None:
+    here.work("marked", variants=["v1"])
+    path = next(path for path, manifest in here.cluster.objects.items() if routes.LABEL in (manifest["metadata"].get("labels") or {}))
+    here.cluster.objects[path]["spec"]["hostnames"] = ["old.example.com"]
+    meddle(here, path, lambda route: route.update(status={"parents": []}))
+    assert len(here.work("marked", variants=["v1"])["routes"]) == 1
+    assert here.cluster.objects[path]["spec"].get("hostnames") != ["old.example.com"] and here.cluster.objects[path]["status"] == {"parents": []}
+    here.cluster.objects[path]["spec"]["hostnames"] = ["old.example.com"]
+    meddle(here, path, lambda route: None, times=99)
+    with pytest.raises(ApiError, match="written by somebody else 5 times in a row"):
+        here.work("marked", variants=["v1"])
 
 
 def test_a_lost_answer_still_counts_as_a_change(here: Here) -> None:

@@ -70,7 +70,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Here:
 def test_the_users_rules_settle_without_a_migration(here: Here) -> None:
     result = here(rounds=3)
     first = result.pop("first_success")
-    assert result == {"failed": False, "changed": False, "ok": True, "passing": {"user": True}, "clean": 3, "faults": [], "sent": 12}
+    assert result == {"failed": False, "changed": False, "ok": True, "passing": {"user": True, "status": True}, "clean": 3, "faults": [], "sent": 12}
     assert len(here.asked) == 3 * CELLS and first > 1e9
     assert here.cluster.writes == []
 
@@ -89,6 +89,23 @@ def test_what_does_not_settle(here: Here) -> None:
     assert len(result["faults"]) == 4 and all(fault.startswith("v1: status 503 [") for fault in result["faults"])
     failed = here(variants=["v1"], seconds=0)
     assert failed["failed"] and failed["msg"] == "; ".join(failed["faults"]) and not failed["ok"]
+
+
+@pytest.mark.parametrize(("shifted", "alpha_fails", "harmed"), [(False, True, True), (False, False, True), (True, True, False), (True, False, True)])
+def test_users_who_suffer_while_a_change_is_taken_end_it(here: Here, shifted: bool, alpha_fails: bool, harmed: bool) -> None:
+    """While their own rules are v1alpha2's every new failure counts; once v1 has a share, what v1alpha2's marked route shares does not."""
+    here.begin()
+    if shifted:
+        here.cluster.put(http_route(rule(ALPHA | {"weight": 90}, V1 | {"weight": 10})))
+    here.failing = lambda probe: "status 503" if probe.variant is None or (alpha_fails and probe.variant == "alpha") else None
+    watched = {"variants": ["alpha", "user"], "fail": False, "judgement": {}, "rounds": 3, "seconds": 1}
+    result = here(**watched)
+    assert (result["judgement"]["user"]["decision"] == "reject") is harmed and result["judgement"]["novel"] == ["status 503"] and not result["ok"]
+    assert here(**watched | {"known": ["status 503"]})["judgement"]["novel"] == []
+    assert here(**watched | {"known": ["status 503"]})["judgement"]["user"]["decision"] == "accept"
+    here.failing = lambda probe: None
+    gone_on = here(**watched | {"judgement": result["judgement"]})
+    assert gone_on["judgement"]["novel"] == ["status 503"] and gone_on["ok"] is not harmed
 
 
 def test_clean_rounds_of_an_earlier_stretch_count(here: Here) -> None:
@@ -110,7 +127,7 @@ def test_a_status_that_lags_behind_traffic_is_waited_for(here: Here, seconds: in
 
     here.cluster.before = later
     result = here(seconds=seconds, rounds=1, fail=False)
-    assert result["ok"] is ok and result["passing"] == {"user": True}
+    assert result["ok"] is ok and result["passing"] == {"user": True, "status": ok}
     assert result["faults"] == ([] if ok else ["HTTPRoute default/llm-route: no status from Gateway gw yet"])
 
 
@@ -243,9 +260,11 @@ def test_any_v1_gateway_is_verified_by_its_pools(here: Here) -> None:
     here.cluster.put(V1_POOL)
     result = here(plan=None, pools=[POOL], rounds=2)
     assert result["ok"] and {probe.cell.path for probe in here.asked} == {"/v1/completions"} and len(here.asked) == 2 * 2
-    here.cluster.put(http_route(rule({"name": "plain"})))
-    nowhere = here(plan=None, pools=[POOL])
-    assert nowhere["failed"] and "no HTTPRoute names it" in nowhere["msg"]
+    mirror = {"filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": V1}}]}
+    for never in (rule({"name": "plain"}), rule({"name": "plain"}, V1 | {"weight": 0}), rule({"name": "plain"}) | mirror):
+        here.cluster.put(http_route(never))
+        nowhere = here(plan=None, pools=[POOL])
+        assert nowhere["failed"] and "no HTTPRoute gives it any weight" in nowhere["msg"]
 
 
 @pytest.mark.parametrize("given", [{"check": "gate"}, {"variants": ["v1"]}])

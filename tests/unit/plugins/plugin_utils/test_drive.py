@@ -13,12 +13,12 @@ import pytest
 from migration_fakes import make_plan, plan_pool
 
 from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
-from ansible_collections.inference_gateway.migration.plugins.plugin_utils import drive, long_streams
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils import drive, long_streams, stages
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.drive import Drive
 
 Result = dict[str, Any]
 EVIDENCE = {"successes": 38, "failures": 0, "void": 1, "ratio": -9.0}
-GOOD_GATE = {"ok": True, "decision": "accept", "judgement": {"pairs": EVIDENCE, "user": EVIDENCE, "sent": 117}, "faults": [], "sent": 117}
+GOOD_GATE = {"ok": True, "decision": "accept", "judgement": {"pairs": EVIDENCE, "user": EVIDENCE, "sent": 117, "novel": []}, "faults": [], "sent": 117}
 BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "share": 0, "faults": [], "sent": 20}
 SHARE = {"ok": True, "faults": [], "unsure": [], "blind": [], "counted": ["rule 0: v1 answered 52 of 500 dyes"], "sent": 506}
 WRONG_SHARE = SHARE | {"ok": False, "faults": ["rule 0: v1 answered 250 of 500 dyes"], "counted": []}
@@ -96,17 +96,22 @@ class Played:
             untouched = arguments["state"] == "restored" and not any(piece.startswith(("shifted", "finished")) for piece in self.done)
             return {"changed": not untouched, "written": 60.0, "routes": ["HTTPRoute default/llm-route"]}
         special = {"gate": GOOD_GATE, "baseline": BASELINE, "share": SHARE}.get(arguments["check"])
-        return special or {"ok": True, "clean": 5, "faults": [], "passing": {name: True for name in arguments["variants"]}, "sent": 40}
+        return special or {"ok": True, "clean": 5, "faults": [], "passing": {name: True for name in arguments.get("variants", [])}, "sent": 40} | UNHARMED
+
+
+UNHARMED = {"judgement": {"user": {"decision": "accept"}, "novel": []}}
+ALPHA_ILL = BASELINE | {"ok": False, "faults": ["alpha: status 500 x1", "more"]}
 
 
 def unsettled(**passing: bool) -> Result:
-    return {"ok": False, "clean": 0, "faults": ["v1: status 503 x9"], "passing": passing, "sent": 40}
+    return {"ok": False, "clean": 0, "faults": ["v1: status 503 x9"], "passing": passing, "sent": 40} | UNHARMED
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(drive, "time", made)
+    monkeypatch.setattr(stages, "time", made)
     monkeypatch.setattr(long_streams, "time", made)
     return made
 
@@ -114,7 +119,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
-    monkeypatch.setattr(drive, "Display", lambda: SimpleNamespace(display=said.append))
+    monkeypatch.setattr(stages, "Display", lambda: SimpleNamespace(display=said.append))
     return said
 
 
@@ -141,8 +146,8 @@ CLEAN_UP = "unmarked alpha+v1+both"
 START = ["baseline", "marked", WARM, "gate"]
 OPENED = ["baseline", "begin streams", "marked", WARM, "ended"]
 """How it starts with long streams: the first ones by the users' own rules."""
-BACK = ["settled alpha", "restored", "settled alpha+user"]
-UNTOUCHED = ["settled user", "restored", "settled user"]
+BACK = ["baseline alpha", "restored", "settled alpha+user"]
+UNTOUCHED = ["baseline user", "restored", "settled user"]
 GO_ON = f". {drive.GO_ON}"
 DRAINED = ["unmarked both", "gone both"]
 
@@ -155,7 +160,7 @@ def test_a_migration_that_goes_well(start: Start, lines: list[str], clock: Clock
     assert (result["verdict"], result["changed"]) == ("PROVEN", True) and "failed" not in result
     assert result["reason"] == "v1 proven at 100 % by 152 pairs in 4 gates"
     assert [gate["share"] for gate in result["evidence"]] == [0, 10, 50, 100]
-    counted = {"pairs": 38, "sent": 117, "failures": 0, "void": 1, "user_failures": 0, "faults": []}
+    counted = {"pairs": 38, "sent": 117, "failures": 0, "void": 1, "user_failures": 0, "novel": [], "faults": []}
     assert result["evidence"][0] == {"share": 0} | counted
     assert result["evidence"][1] == {"share": 10, "counted": SHARE["counted"], "blind": []} | counted
     assert all(arguments["known"] == ["status 429"] for _module, arguments in played.calls if arguments.get("check") == "gate")
@@ -169,7 +174,7 @@ def test_every_piece_is_bounded_and_bears_the_lease(start: Start) -> None:
     for module, arguments in played.calls:
         assert arguments["run"] == "run-1" and arguments["plan"] == make_plan() and arguments["state_namespace"]
         if module == "verify_gateway":
-            assert 1 <= arguments["seconds"] <= drive.STRETCH
+            assert 1 <= arguments["seconds"] <= stages.STRETCH
             assert (arguments["probe_rate"], arguments["probe_timeout"], arguments["fail"]) == (9, 3, False)
     gates = [arguments["gate"] for module, arguments in played.calls if arguments.get("check") == "gate"]
     assert gates == [{"p1": 0.2, "gates": 3}] * 3
@@ -254,9 +259,15 @@ def test_a_change_that_cuts_streams_goes_back_to_what_was_proven(start: Start) -
 
 def test_a_share_is_measured_until_it_is_what_the_weights_say(start: Start, lines: list[str]) -> None:
     result, played = start(("share", WRONG_SHARE), dyes=900)
-    assert result["verdict"] == "PROVEN" and played.done.count("share") == 4
+    assert result["verdict"] == "PROVEN" and played.done.count("share") == 5, "once wrong, so twice right"
     assert "east: share at 10 %: not yet: rule 0: v1 answered 250 of 500 dyes" in lines
     assert {arguments["dyes"] for _module, arguments in played.calls if arguments.get("check") == "share"} == {900}
+
+
+def test_a_small_leak_does_not_get_by_with_luck(start: Start) -> None:
+    """Some measurements of a small leak see none of it."""
+    result, played = start(*[("share", WRONG_SHARE), ("share", SHARE)] * 10, settle_seconds=310)
+    assert result["verdict"] == "FAILED" and "the gateway does not do what the weights say: rule 0: v1 answered 250" in result["reason"]
 
 
 def test_a_gateway_that_ignores_weights_is_failed(start: Start) -> None:
@@ -268,10 +279,10 @@ def test_a_gateway_that_ignores_weights_is_failed(start: Start) -> None:
 def test_a_share_that_load_hides_is_held(start: Start, clock: Clock, lines: list[str]) -> None:
     result, played = start(*[("share", SHED)] * 4, settle_seconds=60)
     assert result["verdict"] == "HELD" and "east: share at 10 %: not yet: rule 0: 400 of 500 dyes were answered 429" in lines
-    told = "it can't be told while requests are shed: rule 0: 400 of 500 dyes were answered 429. Lower probe_rate, or wait for less load"
+    told = "it can't be told while so much fails: rule 0: 400 of 500 dyes were answered 429. Lower probe_rate, or wait for less load"
     assert result["reason"] == f"share at 10 %: {told}. On the way back: share at 0 %: {told}{GO_ON}"
     assert played.done[len(START) :] == ["shifted 10", STEP, "share", "share", *BACK, *DRAINED, "share", "share", CLEAN_UP]
-    assert clock.slept == 7, "v1's requests have ended, though on the way back it can't be told either"
+    assert clock.slept == 7 + 2 * stages.PAUSE, "v1's requests have ended, though on the way back it can't be told either"
 
 
 def test_without_dyes_no_share_is_measured(start: Start) -> None:
@@ -287,14 +298,14 @@ def test_what_is_blind_is_said_and_kept(start: Start, lines: list[str]) -> None:
 
 def test_where_alpha_is_ill_from_the_start_nothing_is_made(start: Start) -> None:
     ill = BASELINE | {"ok": False, "faults": ["user: status 500 x9"]}
-    result, played = start(("baseline", ill), ("settled user", unsettled(user=False)))
-    assert played.done == ["baseline", "settled user", CLEAN_UP] and result["verdict"] == "HELD"
+    result, played = start(("baseline", ill), ("baseline user", ALPHA_ILL))
+    assert played.done == ["baseline", "baseline user", CLEAN_UP] and result["verdict"] == "HELD"
     assert "v1alpha2 does not serve every way by which users reach it" in result["reason"] and "status 500 x9" in result["reason"]
 
 
 def test_a_run_that_goes_on_has_no_baseline_and_goes_back_by_alphas_marked_routes(start: Start, lines: list[str]) -> None:
     result, played = start(("baseline", BASELINE | {"serves_v1": True, "kinds": []}), ("gate", REJECTED))
-    assert played.done[: len(START) + 1] == [*START, "settled alpha"] and result["verdict"] == "FAILED"
+    assert played.done[: len(START) + 1] == [*START, "baseline alpha"] and result["verdict"] == "FAILED"
     assert any("v1 has 0 % of users' traffic already" in line for line in lines)
 
 
@@ -331,6 +342,33 @@ def test_how_long_requests_get_to_end(start: Start, clock: Clock, said: int | No
     assert played.done.index("gone both") < played.done.index("unmarked alpha")
 
 
+# -- users while a change is taken ----------------------------------------------------------------------------------------
+
+HARMED = {"judgement": {"user": {"decision": "reject"}, "novel": ["status 503"]}, "ok": False, "faults": ["user: status 503 x9"]}
+
+
+@pytest.mark.parametrize(("piece", "what", "back"), [(WARM, "warm-up", UNTOUCHED), (STEP, "10 %", [*BACK, *DRAINED, "share"])])
+def test_a_change_under_which_users_suffer_is_taken_back(start: Start, piece: str, what: str, back: list[str]) -> None:
+    result, played = start((piece, unsettled(alpha=True, user=False) | HARMED))
+    assert result["verdict"] == "FAILED"
+    assert result["reason"].startswith(f"{what}: users' requests fail while the gateway takes the change: user: status 503 x9")
+    assert played.done[played.done.index(piece) + 1 :] == [*back, CLEAN_UP]
+
+
+def test_what_users_met_meanwhile_makes_the_gate_ask_their_own_rule(start: Start, lines: list[str]) -> None:
+    met = {"ok": True, "clean": 5, "faults": [], "passing": {}, "sent": 40, "judgement": {"user": {"decision": "accept"}, "novel": ["status 503"]}}
+    _result, played = start((STEP, met))
+    gates = [arguments["judgement"] for _module, arguments in played.calls if arguments.get("check") == "gate"]
+    assert [bool(judgement) for judgement in gates] == [False, True, False, False] and gates[1]["novel"] == ["status 503"]
+    assert any(line.startswith("east: 10 %: settled after") and line.endswith("meanwhile users met status 503") for line in lines)
+
+
+def test_how_users_fare_is_counted_from_one_stretch_to_the_next(start: Start) -> None:
+    _result, played = start((STEP, unsettled(v1=False)))
+    watched = [arguments["judgement"] for _module, arguments in played.calls if arguments.get("check") == "settled" and "both" not in arguments["variants"]]
+    assert watched[:3] == [{}, UNHARMED["judgement"], {}]
+
+
 # -- the way back --------------------------------------------------------------------------------------------------------
 
 
@@ -351,6 +389,58 @@ def test_where_alpha_fails_too_nothing_can_be_compared(start: Start) -> None:
     assert "v1 has 0 % of the traffic. Mend the cause and start again" in result["reason"] and "restored" in played.done
 
 
+def test_a_write_whose_answer_got_lost_is_drained_all_the_same(start: Start) -> None:
+    same = {"changed": False, "written": 60.0, "routes": []}
+    _result, played = start(("gate", GOOD_GATE), ("gate", REJECTED), ("restored", same))
+    assert played.done[-7:] == [*BACK, *DRAINED, "share", CLEAN_UP]
+
+
+def test_a_way_back_that_stops_still_lets_v1s_requests_end(start: Start, clock: Clock) -> None:
+    result, played = start(("gate", GOOD_GATE), ("gate", REJECTED), *[("settled alpha+user", unsettled(alpha=True, user=False))] * 2, settle_seconds=60)
+    assert result["verdict"] == "HELD" and played.done[-1] == CLEAN_UP
+    assert clock.now - played.times[-1] < 7 and clock.slept == 7, "before its marked route is removed"
+
+
+def test_alpha_that_sheds_load_can_be_gone_back_to(start: Start) -> None:
+    busy = BASELINE | {"kinds": ["status 429", "it took too long"], "faults": ["alpha: it took too long x1"]}
+    known = BASELINE | {"kinds": ["it took too long"]}
+    _result, played = start(("baseline", known), ("gate", GOOD_GATE), ("gate", REJECTED), ("baseline alpha", busy))
+    assert "restored" in played.done, "nothing fails that did not before, nor by shedding load"
+    result, played = start(("baseline", known), ("gate", GOOD_GATE), ("gate", REJECTED), *[("baseline alpha", busy | {"kinds": ["status 500"]})] * 20)
+    assert "restored" not in played.done and "v1alpha2 does not answer either (alpha: it took too long x1)" in result["reason"]
+
+
+@pytest.mark.parametrize("stopped", [{"failed": True, "msg": "no room"}, {"failed": True, "held": True, "msg": "no room"}])
+def test_a_run_that_does_not_know_how_users_are_served_writes_nothing(start: Start, stopped: Result) -> None:
+    """They may be v1's already, by an earlier run: then nothing is given back unasked."""
+    result, played = start(("baseline", stopped))
+    assert played.done == ["baseline"]
+    assert result["verdict"] == "HELD" and result["reason"] == f"no room. Nothing was written, so weights are as they were{GO_ON}"
+    refused, played = start(("finished", stopped), state="withdrawn")
+    assert played.done == ["finished"] and refused["verdict"] == "HELD"
+
+
+def test_a_long_drain_keeps_the_lease(start: Start) -> None:
+    _result, played = start(state="withdrawn", drain_seconds=1000)
+    assert [arguments["run"] for _module, arguments in played.calls if arguments.get("check") == "installed"] == ["run-1"] * 3
+
+
+def test_a_gate_without_a_decision_is_in_the_evidence(start: Start) -> None:
+    result, _played = start(*[("gate", UNDECIDED)] * 4, gate_seconds=100)
+    assert [gate["faults"] for gate in result["evidence"]] == [["v1: status 503 x2"]]
+
+
+def test_what_serves_now_and_then_is_held(start: Start) -> None:
+    """Random failures that both stacks may have keep rounds from being clean, which is nothing against v1."""
+    now = unsettled(alpha=True, v1=False, both=True, user=True)
+    then = unsettled(alpha=True, v1=True, both=True, user=True)
+    result, _played = start((WARM, then), (WARM, now), warm_seconds=60)
+    assert result["verdict"] == "HELD" and "warm-up: not settled within 60 s" in result["reason"]
+    status = then | {"passing": then["passing"] | {"status": False}}
+    result, _played = start((WARM, then), (WARM, status), warm_seconds=60)
+    assert result["verdict"] == "FAILED", "traffic is well, the status is not"
+
+
 def test_where_nothing_had_moved_nothing_is_drained(start: Start, clock: Clock) -> None:
     result, played = start(("gate", REJECTED))
     assert played.done == [*START, *UNTOUCHED, CLEAN_UP]
@@ -362,7 +452,7 @@ def test_a_gate_without_a_decision_is_held_at_what_was_proven(start: Start, cloc
     result, played = start(*[("gate", GOOD_GATE)] * (passed + 1), *[("gate", UNDECIDED)] * 4, gate_seconds=100)
     back = len(played.done) - 1 - played.done[::-1].index("gate")
     drained = [] if passed else DRAINED
-    assert played.done[back + 1 :] == ["settled alpha", expected, "settled alpha+user", *drained, "share", CLEAN_UP]
+    assert played.done[back + 1 :] == ["baseline alpha", expected, "settled alpha+user", *drained, "share", CLEAN_UP]
     assert result["verdict"] == "HELD" and result["failed"]
     assert result["reason"].endswith(f"v1 has {(0, 10, 50)[passed]} % of the traffic{GO_ON}")
     assert f"gate at {(10, 50, 100)[passed]} %: no decision within 100 s" in result["reason"]
@@ -385,15 +475,15 @@ def test_a_warm_up_that_does_not_settle(start: Start, alpha: bool, verdict: str)
 
 
 def test_where_alpha_does_not_answer_weights_stay(start: Start) -> None:
-    result, played = start(("gate", GOOD_GATE), ("gate", REJECTED), ("settled alpha", unsettled(alpha=False) | {"faults": ["alpha: status 500 x1", "more"]}))
-    assert played.done[-3:] == ["gate", "settled alpha", CLEAN_UP], "no weight is written after that"
+    result, played = start(("gate", GOOD_GATE), ("gate", REJECTED), ("baseline alpha", ALPHA_ILL))
+    assert played.done[-3:] == ["gate", "baseline alpha", CLEAN_UP], "no weight is written after that"
     assert result["verdict"] == "HELD"
     assert result["reason"].endswith(f"v1alpha2 does not answer either (alpha: status 500 x1), so weights stay as they are{GO_ON}")
 
 
 def test_the_way_back_asks_alpha_before_it_writes(start: Start) -> None:
     _result, played = start(("gate", GOOD_GATE), ("gate", REJECTED))
-    assert played.done.index("settled alpha") < played.done.index("restored")
+    assert played.done.index("baseline alpha") < played.done.index("restored")
 
 
 def test_a_write_that_fails_takes_back(start: Start) -> None:
@@ -407,7 +497,7 @@ def test_somebody_elses_weights_are_held_not_fought(start: Start) -> None:
     result, played = start(("shifted 50", drift), ("shifted 10", {"changed": True, "written": 60.0, "routes": []}), ("shifted 10", drift))
     assert result["verdict"] == "HELD"
     assert result["reason"] == f"rule 0 was changed by somebody else. On the way back: rule 0 was changed by somebody else{GO_ON}"
-    assert played.done[-3:] == ["settled alpha", "shifted 10", CLEAN_UP]
+    assert played.done[-3:] == ["baseline alpha", "shifted 10", CLEAN_UP]
 
 
 def test_a_way_back_that_does_not_settle_is_held(start: Start) -> None:
@@ -418,8 +508,8 @@ def test_a_way_back_that_does_not_settle_is_held(start: Start) -> None:
 
 def test_a_lost_lease_writes_nothing_more(start: Start) -> None:
     lost = {"failed": True, "msg": "Lease x is held by run-2, not by this run"}
-    result, played = start(("gate", lost), ("settled user", lost), (CLEAN_UP, lost))
-    assert played.done == [*START, "settled user", CLEAN_UP]
+    result, played = start(("gate", lost), ("baseline user", lost), (CLEAN_UP, lost))
+    assert played.done == [*START, "baseline user", CLEAN_UP]
     assert result["verdict"] == "HELD" and "Marked routes may be left: Lease x is held by run-2" in result["reason"]
 
 
@@ -431,7 +521,7 @@ def test_a_withdrawal_that_fails_goes_back_to_alpha(start: Start) -> None:
 
 def test_a_withdrawal_that_is_held_goes_back_to_full_share(start: Start) -> None:
     result, played = start(("marked v1", {"failed": True, "held": True, "msg": "drift"}), state="withdrawn")
-    assert played.done == ["finished", "marked v1", "settled alpha", "shifted 100", "settled alpha+user", "share", CLEAN_UP]
+    assert played.done == ["finished", "marked v1", "baseline alpha", "shifted 100", "settled alpha+user", "share", CLEAN_UP]
     assert result["verdict"] == "HELD"
 
 
@@ -443,18 +533,18 @@ SILENT = {"failed": True, "unreachable_api": True, "msg": "no usable answer"}
 def test_a_silent_api_server_is_waited_for_with_a_line(start: Start, lines: list[str]) -> None:
     result, played = start(("shifted 10", SILENT), ("shifted 10", SILENT))
     assert result["verdict"] == "PROVEN" and played.done.count("shifted 10") == 3
-    assert [line for line in lines if "API server" in line] == [
-        "east: the API server does not answer; trying again for up to 299 s more. no usable answer",
-        "east: the API server does not answer; trying again for up to 298 s more. no usable answer",
-        "east: the API server answers again",
+    assert [line for line in lines if "no answer" in line or "are answers" in line] == [
+        "east: no answer; trying again for up to 299 s more. no usable answer",
+        "east: no answer; trying again for up to 297 s more. no usable answer",
+        "east: there are answers again",
     ]
 
 
 def test_an_api_server_that_stays_silent_is_held_and_weights_stay(start: Start) -> None:
-    result, played = start(*[("shifted 50", SILENT)] * 3, *[("settled alpha", SILENT)] * 3, *[(CLEAN_UP, SILENT)] * 3, api_patience=3)
+    result, played = start(*[("shifted 50", SILENT)] * 3, *[("baseline alpha", SILENT)] * 3, *[(CLEAN_UP, SILENT)] * 3, api_patience=5)
     assert result["verdict"] == "HELD"
     assert result["reason"] == f"no usable answer. On the way back: no usable answer. Marked routes may be left: no usable answer{GO_ON}"
-    assert played.done[-6:] == ["settled alpha"] * 3 + [CLEAN_UP] * 3
+    assert played.done[-6:] == ["baseline alpha"] * 3 + [CLEAN_UP] * 3
 
 
 # -- options and check mode ----------------------------------------------------------------------------------------------

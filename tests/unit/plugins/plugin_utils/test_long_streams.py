@@ -166,8 +166,22 @@ def test_endpoints_without_streams_are_not_waited_for(clock: SimpleNamespace) ->
     assert Held(Played(held())).look(written=60.0) == Ending(None, "no endpoint has them", (), False, 2) and clock.now == 1000.0
 
 
-def test_an_api_server_that_was_away_is_no_evidence() -> None:
-    assert Held(Played({"failed": True, "unreachable_api": True, "msg": "away"})).look() == Ending()
+AWAY = {"failed": True, "unreachable_api": True, "msg": "away"}
+
+
+@pytest.mark.parametrize("written", [None, 60.0])
+def test_after_an_api_server_was_away_they_are_opened_again(written: float | None) -> None:
+    """Those over the change can't be had again; for how long v1 keeps one can be seen."""
+    again = Held(Played(AWAY, held(stream())))
+    found = again.look(written)
+    assert (found.verdict, found.spanned, len(found.streams)) == (None, False, 1)
+    assert again.lines == ["streams: none could be held, opening them now: away"] and again.streams.usual[("v1", "there")] == 35.0
+    assert Held(Played(AWAY, AWAY)).look(written).verdict == "HELD"
+
+
+def test_it_is_said_where_some_places_were_not_asked() -> None:
+    found = Held(Played(held(stream()) | {"left_out": 3})).look()
+    assert found.reason.endswith("v1's whole for 35 s (1 of 4 references and addresses, chosen anew each time)")
 
 
 @pytest.mark.parametrize(
