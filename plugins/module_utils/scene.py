@@ -186,6 +186,17 @@ class Scene:
         return [manifest for route in self.current.values() for variant in variants
                 for manifest in routes.marked_routes(route, self.moves, variant, self.nonce)]
 
+    def left_with_alpha(self) -> list[str]:
+        """Rules and mirrors that name a v1alpha2 pool of the Plan and would still when its routes are finished: somebody made them since."""
+        found = []
+        for route in self.cluster.list(collection_path("gateway.networking.k8s.io/v1", "httproutes")):
+            key = routes.route_key(route)
+            if routes.LABEL in (route["metadata"].get("labels") or {}):
+                continue
+            after = routes.reshape(self.live[key], self.originals[key], self.moves, "finished") if key in self.live else route
+            found += [f"{reference.kind} of rule {reference.rule} of {key}" for reference in routes.references(after) if reference.target in self.moves]
+        return found
+
     def status_faults(self) -> list[str]:
         """What stands against Gateways, the user's routes, both pools and the policies of v1's, by status at the current generation."""
         found = [fault for gateway in self.gateways.values() for fault in conditions.gateway_faults(gateway)]

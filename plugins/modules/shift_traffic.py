@@ -319,13 +319,15 @@ def unmark(here: Scene, variants: list[routes.Variant], dry_run: bool, guard: Gu
 
 
 def refuse_unless_shifted(here: Scene, phases: list[str]) -> None:
-    """:raises ApiError: while any route does not send all of its moved traffic to v1, or no shift ended PROVEN since weights were last changed."""
+    """:raises ApiError: while a route sends moved traffic elsewhere than to v1, no shift ended PROVEN since weights changed, or others need v1alpha2."""
     shares = {key: routes.share_of(here.live[key], original, here.moves) for key, original in here.originals.items()}
     short = [f"{key} at {share} %" for key, share in shares.items() if share != 100]
     if short:
         raise ApiError(f"{', '.join(short)}: not all traffic is on v1, so nothing of v1alpha2 is taken away. Run the phase shift first.")
     if "shift" not in phases:
         raise ApiError("The journal has no shift that ended PROVEN, so nothing of v1alpha2 is taken away. Run the phase shift first.")
+    if left := here.left_with_alpha():
+        raise ApiError(f"{', '.join(left)}: made since the plan, and needs v1alpha2, so nothing of it is taken away. Name the v1 pool there, then start again.")
 
 
 def weights(manifest: Manifest) -> str:

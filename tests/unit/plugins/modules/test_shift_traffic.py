@@ -105,6 +105,25 @@ def note_shift(here: Here) -> None:
     here.store.update(record, "phase shift done", phases=[*record["phases"], "shift"])
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        http_route(rule(ALPHA | {"weight": 0}), name="new"),
+        http_route(rule({"name": "plain"}) | {"filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": ALPHA}}]}, name="new"),
+    ],
+    ids=["backend", "mirror"],
+)
+def test_finished_only_while_nobody_else_needs_v1alpha2(here: Here, made: Manifest) -> None:
+    here.work("marked")
+    here.work("shifted", share=100)
+    note_shift(here)
+    here.cluster.put(made)
+    with pytest.raises(ApiError, match="rule 0 of HTTPRoute default/new: made since the plan, and needs v1alpha2, so nothing of it is taken away"):
+        here.work("finished")
+    del here.cluster.objects[path_of(made)]
+    assert here.work("finished")["changed"]
+
+
 def test_finished_only_after_a_shift_that_ended_proven(here: Here) -> None:
     here.work("shifted", share=100)
     with pytest.raises(ApiError, match="no shift that ended PROVEN, so nothing of v1alpha2 is taken away. Run the phase shift first"):
