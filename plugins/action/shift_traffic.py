@@ -62,6 +62,6 @@ class ActionModule(KubernetesAction):
             if not result.get("finished"):
                 return None
             ask("cleanup")
-        except AnsibleConnectionFailure:
+        except AnsibleError:  # it runs all the same, and is asked again
             return None
         return result

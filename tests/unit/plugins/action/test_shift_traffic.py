@@ -78,6 +78,7 @@ def test_a_connection_that_drops_is_waited_for_like_an_api_server() -> None:
     assert plugin.ended("j1", {}) is None and plugin._task.async_val == 0
     plugin.error = AnsibleError("no space for a temporary directory")
     assert plugin.piece("verify_gateway", {}, {}) == {"failed": True, "msg": "no space for a temporary directory"}
+    assert plugin.ended("j1", {}) is None
 
 
 def test_a_kubeconfig_that_is_not_there_is_a_result() -> None:
