@@ -195,8 +195,8 @@ class Stages:
                     raise Stop("FAILED", f"share at {share} %: the gateway does not do what the weights say: {faults}")
                 unsure = f"it can't be told while so much fails: {'; '.join(found['unsure'])}. Lower probe_rate, or wait for less load"
                 raise Stop("HELD", f"share at {share} %: {unsure}")
-            if not found["ok"]:
-                self.say(f"share at {share} %: not yet: {'; '.join([*found['faults'], *found['unsure']])}")
+            seen = f"right {right} of {wrong + 1} times in a row" if found["ok"] else f"not yet: {'; '.join([*found['faults'], *found['unsure']])}"
+            self.say(f"share at {share} %: {seen}")
             time.sleep(PAUSE if found["unsure"] else 0)
         for texts, what in ((found["counted"], "as it should be"), (found["blind"], "nothing tells the stacks apart")):
             if texts:
