@@ -30,12 +30,9 @@ class ActionModule(KubernetesAction):
     def piece(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], wrap_async: bool = False) -> dict[str, Any]:
         """One module execution with this task's connection."""
         connection = {option: self._task.args[option] for option in auth_argument_spec() if self._task.args.get(option) is not None}
-        if connection.get("kubeconfig"):
-            try:
-                self.get_kubeconfig(connection["kubeconfig"], self._connection.transport != "local", connection)
-            except AnsibleError as error:
-                return {"failed": True, "msg": f"{error}"}
         try:
+            if connection.get("kubeconfig"):
+                self.get_kubeconfig(connection["kubeconfig"], self._connection.transport != "local", connection)
             return self._execute_module(f"{COLLECTION}.{module}", module_args=connection | arguments, task_vars=task_vars, wrap_async=wrap_async)
         except AnsibleConnectionFailure as error:  # it would end the host as unreachable, and with it the way back
             return {"failed": True, "unreachable_api": True, "msg": f"No connection to the host on which modules run: {error}"}

@@ -105,7 +105,7 @@ class Settled:
     """How settling ended.
 
     :param rounds: clean ones in a row. :param passing: whether each stack (alpha, v1, both, user) passed all its probes in any round of this stretch.
-    :param faults: of the last round; of all rounds where the watch rejected.
+    :param faults: of the last round.
     :param first: when the first of the clean rounds had ended, in seconds since the epoch; 0 without one.
     :param sent: probes of this stretch.
     """
@@ -136,18 +136,13 @@ class Watch:
         """Whether so much failed that it is no chance."""
         return self.judgement.user.decision == "reject"
 
-    def note(self, round_of: Iterable[tuple[Probe, Answered]]) -> None:
+    def note(self, round_of: list[tuple[Probe, Answered]]) -> None:
         """Count one round."""
-        alpha: dict[str, bool] = {}
-        user: list[tuple[str, Answered]] = []
+        failed = {probe.cell for probe, answer in round_of if self.control and probe.variant == "alpha" and not answer.ok}
         for probe, answer in round_of:
-            if probe.variant == "alpha":
-                alpha[str(probe.cell)] = answer.ok
-            elif probe.variant is None:
-                user.append((str(probe.cell), answer))
-        for cell, answer in user:
-            fine = alpha.get(cell, True) if self.control else True
-            self.judgement = _add_user(self.judgement, fine, answer, self.bounds, self.known, answer.ok or answer.kind in self.known)
+            if probe.variant is None:
+                fine = answer.ok or answer.kind in self.known
+                self.judgement = _add_user(self.judgement, probe.cell not in failed, answer, self.bounds, self.known, fine)
 
 
 def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int, clean: int = 0, watch: Watch | None = None) -> Settled:
@@ -160,7 +155,7 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace
     :param clean: rounds in a row with which an earlier stretch ended, since many cells may need longer than one.
     :param watch: ends it early where users suffer.
     """
-    first, sent, everything, passing = time.time() if clean else 0.0, 0, Faults(), dict[str, bool]()
+    first, sent, passing = time.time() if clean else 0.0, 0, dict[str, bool]()
     with ThreadPoolExecutor(workers) as pool:
         while True:
             last = Faults()
@@ -168,16 +163,13 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace
             answered = list(zip(probes, _round(probes, send, pace, pool)))
             for probe, answer in answered:
                 last.note(probe, answer)
-                everything.note(probe, answer)
             passing |= {who: passing.get(who, False) or not last.worst(who) for who in last.sent}
             clean = 0 if last.counts else clean + 1
             if clean < 2:
                 first = time.time() if clean else 0.0
             if watch:
                 watch.note(answered)
-            if watch and watch.rejects:
-                return Settled(False, 0, passing, everything, first, sent)
-            if clean >= rounds or time.monotonic() >= deadline:
+            if clean >= rounds or time.monotonic() >= deadline or (watch and watch.rejects):
                 return Settled(clean >= rounds, clean, passing, last, first, sent)
 
 

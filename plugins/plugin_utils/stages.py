@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from ansible.utils.display import Display
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import _http
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import TOO_MANY
 from ansible_collections.inference_gateway.migration.plugins.module_utils.prober import Judgement
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import Background, Ending, LongStreams
 
@@ -25,7 +26,7 @@ PAUSE = 5
 """Seconds without dyes after too many told nothing."""
 PATIENCE = 20
 """Seconds in which v1alpha2 must be seen to be well before traffic goes back to it."""
-SHED = "status 429"
+SHED = f"status {TOO_MANY}"
 """A kind of failure that v1alpha2 may have though it is well."""
 HINTS = {
     "status 503": "503 from the gateway itself mostly means that no pod of the pool passes its health check: look at HealthCheckPolicy of {pools}",

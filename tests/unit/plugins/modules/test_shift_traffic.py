@@ -194,14 +194,19 @@ def test_weights_that_somebody_else_changed_stop_the_step_and_take_it_back(here:
     assert here.weights() == [("llama-preview", 90), ("llama-ga", 10)]
 
 
-def test_a_route_that_may_not_be_written_takes_the_others_back(here: Here) -> None:
-    here.work("shifted", share=10)
+def refusing(route: Manifest) -> Any:
+    """The API server forbids to write one route."""
 
-    def refuse(method: str, path: str, body: Any) -> None:
-        if method == "PUT" and path == path_of(SECOND):
+    def before(method: str, path: str, body: Any) -> None:
+        if method == "PUT" and path == path_of(route):
             raise Forbidden("PUT: not allowed", 403)
 
-    here.cluster.before = refuse
+    return before
+
+
+def test_a_route_that_may_not_be_written_takes_the_others_back(here: Here) -> None:
+    here.work("shifted", share=10)
+    here.cluster.before = refusing(SECOND)
     with pytest.raises(Forbidden):
         here.work("shifted", share=50)
     assert here.weights() == [("llama-preview", 90), ("llama-ga", 10)]
@@ -215,54 +220,41 @@ def test_a_route_that_can_not_be_split_takes_the_others_back() -> None:
     assert here.weights() == [("llama-preview", 1)]
 
 
-def test_a_webhook_that_changes_more_is_reported(here: Here) -> None:
+def hook(here: Here, change: Any) -> None:
+    """A webhook changes the spec of the second route whenever it is written."""
     real = here.cluster.replace
 
     def hooked(path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
+        stored = deepcopy(manifest)
         if path == path_of(SECOND):
-            manifest["spec"]["hostnames"] = ["hooked.example.com"]
-        return real(path, manifest, dry_run)
+            change(stored["spec"])
+        return real(path, stored, dry_run)
 
     here.cluster.replace = hooked  # type: ignore[method-assign]
+
+
+def test_a_webhook_that_changes_more_is_reported(here: Here) -> None:
+    hook(here, lambda spec: spec.update(hostnames=["hooked.example.com"]))
     with pytest.raises(ApiError, match="stored more than the references that were written"):
         here.work("shifted", share=25)
     assert here.weights() == [("llama-preview", 1)]
 
 
 def test_a_webhook_that_changes_weights_of_others_is_reported(here: Here) -> None:
-    real = here.cluster.replace
-
-    def hooked(path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
-        manifest = deepcopy(manifest)
-        if path == path_of(SECOND):
-            manifest["spec"]["rules"][0]["backendRefs"][-1]["weight"] += 1
-        return real(path, manifest, dry_run)
-
-    here.cluster.replace = hooked  # type: ignore[method-assign]
+    hook(here, lambda spec: spec["rules"][0]["backendRefs"][-1].update(weight=101))
     with pytest.raises(ApiError, match="HTTPRoute default/other: the API server stored other references or weights than were written"):
         here.work("shifted", share=25)
     assert here.weights() == [("llama-preview", 1)]
 
 
-def test_on_the_way_back_what_can_be_written_is(here: Here) -> None:
+@pytest.mark.parametrize(("forbidden", "other"), [(FIRST, SECOND), (SECOND, FIRST)], ids=["first", "second"])
+def test_on_the_way_back_what_can_be_written_is(here: Here, forbidden: Manifest, other: Manifest) -> None:
     """A rejected v1 gets no traffic back because another route can't be written."""
     here.work("shifted", share=50)
-
-    def refuse(method: str, path: str, body: Any) -> None:
-        if method == "PUT" and path == path_of(FIRST):
-            raise Forbidden("PUT: not allowed", 403)
-
-    here.cluster.before = refuse
+    here.cluster.before = refusing(forbidden)
     with pytest.raises(Forbidden):
         here.work("restored")
-    assert here.cluster.objects[path_of(SECOND)]["spec"] == SECOND["spec"]
-    here.cluster.before = lambda method, path, body: None
-    here.work("restored")
-    here.work("shifted", share=50)
-    here.cluster.before = lambda method, path, body: refuse(method, path_of(FIRST) if path == path_of(SECOND) else path_of(SECOND), body)
-    with pytest.raises(Forbidden):
-        here.work("restored")
-    assert here.cluster.objects[path_of(FIRST)]["spec"] == FIRST["spec"]
+    assert here.cluster.objects[path_of(other)]["spec"] == other["spec"]
 
 
 def test_a_marked_route_whose_gateway_writes_its_status_meanwhile_is_read_anew(here: Here) -> None:
