@@ -20,6 +20,7 @@ from copy import deepcopy
 from typing import Any
 from urllib.parse import quote
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import FIELD_MANAGER
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
@@ -231,11 +232,11 @@ class Cluster:
 
     def create(self, path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
         """Create one object in a collection. :raises Conflict: when it is there already."""
-        return self.request("POST", path, body=manifest, query=_dry(dry_run))
+        return self.request("POST", path, body=manifest, query=_dry(dry_run) | {"fieldManager": FIELD_MANAGER})
 
     def replace(self, path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
         """Write one whole object back under the resourceVersion it was read with. :raises Conflict: when it changed since."""
-        return self.request("PUT", path, body=manifest, query=_dry(dry_run))
+        return self.request("PUT", path, body=manifest, query=_dry(dry_run) | {"fieldManager": FIELD_MANAGER})
 
     def delete(self, path: str, dry_run: bool = False, **options: Any) -> bool:
         """Delete one object; False where there was none. ``options`` are DeleteOptions, e.g. preconditions."""

@@ -16,6 +16,7 @@ import gzip
 import hashlib
 import json
 import secrets
+import time
 import zlib
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -71,6 +72,11 @@ def storable(manifest: Manifest) -> Manifest:
     """An object without what the server writes, fit to be created again or compared."""
     meta = {field: value for field, value in manifest["metadata"].items() if field not in ("managedFields", "resourceVersion", "generation", "selfLink")}
     return {field: value for field, value in manifest.items() if field != "status"} | {"metadata": meta}
+
+
+def without_shift(record: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a record as they are once the shift that it knows counts no more."""
+    return {"phases": [phase for phase in record["phases"] if phase != "shift"], "stack": None, "retiring_since": None}
 
 
 class Journal:
@@ -155,7 +161,9 @@ class Journal:
     # -- the journal ------------------------------------------------------------------------------------------------
 
     def read(self) -> dict[str, Any] | None:
-        """The record of the migration, or None where there was none: migration, nonce, status, begun, plan, entries, verdict, reason, backup."""
+        """The record of the migration, or None where there was none: migration, nonce, status, plan, entries, verdict, reason, backup, phases done,
+        ``begun`` (to change the cluster), ``retiring_since`` (when v1alpha2 began to be taken away, in seconds since the epoch),
+        ``stack`` (what of v1 the shift proved)."""
         found = self.cluster.get(self._record)
         return json.loads(found["data"]["record"]) if found else None
 
@@ -171,6 +179,8 @@ class Journal:
             "status": "open",
             "plan": plan,
             "begun": False,
+            "retiring_since": None,
+            "stack": None,
             "phases": ["plan"],
             "entries": [],
             "verdict": None,
@@ -186,6 +196,10 @@ class Journal:
         after = record | fields | {"entries": entries}
         self._write(after)
         return after
+
+    def begin_to_retire(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The record that says, before the first write, that v1alpha2 is taken away; with the time when that was first so."""
+        return record if record.get("retiring_since") else self.update(record, "begins to take v1alpha2 away", retiring_since=time.time())
 
     def _write(self, record: dict[str, Any]) -> None:
         meta = {"name": NAME, "namespace": self.namespace, "labels": LABELS}

@@ -48,6 +48,8 @@ class Answered(Protocol):
 
 
 Sender = Callable[[Probe], Answered]
+Look = Callable[[], None]
+"""Called between requests; what it raises ends the work."""
 Said = TypeVar("Said")
 
 
@@ -145,7 +147,8 @@ class Watch:
                 self.judgement = _add_user(self.judgement, probe.cell not in failed, answer, self.bounds, self.known, fine)
 
 
-def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int, clean: int = 0, watch: Watch | None = None) -> Settled:
+def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int, clean: int = 0, watch: Watch | None = None,
+           look: Look = lambda: None) -> Settled:
     """Send every probe in rounds until ``rounds`` rounds in a row are without any failure, or until the deadline.
 
     A failure anywhere starts the count anew: front ends converge at different times, and only a run of fresh connections
@@ -153,7 +156,7 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace
 
     :param deadline: on the clock of time.monotonic; the round that is on its way then is ended.
     :param clean: rounds in a row with which an earlier stretch ended, since many cells may need longer than one.
-    :param watch: ends it early where users suffer.
+    :param watch: ends it early where users suffer. :param look: called after every round.
     """
     first, sent, passing = time.time() if clean else 0.0, 0, dict[str, bool]()
     with ThreadPoolExecutor(workers) as pool:
@@ -169,6 +172,7 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace
                 first = time.time() if clean else 0.0
             if watch:
                 watch.note(answered)
+            look()
             if clean >= rounds or time.monotonic() >= deadline or (watch and watch.rejects):
                 return Settled(clean >= rounds, clean, passing, last, first, sent)
 
@@ -233,11 +237,11 @@ class Judgement:
         """Reject as soon as either test rejects; accept when the pairs accept and every cell has been seen to work.
 
         A failure of the users' own rule of a kind that they did not meet before pauses the step: then their test must
-        accept as well. Without cells there is nothing to prove.
+        accept as well. Without cells nothing was measured, so nothing has passed.
         """
         known, cells = dict(self.cells), list(cells)
         if not cells:
-            return "accept"
+            return "void"
         tests = (self.pairs.decision, self.user.decision)
         if "reject" in tests:
             return "reject"
@@ -252,12 +256,12 @@ Trio = tuple[Probe, Probe, Probe]
 
 
 def judge(trios: list[Trio], send: Sender, bounds: Bounds, before: Judgement, deadline: float, pace: Pace, workers: int,
-          known: frozenset[str] = frozenset(), hold: float = 0.0) -> Judgement:
+          known: frozenset[str] = frozenset(), hold: float = 0.0, look: Look = lambda: None) -> Judgement:
     """Send trios in random order, every cell as often as the others, until the gate decides or the deadline.
 
     :param trios: for each cell the probe through alpha's marked rule, through v1's, and through the user's own rule.
     :param known: kinds of failure that the users' own rules had before v1 got any of their traffic.
-    :param hold: on the clock of time.monotonic; until then it goes on though v1 was accepted.
+    :param hold: on the clock of time.monotonic; until then it goes on though v1 was accepted. :param look: called after every batch.
     """
     after, faults = before, Faults()
     cells = [trio[0].cell for trio in trios]
@@ -279,6 +283,7 @@ def judge(trios: list[Trio], send: Sender, bounds: Bounds, before: Judgement, de
                 for probe, answer in zip(trio, mine):
                     faults.note(probe, answer)
                 after = _add(after, trio[0].cell, mine, bounds, known)
+            look()
     return replace(after, faults=tuple([*before.faults, *faults.worst()][-6:]))
 
 
@@ -318,12 +323,12 @@ Dyer = Callable[[Probe], "dyes.Signature | None"]
 
 
 def measure(cells: list[Cell], wanted: Callable[[dyes.Group], dyes.Expected], send: Dyer, nonce: str, count: int,
-            pace: Pace, workers: int) -> Shares:
+            pace: Pace, workers: int, look: Look = lambda: None) -> Shares:
     """Send ``count`` dyes, spread evenly over the groups of the cells, and compare what each stack answered with the weights.
 
     Of a group no more are sent once too many told nothing: a stack that sheds load is left alone.
 
-    :param wanted: what the weights of a group say. :raises ValueError: for less than one dye.
+    :param wanted: what the weights of a group must be. :param look: called between the dyes. :raises ValueError: for less than one dye.
     """
     if count < 1:
         raise ValueError(f"dyes must be 1 or more, not {count}; of state migrated 0 leaves the measurement out.")
@@ -335,6 +340,7 @@ def measure(cells: list[Cell], wanted: Callable[[dyes.Group], dyes.Expected], se
         one, found = dyes.dye(group.cell, variant, nonce), list[dyes.Signature | None]()
         while len(found) < times and sum(map(dyes.silent, found)) <= dyes.UNTOLD * times:
             found += pool.map(lambda _number: _paced(one, send, pace), range(min(workers, times - len(found))))
+            look()
         return found
 
     with ThreadPoolExecutor(workers) as pool:

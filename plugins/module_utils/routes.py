@@ -28,6 +28,8 @@ MAX_MATCHES = 128
 PROBE_HEADER = "x-inference-gateway-migration-probe"
 MARK_HEADER = "x-inference-gateway-migration-mark"
 LABEL = "inference-gateway-migration/marked-route"
+FIELD_MANAGER = "inference-gateway-migration"
+"""By which managedFields name what this collection wrote, so that what others wrote can be told from it."""
 
 Variant = Literal["alpha", "v1", "both"]
 VARIANTS: tuple[Variant, ...] = ("alpha", "v1", "both")
@@ -254,7 +256,7 @@ def reshape(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str], fo
         before = rules(original)[number]["backendRefs"]
         if number not in at:
             found = rules(live)[number].get("backendRefs") or [] if number < len(rules(live)) else []
-            raise Drifted(f"rule {number} of {key} was changed by somebody else: its backendRefs are {_describe(found)}")
+            raise Drifted(f"rule {number} of {key} was changed by somebody else: its backendRefs are {describe(found)}")
         rules(after)[at[number]]["backendRefs"] = (
             deepcopy(before) if form == "original"
             else finished_references(before, key.namespace, moves) if form == "finished"
@@ -301,7 +303,8 @@ def only_references_differ(before: Manifest, after: Manifest, moved: Iterable[in
     return bare(before) == bare(after)
 
 
-def _describe(found: list[Manifest]) -> str:
+def describe(found: list[Manifest]) -> str:
+    """References with their weights, as a message names them."""
     return ", ".join(f"{reference.get('group') or 'core'}/{reference.get('name')} weight {reference.get('weight', 1)}" for reference in found) or "gone"
 
 

@@ -8,16 +8,17 @@ For internal use of this collection only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import cells, conditions, dyes, routes
+from ansible_collections.inference_gateway.migration.plugins.module_utils import cells, conditions, dyes, routes, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Cluster, Manifest, NotServed, collection_path, object_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import ALPHA_GROUP, POOL_KIND, V1_GROUP, PoolKey, RouteKey, Variant
+from ansible_collections.inference_gateway.migration.plugins.module_utils.weights import Shares
 
 POLICY_VERSION = "networking.gke.io/v1"
 POLICIES = ("gcpbackendpolicies", "healthcheckpolicies")
@@ -70,6 +71,11 @@ def affected(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
         found += [(item["apiVersion"], item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in pool["retire"]]
         found += [("apps/v1", "Deployment", pool["namespace"], pool["alpha_epp"]["deployment"])] if pool["alpha_epp"].get("deployment") else []
     return list(dict.fromkeys(found))  # type: ignore[arg-type]
+
+
+def pickers_services(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
+    """The Services of alpha's endpoint pickers, in the form of :func:`affected`."""
+    return [("v1", "Service", pool["namespace"], pool["alpha_epp"]["service"]) for pool in plan["pools"] if pool["alpha_epp"].get("service")]
 
 
 @dataclass(frozen=True)
@@ -175,27 +181,30 @@ class Scene:
         """One probe for every cell and variant."""
         return [cells.probe(cell, variant, self.nonce, self.models, gone) for variant in variants for cell in self.cells]
 
-    def expected(self, group: dyes.Group) -> dyes.Expected:
-        """What the weights of a group's rule say now."""
-        key = next(key for key in self.live if str(key) == group.cell.route)
-        places = routes.places(self.live[key], self.originals[key], self.moves)
-        return dyes.expected(self.live[key], places.get(group.cell.rule, group.cell.rule), self.pools())
+    def expected(self, wanted: Shares) -> Callable[[dyes.Group], dyes.Expected]:
+        """What the weights of a group's rule must be, by the rule that the user had and the share of the step: never by what is live."""
+        shaped = {str(key): weights.shaped(original, self.moves, weights.of(str(key), wanted)) for key, original in self.originals.items()}
+        pools = self.pools()
+        return lambda group: dyes.expected(shaped[group.cell.route], group.cell.rule, pools)
+
+    def demand(self, wanted: Shares) -> None:
+        """Read every moved route anew.
+
+        :raises routes.Drifted: where one has other weights than it must: somebody else wrote it. :raises ApiError: where one is gone.
+        """
+        found = []
+        for key, original in self.originals.items():
+            live = self.cluster.get(route_path(key))
+            if live is None:
+                raise ApiError(f"{key}: gone since the plan was made.")
+            found += weights.faults(live, original, self.moves, weights.of(str(key), wanted))
+        if found:
+            raise routes.Drifted("; ".join(found))
 
     def marked(self, variants: list[Variant]) -> list[Manifest]:
         """The marked routes of some variants, as they should be."""
         return [manifest for route in self.current.values() for variant in variants
                 for manifest in routes.marked_routes(route, self.moves, variant, self.nonce)]
-
-    def left_with_alpha(self) -> list[str]:
-        """Rules and mirrors that name a v1alpha2 pool of the Plan and would still when its routes are finished: somebody made them since."""
-        found = []
-        for route in self.cluster.list(collection_path("gateway.networking.k8s.io/v1", "httproutes")):
-            key = routes.route_key(route)
-            if routes.LABEL in (route["metadata"].get("labels") or {}):
-                continue
-            after = routes.reshape(self.live[key], self.originals[key], self.moves, "finished") if key in self.live else route
-            found += [f"{reference.kind} of rule {reference.rule} of {key}" for reference in routes.references(after) if reference.target in self.moves]
-        return found
 
     def status_faults(self) -> list[str]:
         """What stands against Gateways, the user's routes, both pools and the policies of v1's, by status at the current generation."""
@@ -205,9 +214,9 @@ class Scene:
             version = "v1" if key.group == V1_GROUP else "v1alpha2"
             pool = self.cluster.get(object_path(f"{key.group}/{version}", POOL_KIND, key.namespace, key.name))
             found += conditions.pool_faults(pool) if pool else []
-        return found + [fault for policy in self._policies() for fault in conditions.policy_faults(policy)]
+        return found + [fault for policy in self.policies() for fault in conditions.policy_faults(policy)]
 
-    def _policies(self) -> Iterator[Manifest]:
+    def policies(self) -> Iterator[Manifest]:
         """GKE's policies of the v1 pools; another cluster has none."""
         targets = {(pool["namespace"], V1_GROUP, POOL_KIND, pool["v1_name"]) for pool in self.plan["pools"]}
         for namespace, plural in product(sorted({target[0] for target in targets}), POLICIES):

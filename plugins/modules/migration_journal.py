@@ -30,12 +30,13 @@ options:
     description:
       - V(read) returns the journal and writes nothing.
       - V(opened) takes the Lease, then begins a migration with O(plan) or continues the open one. An open one that has not begun to write
-        (O(begin)) takes another O(plan) in place of its own.
+        takes another O(plan) in place of its own.
+      - V(retiring) records, before it happens, that v1alpha2 is taken away, and keeps the time when that was first said.
       - V(noted) records that a phase is done.
-      - V(closed) records the verdict and gives the Lease up.
+      - V(closed) records the verdict and gives the Lease up. Without O(verdict) there was nothing to prove.
       - V(released) gives the Lease up and leaves the journal as it is.
     type: str
-    choices: [read, opened, noted, closed, released]
+    choices: [read, opened, retiring, noted, closed, released]
     default: read
   state_namespace:
     description: Namespace of Lease, journal and backup. Made where it is missing.
@@ -47,11 +48,19 @@ options:
   plan:
     description: The plan to begin with, as M(inference_gateway.migration.detect_v1alpha2) returns it. Not needed where a migration is open.
     type: dict
-  begin:
+  phases:
     description:
-      - Whether this run goes on to change the cluster, with O(state=opened). From then on the journalled plan stands, whatever a later run would plan.
-    type: bool
-    default: false
+      - What this run will do, with O(state=opened). With any phase but V(plan) it goes on to change the cluster. From then on the journalled plan stands,
+        whatever a later run would plan.
+      - With V(shift) an earlier shift counts no more, whatever becomes of this one. With V(retire) too, an earlier run that had begun to take v1alpha2 away
+        is gone on with instead (RV(retiring)).
+    type: list
+    elements: str
+    choices: [plan, install, shift, retire]
+    default: [plan]
+  stack:
+    description: What of v1 a shift proved, with O(phase=shift), as M(inference_gateway.migration.shift_traffic) returns it.
+    type: str
   phase:
     description: The phase that is done.
     type: str
@@ -96,14 +105,18 @@ continued:
   description: Whether an open migration goes on, with its own plan.
   returned: when O(state=opened)
   type: bool
+retiring:
+  description: Whether an earlier run had begun to take v1alpha2 away, so that this one goes on there and neither installs nor shifts.
+  returned: when O(state=opened)
+  type: bool
 cluster:
   description: Id and server of the cluster that the connection leads to.
   returned: when O(state=read)
   type: dict
 journal:
   description:
-    - Migration, nonce, status, whether it has begun to change the cluster (C(begun)), phases done, verdict, reason and entries; V(null) where no migration
-      was begun.
+    - Migration, nonce, status, whether it has begun to change the cluster (C(begun)), since when v1alpha2 is taken away (C(retiring_since)), phases done,
+      verdict, reason and entries; V(null) where no migration was begun.
   returned: always
   type: dict
 plan:
@@ -127,11 +140,12 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 
 def argument_spec() -> dict:
     return auth_argument_spec() | {
-        "state": {"type": "str", "choices": ["read", "opened", "noted", "closed", "released"], "default": "read"},
+        "state": {"type": "str", "choices": ["read", "opened", "retiring", "noted", "closed", "released"], "default": "read"},
         "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
         "run": {"type": "str"},
         "plan": {"type": "dict"},
-        "begin": {"type": "bool", "default": False},
+        "phases": {"type": "list", "elements": "str", "choices": ["plan", "install", "shift", "retire"], "default": ["plan"]},
+        "stack": {"type": "str"},
         "phase": {"type": "str", "choices": ["install", "shift", "retire"]},
         "verdict": {"type": "str", "choices": ["PROVEN", "HELD", "FAILED"]},
         "reason": {"type": "str"},
@@ -159,7 +173,7 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
     if not continued and not params["plan"]:
         raise ApiError("There is no open migration on this cluster and no plan was given: run the phase plan first (migration_phases).")
     if check_mode:
-        return summary(record if continued else None) | {"changed": True, "run": "check-mode", "continued": continued}
+        return summary(record if continued else None) | {"changed": True, "run": "check-mode", "continued": continued, "retiring": False}
     run = params["run"] or f"run-{secrets.token_hex(6)}"
     if cluster.get(object_path("v1", "Namespace", None, store.namespace)) is None:
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": store.namespace, "labels": journal.LABELS}}
@@ -173,13 +187,17 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
             # Nobody would learn this run's name, and the next one would wait for the Lease to run out.
             store.release(run)
             raise
-    if params["begin"] and not record.get("begun", True):
+    wanted = set(params["phases"])
+    retiring = bool(record.get("retiring_since")) and "retire" in wanted
+    if wanted - {"plan"} and not record.get("begun", True):
         record = store.update(record, "begins to change the cluster", begun=True)
-    return summary(record) | {"changed": True, "run": run, "continued": continued}
+    if "shift" in wanted and "shift" in record["phases"] and not retiring:
+        record = store.update(record, "shifts again: the shift before counts no more", **journal.without_shift(record))
+    return summary(record) | {"changed": True, "run": run, "continued": continued, "retiring": retiring}
 
 
 def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
-    """Note a phase, close with a verdict, or only give the Lease up."""
+    """Note that v1alpha2 goes or that a phase is done, close with a verdict, or only give the Lease up."""
     record = store.read()
     if check_mode or record is None:
         return summary(record) | {"changed": False}
@@ -188,12 +206,15 @@ def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
         store.release(run)
         return summary(record) | {"changed": True}
     store.hold(run)
-    if state == "noted":
+    if state == "retiring":
+        record = store.begin_to_retire(record)
+    elif state == "noted":
         phases = [*record["phases"], *([params["phase"]] if params["phase"] not in record["phases"] else [])]
-        record = store.update(record, f"phase {params['phase']} done", phases=phases)
+        record = store.update(record, f"phase {params['phase']} done", phases=phases, **({"stack": params["stack"]} if params["phase"] == "shift" else {}))
     else:
-        status = "finished" if params["verdict"] == "PROVEN" and "retire" in record["phases"] else "open"
-        record = store.update(record, f"{params['verdict']}: {params['reason']}", status=status, verdict=params["verdict"], reason=params["reason"])
+        status = "finished" if params["verdict"] in ("PROVEN", None) and "retire" in record["phases"] else "open"
+        said = params["verdict"] or "nothing to prove"
+        record = store.update(record, f"{said}: {params['reason']}", status=status, verdict=params["verdict"], reason=params["reason"])
         store.release(run)
     return summary(record) | {"changed": True}
 
@@ -203,8 +224,9 @@ def main() -> None:
         argument_spec=argument_spec(),
         supports_check_mode=True,
         required_if=[
+            ("state", "retiring", ("run",)),
             ("state", "noted", ("run", "phase")),
-            ("state", "closed", ("run", "verdict", "reason")),
+            ("state", "closed", ("run", "reason")),
             ("state", "released", ("run",)),
         ],
     )

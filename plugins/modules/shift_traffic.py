@@ -56,6 +56,12 @@ options:
   share:
     description: Percent for v1, with O(state=shifted).
     type: int
+  standing:
+    description:
+      - With the states that write routes of users, the shares at which each route may be found, as O(inference_gateway.migration.verify_gateway#module:shares).
+        Others were written by somebody else, and are left as they are. Without it any share of this migration may be found.
+    type: list
+    elements: raw
   variants:
     description: Which marked routes to make or remove, with O(state=marked) and O(state=unmarked).
     type: list
@@ -146,12 +152,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 verdict:
-  description: PROVEN, HELD or FAILED.
+  description: PROVEN, HELD or FAILED. Empty where no route names the pools, so that there was nothing to prove.
   returned: with the driven states
   type: str
 reason:
   description: One sentence that says why.
   returned: with the driven states
+  type: str
+stack:
+  description: Fingerprint of what of v1 was proven, for M(inference_gateway.migration.migration_journal).
+  returned: with O(state=migrated)
   type: str
 evidence:
   description: For each gate its share, the pairs and probes counted, the failures seen, what the dyes showed, and how long streams were kept.
@@ -170,10 +180,9 @@ routes:
 """
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, journal, routes
+from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, journal, proof, routes, weights, writer
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import (
     ApiError,
     Cluster,
@@ -184,13 +193,11 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils._api i
     collection_path,
     plural,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import LABEL, RouteKey
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import LABEL
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene, route_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.writer import ATTEMPTS, Guard
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-Guard = Callable[[], None]
-ATTEMPTS = 5
-"""Writes of one route tried before a stubborn other writer is reported."""
 FORMS: dict[str, routes.Form] = {"shifted": "split", "restored": "original", "finished": "finished", "replaced": "finished"}
 
 
@@ -206,6 +213,7 @@ def argument_spec() -> dict:
         "run": {"type": "str"},
         "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
         "share": {"type": "int"},
+        "standing": {"type": "list", "elements": "raw"},
         "variants": {"type": "list", "elements": "str", "choices": variants, "default": variants},
         "steps": {"type": "list", "elements": "int", "default": [10, 50, 100]},
         "gate": {"type": "dict", "default": {}},
@@ -220,63 +228,6 @@ def argument_spec() -> dict:
         "probe_limit": {"type": "int", "default": 1_000_000},
         "api_patience": {"type": "int", "default": 300},
     }
-
-
-def change(here: Scene, key: RouteKey, form: routes.Form, share: int, dry_run: bool, guard: Guard) -> tuple[Manifest, Manifest]:
-    """Read-modify-write of one route under its resourceVersion, computed anew from what is live on every conflict.
-
-    :param guard: proves, before every write, that the Lease is still ours.
-    :returns: the route before and after.
-    :raises routes.Drifted: when somebody else changed a moved rule. :raises ApiError: when more than references changed.
-    """
-    original, before = here.originals[key], None
-    for _attempt in range(ATTEMPTS):
-        guard()
-        live = here.cluster.get(route_path(key))
-        if live is None:
-            raise ApiError(f"{key}: gone since the plan was made.")
-        # The first one read: after a conflict the write that is found done may be ours, whose answer got lost.
-        before = before or live
-        wanted = routes.reshape(live, original, here.moves, form, share)
-        if wanted == live:
-            return before, live
-        try:
-            written = here.cluster.replace(route_path(key), wanted, dry_run)
-        except Conflict:
-            continue
-        if not routes.only_references_differ(live, written, routes.places(live, original, here.moves).values()):
-            raise ApiError(f"{key}: the API server stored more than the references that were written (a webhook?): compare it with the backup.")
-        if routes.references(written) != routes.references(wanted):
-            raise ApiError(f"{key}: the API server stored other references or weights than were written (a webhook?): compare it with the backup.")
-        return before, written
-    raise Conflict(f"{key}: written by somebody else {ATTEMPTS} times in a row: stop that writer, then start again.", 409)
-
-
-def reshape_all(here: Scene, form: routes.Form, share: int, dry_run: bool, guard: Guard) -> list[tuple[RouteKey, Manifest, Manifest]]:
-    """Every route of the migration as one step: where one can't be written, those before it are taken back.
-
-    On the way back to the users' own rules they are not: what can be is given to v1alpha2, whatever is left.
-    """
-    done: list[tuple[RouteKey, Manifest, Manifest]] = []
-    failed: Exception | None = None
-    for key in here.originals:
-        try:
-            done.append((key, *change(here, key, form, share, dry_run, guard)))
-        except (ApiError, routes.Drifted, ValueError) as error:
-            if form != "original":
-                take_back(here, done, dry_run, guard)
-                raise
-            failed = failed or error
-    if failed:
-        raise failed
-    return done
-
-
-def take_back(here: Scene, done: list[tuple[RouteKey, Manifest, Manifest]], dry_run: bool, guard: Guard) -> None:
-    """Routes as they were before a step; one that can't be written keeps none of the others from it."""
-    for key, before, _after in reversed(done):
-        with suppress(ApiError, routes.Drifted, ValueError):  # the next run reads what is live, and why it came to this is raised
-            change(here, key, *routes.form_of(before, here.originals[key], here.moves), dry_run, guard)
 
 
 def mark(here: Scene, variants: list[routes.Variant], dry_run: bool, guard: Guard) -> list[str]:
@@ -318,25 +269,39 @@ def unmark(here: Scene, variants: list[routes.Variant], dry_run: bool, guard: Gu
     return gone
 
 
-def refuse_unless_shifted(here: Scene, phases: list[str]) -> None:
-    """:raises ApiError: while a route sends moved traffic elsewhere than to v1, no shift ended PROVEN since weights changed, or others need v1alpha2."""
+def refuse_unless_shifted(here: Scene, record: dict) -> None:
+    """:raises ApiError: while a route sends moved traffic elsewhere than to v1, no shift of what is installed ended PROVEN, or others need v1alpha2."""
     shares = {key: routes.share_of(here.live[key], original, here.moves) for key, original in here.originals.items()}
     short = [f"{key} at {share} %" for key, share in shares.items() if share != 100]
     if short:
         raise ApiError(f"{', '.join(short)}: not all traffic is on v1, so nothing of v1alpha2 is taken away. Run the phase shift first.")
-    if "shift" not in phases:
-        raise ApiError("The journal has no shift that ended PROVEN, so nothing of v1alpha2 is taken away. Run the phase shift first.")
-    if left := here.left_with_alpha():
-        raise ApiError(f"{', '.join(left)}: made since the plan, and needs v1alpha2, so nothing of it is taken away. Name the v1 pool there, then start again.")
+    if unproven := proof.unproven_shift(here, record):
+        raise ApiError(f"Nothing of v1alpha2 is taken away: {unproven}. Run the phase shift first.")
+    if found := list(proof.others(here, "retire")):
+        raise ApiError(f"Nothing of v1alpha2 is taken away: {'; '.join(found)}, made since the plan. Name the v1 pool there, then start again.")
 
 
-def weights(manifest: Manifest) -> str:
+def references(manifest: Manifest) -> str:
     """One line a reference: what a person wants to see of a change."""
     lines = [
         f"{routes.route_key(manifest)} rule {ref.rule}: {ref.target.group or 'core'}/{ref.target.name} {ref.weight}"
         for ref in routes.references(manifest) if ref.kind == "backend"
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def begin_to_retire(here: Scene, store: journal.Journal, record: dict) -> dict:
+    """The journal, saying before the first write that v1alpha2 goes: from then on a run whose command also has earlier phases goes on here.
+
+    :raises ApiError: where v1alpha2 may not go; then the journal does not say so any more either, and the next run shifts again.
+    """
+    try:
+        refuse_unless_shifted(here, record)
+    except ApiError:
+        if record.get("retiring_since"):
+            store.update(record, "v1alpha2 may not be taken away", **journal.without_shift(record))
+        raise
+    return store.begin_to_retire(record)
 
 
 def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
@@ -360,19 +325,20 @@ def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
         names = (mark if state == "marked" else unmark)(here, params["variants"], check_mode, guard)
         return {"changed": bool(names), "routes": names}
     if state == "finished" and not check_mode:
-        refuse_unless_shifted(here, record["phases"])
+        record = begin_to_retire(here, store, record)
     begun = time.time()
-    done = reshape_all(here, FORMS[state], params["share"] or 0, check_mode, guard)
+    standing = [entry for entry in map(weights.shares, params["standing"] or []) if entry is not None]
+    done = writer.reshape_all(here, FORMS[state], params["share"] or 0, check_mode, guard, standing)
     changed = [(key, before, after) for key, before, after in done if before["spec"] != after["spec"]]
     if changed and not check_mode:
         detail = f" {params['share']}" if state == "shifted" else ""
-        proven = record["phases"] if state in ("finished", "replaced") else [phase for phase in record["phases"] if phase != "shift"]
-        store.update(record, f"routes {state}{detail}: {', '.join(str(key) for key, _b, _a in changed)}", phases=proven)
+        event = f"routes {state}{detail}: {', '.join(str(key) for key, _b, _a in changed)}"
+        store.update(record, event, **({} if state in ("finished", "replaced") else journal.without_shift(record)))
     return {
         "changed": bool(changed),
         "written": begun,
         "routes": [str(key) for key, _before, _after in changed],
-        "diff": [{"before": weights(before), "after": weights(after)} for _key, before, after in changed],
+        "diff": [{"before": references(before), "after": references(after)} for _key, before, after in changed],
     }
 
 
@@ -389,7 +355,7 @@ def main() -> None:
     except Unreachable as error:
         module.fail_json(msg=str(error), unreachable_api=True)
     except routes.Drifted as error:
-        module.fail_json(msg=f"{error}. Nothing was written over it: settle who owns the weights, then start again.", held=True)
+        module.fail_json(msg=weights.left_alone(error), held=True, foreign=True)
     except (ApiError, ValueError, journal.LeaseLost, journal.BackupBroken) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

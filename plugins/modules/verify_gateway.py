@@ -35,12 +35,16 @@ options:
       - V(settled) asks every cell by O(variants) in rounds until O(rounds) rounds in a row are without a failure.
       - V(gone) is the same for marked routes that were removed. Their requests must now be answered by the users' own rules.
       - V(baseline) asks every cell by O(variants) O(rounds) times and returns the kinds of failure (RV(kinds)). It holds when every cell answered.
-      - V(share) measures by O(dyes) what v1 really serves of each rule, and compares it with the rule's weights.
+      - V(share) measures by O(dyes) what v1 really serves of each rule, and compares it with O(shares).
       - V(gate) compares v1 with v1alpha2 pair by pair through the marked routes until the sequential test decides.
       - V(streams) holds long streams open by O(variants), for O(seconds). It fails where v1 cuts one that v1alpha2 keeps, if both are asked.
       - V(installed) waits until the v1 endpoint pickers are available.
+      - V(phase_end) holds when O(phase) has come to its end, which is looked at anew, whatever was done before. The moved routes stand at O(shares), no route
+        made since the plan names v1alpha2, every cell is answered by O(variants). For V(retire) and V(simple) nothing is there that the plan takes away.
+        For V(retire) the journal's last word on the shift is PROVEN, for what is installed of v1.
+      - V(remaining) lists what is still there of what the plan deletes by hand, and asks nothing.
     type: str
-    choices: [settled, gone, baseline, share, gate, streams, installed]
+    choices: [settled, gone, baseline, share, gate, streams, installed, phase_end, remaining]
     default: settled
   plan:
     description: The plan, as M(inference_gateway.migration.detect_v1alpha2) returns it. Either this or O(pools).
@@ -75,6 +79,20 @@ options:
     default: inference-gateway-migration
   run:
     description: The Lease's holder. Where it is given, the Lease is renewed, and a lost one ends the check.
+    type: str
+  shares:
+    description:
+      - Percent of the moved traffic that v1 must have by the weights, or V(finished) where v1alpha2 must be out of the rules; one for all routes, or a
+        dictionary by C(Kind namespace/name). The routes are looked at all the time. Where one stands elsewhere somebody else wrote it, which ends the check
+        and names the writer.
+      - Without it weights are not looked at. O(check=share) and O(check=phase_end) need it.
+    type: raw
+  phase:
+    description: The phase that must have come to its end, with O(check=phase_end). V(simple) is the whole path with a downtime.
+    type: str
+    choices: [shift, retire, simple]
+  stack:
+    description: What was installed of v1 when the shift began (RV(stack)), with O(phase=shift).
     type: str
   variants:
     description: By which rules to ask. V(user) is the users' own rules, the others are marked routes.
@@ -174,6 +192,27 @@ share:
   description: The share in percent at which every moved rule stands now, the smallest where they differ.
   returned: with O(check=baseline)
   type: int
+shares:
+  description: The same for each route, to be given as O(shares) to the checks that follow.
+  returned: with O(check=baseline)
+  type: dict
+stack:
+  description: Fingerprint of what is installed of v1.
+  returned: with O(check=baseline)
+  type: str
+verdict:
+  description: V(PROVEN), V(HELD) where something is not as it must be, V(FAILED) where requests fail; null where no route names the pools.
+  returned: with O(check=phase_end)
+  type: str
+reason:
+  description: One sentence on what the phase leaves, with the name of all that stays of v1alpha2 because others use it or it belongs to no pool of the plan.
+  returned: with O(check=phase_end)
+  type: str
+remaining:
+  description: Objects by apiVersion, kind and metadata, as M(kubernetes.core.k8s) takes them.
+  returned: with O(check=remaining)
+  type: list
+  elements: dict
 counted:
   description: For each rule and address what each stack answered of the dyes.
   returned: with O(check=share)
@@ -232,19 +271,12 @@ first_success:
   type: float
 """
 
-import random
 import time
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, cells, journal, prober, routes, streams
+from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, cells, journal, routes, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Cluster, Unreachable, auth_argument_spec
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene, plan_of
-from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds
+from ansible_collections.inference_gateway.migration.plugins.module_utils.checks import CHECKS
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
-
-WORKERS = 12
-"""Requests of our own in flight at most."""
-MOST_STREAMS = 8
-"""Moved references and addresses at most that are asked for long streams at once, chosen anew each time."""
 
 
 def argument_spec() -> dict:
@@ -256,11 +288,14 @@ def argument_spec() -> dict:
         "endpoints": {"type": "list", "elements": "str", "choices": endpoints, "default": endpoints[:1]},
     }
     return auth_argument_spec() | _http.argument_spec() | {
-        "check": {"type": "str", "choices": ["settled", "gone", "baseline", "share", "gate", "streams", "installed"], "default": "settled"},
+        "check": {"type": "str", "choices": list(CHECKS), "default": "settled"},
         "plan": {"type": "dict"},
         "pools": {"type": "list", "elements": "dict", "options": pool},
         "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
         "run": {"type": "str"},
+        "shares": {"type": "raw"},
+        "phase": {"type": "str", "choices": ["shift", "retire", "simple"]},
+        "stack": {"type": "str"},
         "variants": {"type": "list", "elements": "str", "choices": ["alpha", "v1", "both", "user"], "default": ["user"]},
         "rounds": {"type": "int", "default": 5},
         "clean": {"type": "int", "default": 0},
@@ -275,97 +310,19 @@ def argument_spec() -> dict:
     }
 
 
-def read(cluster: Cluster, params: dict) -> Scene:
-    """The scene, with the routes as they were where a migration was begun."""
-    if params["plan"] is None:
-        return Scene.read(cluster, plan_of(cluster, params["pools"]), "", None, params["probes"])
-    store = journal.Journal(cluster, params["state_namespace"])
-    record = store.read() or {"nonce": "", "backup": None}
-    return Scene.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]) if record["backup"] else None, params["probes"])
+def refusal(params: dict) -> str | None:
+    """Why the options make no sense together, None where they do."""
+    if params["pools"] is not None and (params["check"] != "settled" or set(params["variants"]) != {"user"}):
+        return "Without a plan there are no marked routes: pools goes with check settled and variants [user] alone."
+    if params["check"] in ("share", "phase_end") and params["shares"] is None:
+        return f"check {params['check']} needs shares: what must be can't be read from the routes that are looked at."
+    return None
 
 
-def rules(params: dict) -> list:
-    """The variants by which to ask; None is the users' own rules."""
-    return [None if name == "user" else name for name in params["variants"]]
-
-
-def settled(cluster: Cluster, params: dict, deadline: float) -> dict:
-    """Traffic first, then status: statuses are written late, and prove nothing by themselves."""
-    here, gone = read(cluster, params), params["check"] == "gone"
-    probes, pace, watch = here.probes(rules(params), gone), prober.Pace(params["probe_rate"]), None
-    if params["judgement"] is not None:
-        watch = prober.Watch(Bounds.of(params["gate"]), params["known"], any(here.serves_v1(key) for key in here.live), params["judgement"])
-    found = prober.settle(probes, _http.client(params).send, params["rounds"], deadline, pace, WORKERS, params["clean"], watch)
-    status = read(cluster, params).status_faults() if found.done else []
-    while status and time.monotonic() < deadline:
-        time.sleep(0.5)
-        status = read(cluster, params).status_faults()
-    return {
-        "ok": found.done and not status,
-        "passing": found.passing | ({"status": not status} if found.done else {}),
-        "clean": found.rounds,
-        "faults": [*found.faults.worst(most=4), *status],
-        "first_success": found.first,
-        "sent": found.sent,
-    } | ({"judgement": watch.judgement.dump()} if watch else {})
-
-
-def baseline(cluster: Cluster, params: dict, deadline: float) -> dict:
-    """How rules answer while v1 has none of their traffic; where it has some already nothing is asked of users' rules, and no kind of failure is known."""
-    here = read(cluster, params)
-    shares = [routes.share_of(here.live[key], original, here.moves) for key, original in here.originals.items()]
-    at = {"share": min([share or 0 for share in shares], default=0)}
-    if "user" in params["variants"] and any(here.serves_v1(key) for key in here.live):
-        return {"ok": True, "kinds": [], "serves_v1": True, "faults": [], "sent": 0} | at
-    pace = prober.Pace(params["probe_rate"])
-    faults, kinds, silent = prober.baseline(here.probes(rules(params)), _http.client(params).send, params["rounds"], deadline, pace, WORKERS)
-    return {"ok": not silent, "kinds": list(kinds), "serves_v1": False, "faults": faults.worst(), "sent": sum(faults.sent.values())} | at
-
-
-def share(cluster: Cluster, params: dict, deadline: float) -> dict:
-    """What v1 really serves, by weights that are read now."""
-    here = read(cluster, params)
-    found = prober.measure(here.cells, here.expected, _http.client(params).dye, here.nonce, params["dyes"], prober.Pace(params["probe_rate"]), WORKERS)
-    return {"ok": not (found.faults or found.unsure)} | found.dump()
-
-
-def gate(cluster: Cluster, params: dict, deadline: float) -> dict:
-    """One stretch of a gate."""
-    bounds = Bounds.of(params["gate"])
-    here = read(cluster, params)
-    trios = [tuple(cells.probe(cell, variant, here.nonce, here.models) for variant in ("alpha", "v1", None)) for cell in here.cells]
-    before = prober.Judgement.load(params["judgement"])
-    hold = time.monotonic() + params["hold"]
-    after = prober.judge(trios, _http.client(params).send, bounds, before, max(deadline, hold), prober.Pace(params["probe_rate"]), WORKERS,
-                         frozenset(params["known"]), hold)
-    decision = after.decide(here.cells)
-    return {"ok": decision == "accept", "decision": decision, "judgement": after.dump(), "faults": list(after.faults), "sent": after.sent - before.sent}
-
-
-def hold_streams(cluster: Cluster, params: dict, deadline: float) -> dict:
-    """Long streams by the rules that were asked for, side by side until the deadline."""
-    here = read(cluster, params)
-    chosen = cells.streaming(here.cells)
-    places = [[cells.probe(cell, variant, here.nonce, here.models) for variant in rules(params)]
-              for cell in random.sample(chosen, min(len(chosen), MOST_STREAMS))]
-    held = streams.hold(places, _http.client(params).hold, deadline, params["copies"])
-    faults, sent = [one.fault for one in held if one.fault], sum(side.asked for one in held for side in one.sides.values())
-    return {"ok": not faults, "faults": faults, "streams": [one.dump() for one in held], "left_out": len(chosen) - len(places), "sent": sent}
-
-
-def installed(cluster: Cluster, params: dict, deadline: float) -> dict:
-    """Wait for the endpoint pickers; a crash loop ends the wait early, for it does not pass by itself."""
-    here = read(cluster, params)
-    loops = 0
-    while True:
-        faults = here.epp_faults()
-        loops += any("BackOff" in fault or "Err" in fault for fault in faults)
-        if not faults or loops > 5 or time.monotonic() >= deadline:
-            return {"ok": not faults, "faults": faults, "sent": 0}
-        time.sleep(1)
-
-
-CHECKS = {"settled": settled, "gone": settled, "baseline": baseline, "share": share, "gate": gate, "streams": hold_streams, "installed": installed}
+def failure(params: dict, result: dict) -> str:
+    """What is said where what was checked does not hold."""
+    why = "; ".join([*result["faults"], *result.get("unsure", [])]) or "not decided in time"
+    return f"The end of {params['phase']} is not proven: {why}" if params["check"] == "phase_end" else why
 
 
 def main() -> None:
@@ -374,21 +331,25 @@ def main() -> None:
         supports_check_mode=True,
         mutually_exclusive=[("plan", "pools")],
         required_one_of=[("plan", "pools")],
+        required_if=[("check", "phase_end", ("phase",))],
     )
-    if module.params["pools"] is not None and (module.params["check"] != "settled" or set(module.params["variants"]) != {"user"}):
-        module.fail_json(msg="Without a plan there are no marked routes: pools goes with check settled and variants [user] alone.")
+    if wrong := refusal(module.params):
+        module.fail_json(msg=wrong)
     try:
         deadline = time.monotonic() + module.params["seconds"]
+        module.params["shares"] = weights.shares(module.params["shares"])
         cluster = Cluster(module, patience=5)
         if module.params["run"] and not module.check_mode:
             journal.Journal(cluster, module.params["state_namespace"]).hold(module.params["run"])
         result = CHECKS[module.params["check"]](cluster, module.params, deadline)
     except Unreachable as error:
         module.fail_json(msg=str(error), unreachable_api=True)
+    except routes.Drifted as error:
+        module.fail_json(msg=weights.left_alone(error), held=True, foreign=True, verdict="HELD")
     except (ApiError, ValueError, TypeError, journal.BackupBroken, journal.LeaseLost) as error:
         module.fail_json(msg=str(error))
     if module.params["fail"] and not result["ok"]:
-        module.fail_json(msg="; ".join([*result["faults"], *result.get("unsure", [])]) or "not decided in time", **result)
+        module.fail_json(msg=failure(module.params, result), **result)
     module.exit_json(changed=False, **result)
 
 

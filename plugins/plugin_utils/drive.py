@@ -16,6 +16,8 @@ from typing import Any
 from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.stages import Stages, Stop
 
+NOT_ROUTED = "no route names these pools: there was no traffic to shift or to lose, and nothing to prove v1 by"
+BOTH = "both stacks"
 GO_ON = "Mend the cause and start again: the next run goes on from here"
 
 
@@ -42,7 +44,13 @@ class Drive(Stages):
             self.say(f"{stop.verdict}: {stop.reason}")
             return {"failed": True, "changed": self.written, "verdict": stop.verdict, "reason": stop.reason, "msg": stop.reason, "evidence": self.evidence}
         self.say(reason)
-        return {"changed": self.written, "verdict": "PROVEN", "reason": reason, "evidence": self.evidence}
+        verdict = "PROVEN" if self.routed else ""
+        return {"changed": self.written, "verdict": verdict, "reason": reason, "evidence": self.evidence, "stack": self.stack}
+
+    @property
+    def routed(self) -> bool:
+        """Whether any route names the pools: else there are no requests by which anything could be proven."""
+        return any(pool["references"] for pool in self.options["plan"]["pools"])
 
     def preview(self) -> dict[str, Any]:
         """The first change of the routes, as check mode shows it."""
@@ -55,8 +63,8 @@ class Drive(Stages):
     def migrate(self) -> str:
         """Baseline, marked routes, warm-up, then a gate before each step and after the last."""
         steps = self.options["steps"]
-        if not any(pool["references"] for pool in self.options["plan"]["pools"]):
-            return "no route names these pools: there was no traffic to shift or to lose"
+        if not self.routed:
+            return NOT_ROUTED
         at = self.baseline()
         if not self.shifting:
             self.streams.begin(before_a_change=True, variants=["user"])
@@ -73,13 +81,14 @@ class Drive(Stages):
             self.shifting = True
             self.streams.begin(before_a_change=True)
             time.sleep(max(0.0, soak_until - time.monotonic()))
-            written = self.shift(state="shifted", share=share)["written"]
+            written = self.write("shifted", share)["written"]
             self.say(f"step {number} of {len(steps)}: v1 gets {share} %")
             self.settle(f"{share} %", ["alpha", "v1", "user"], self.options["settle_seconds"], watched=True)
             soak_until = time.monotonic() + self.options["soak_seconds"]
             self.share(share)
             self.gate(share, soak_until - (self.streams.lead if share < 100 else 0), written)
             self.passed = share
+        self.prove()
         return f"v1 proven at 100 % by {sum(gate['pairs'] for gate in self.evidence)} pairs in {len(self.evidence)} gates"
 
     def withdraw(self) -> str:
@@ -87,8 +96,10 @@ class Drive(Stages):
 
         Nothing here needs v1alpha2 or its marked routes: a run that was killed after they were gone goes on.
         """
-        self.passed, self.shifting = 100, True
-        self.shift(state="finished")
+        if not self.routed:
+            return NOT_ROUTED
+        self.passed, self.shifting, self.standing = 100, True, [100]
+        self.write("finished")
         self.entered = True
         self.shift(state="marked", variants=["v1"])
         self.shift(state="unmarked", variants=["both"])
@@ -106,13 +117,20 @@ class Drive(Stages):
         back = self.passed if stop.verdict == "HELD" else 0
         self.limit = inf  # the way back is not cut by what the way there used up
         try:
-            text = self.go_back(stop, back)
+            text = self.leave_alone(stop) if stop.foreign else self.go_back(stop, back)
         except Stop as further:
             text = f"On the way back: {further.reason}"
+            self.owed = BOTH if further.foreign else self.owed
         left = self.clean_up() if self.entered and (self.options["state"] == "migrated" or not text) else []
         if not text and not left and stop.verdict == "FAILED":
             return stop
         return Stop("HELD", ". ".join([stop.reason, text or f"v1 has {back} % of the traffic", *left, GO_ON]))
+
+    def leave_alone(self, stop: Stop) -> str:
+        """Traffic stays where another writer put it; what that writer took it from may still answer requests. Why, as a sentence."""
+        self.say(f"stopped, {stop.reason}")
+        self.owed = BOTH
+        return "Traffic stays where that writer put it"
 
     def go_back(self, stop: Stop, back: int) -> str:
         """Weights to a share; why they stay as they are, nothing when they do not.
@@ -126,7 +144,7 @@ class Drive(Stages):
         if ill := self.alpha_is_ill():
             return f"v1alpha2 does not answer either ({ill}), so weights stay as they are"
         # Where v1 may have had traffic, no change may mean that the answer to the change got lost.
-        moved = self.shift(**({"state": "shifted", "share": back} if back else {"state": "restored"}))["changed"] or self.shifting
+        moved = (self.write("shifted", back) if back else self.write("restored"))["changed"] or self.shifting
         self.owed = "v1" if moved and not back else ""
         self.say(f"traffic is back at {back} % on v1: {stop.reason}")
         self.settle("way back", ["alpha", "user"] if self.shifting else ["user"], self.options["settle_seconds"])

@@ -20,6 +20,8 @@ OPENING = 2
 whether they were (``spanned``); nothing rests on it."""
 LEAD = 5
 """Seconds at the end of a soak that are left for opening the streams of the next change, an execution's start included: they are soaked all the same."""
+LOOK = 10
+"""Seconds between two looks at the routes while nothing but the ends of streams is waited for."""
 GRACE = 30
 """Seconds for a module execution to start and to end its last requests."""
 
@@ -48,10 +50,12 @@ class LongStreams:
     """The long streams of one shift, one execution of verify_gateway at a time.
 
     :param arguments: of every execution. :param seconds: for which streams are held; 0 for none.
+    :param look: looks at the routes while the ends of streams are waited for.
     """
 
-    def __init__(self, action: Background, arguments: dict[str, Any], task_vars: dict[str, Any], seconds: int, say: Callable[[str], None]) -> None:
-        self.action, self.arguments, self.task_vars, self.seconds, self.say = action, arguments, task_vars, seconds, say
+    def __init__(self, action: Background, arguments: dict[str, Any], task_vars: dict[str, Any], seconds: int, say: Callable[[str], None],
+                 look: Callable[[], None]) -> None:
+        self.action, self.arguments, self.task_vars, self.seconds, self.say, self.look = action, arguments, task_vars, seconds, say, look
         self.begun: dict[str, Any] | None = None
         self.until = 0.0
         self.while_marking: tuple[dict[str, Any], ...] = ()
@@ -128,8 +132,16 @@ class LongStreams:
             left = self.until - time.monotonic()
             if left < -GRACE:
                 return {"failed": True, "msg": f"they did not end within {self.seconds + GRACE} s"}
-            time.sleep(max(1.0, left))
+            self._wait(max(1.0, left))
         return found
+
+    def _wait(self, seconds: float) -> None:
+        """Sleep, with a look at the routes now and then."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > LOOK:
+            time.sleep(LOOK)
+            self.look()
+        time.sleep(max(0.0, left))
 
     def _early(self, streams: tuple[dict[str, Any], ...], changed: str) -> list[str]:
         """Streams that ended sooner than while nothing changed. One that never began (a 429 for instance) was not cut by a change.

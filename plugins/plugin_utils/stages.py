@@ -14,6 +14,7 @@ from ansible.utils.display import Display
 from ansible_collections.inference_gateway.migration.plugins.module_utils import _http
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import TOO_MANY
 from ansible_collections.inference_gateway.migration.plugins.module_utils.prober import Judgement
+from ansible_collections.inference_gateway.migration.plugins.module_utils.weights import FINISHED
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import Background, Ending, LongStreams
 
 SOAK_LINE = 60
@@ -49,10 +50,12 @@ def hint(detail: str, plan: dict[str, Any]) -> str:
 class Stop(Exception):
     """The end of a shift that is not PROVEN."""
 
-    def __init__(self, verdict: str, reason: str) -> None:
+    def __init__(self, verdict: str, reason: str, foreign: bool = False) -> None:
+        """:param foreign: whether somebody else writes the weights, so that they are left alone."""
         super().__init__(reason)
         self.verdict = verdict
         self.reason = reason
+        self.foreign = foreign
 
 
 class Executor(Background, Protocol):
@@ -77,7 +80,7 @@ class Stages:
         self.common = {name: options[name] for name in ("plan", "run", "state_namespace") if options[name] is not None}
         self.probing = {name: options[name] for name in _http.argument_spec() if options[name] is not None}
         arguments = {"plan": options["plan"], "state_namespace": options["state_namespace"]} | self.probing
-        self.streams = LongStreams(action, arguments, task_vars, options["stream_seconds"], self.say)
+        self.streams = LongStreams(action, arguments, task_vars, options["stream_seconds"], self.say, self.look)
         self.evidence: list[dict[str, Any]] = []
         self.known: list[str] = []
         self.sent, self.limit = 0, float(options["probe_limit"])
@@ -93,6 +96,10 @@ class Stages:
         self.shifting = False
         """Whether v1 may have traffic of users: until then their own rules are v1alpha2's."""
         self.written = False
+        self.standing: list[Any] = []
+        """At which shares the routes may stand (verify_gateway's ``shares``): as found, then as last written; after a write that failed at either."""
+        self.stack: str | None = None
+        """What was installed of v1 when the shift began."""
         self.measured: dict[str, Any] = {}
 
     def say(self, text: str) -> None:
@@ -117,20 +124,34 @@ class Stages:
                 self.say("there are answers again")
             if result.get("failed"):
                 unsure = result.get("held") or result.get("unreachable_api")
-                raise Stop("HELD" if unsure else "FAILED", result.get("msg") or f"module {module} ended without a word: run again with -vvv to see its error")
+                said = result.get("msg") or f"module {module} ended without a word: run again with -vvv to see its error"
+                raise Stop("HELD" if unsure else "FAILED", said, bool(result.get("foreign")))
             return result
 
     def shift(self, **arguments: Any) -> dict[str, Any]:
-        """One write."""
+        """One write of marked routes."""
         result = self.piece("shift_traffic", **arguments)
         self.written |= bool(result.get("changed"))
         return result
+
+    def write(self, state: str, share: int | None = None) -> dict[str, Any]:
+        """One write of the users' routes, which must stand where this run found or last put them."""
+        wanted = {"restored": 0, "finished": FINISHED}.get(state, share)
+        self.standing = [*self.standing, wanted]
+        result = self.shift(state=state, standing=self.standing, **({} if share is None else {"share": share}))
+        self.standing = [wanted]
+        return result
+
+    def look(self) -> None:
+        """See that the routes stand where they must, while nothing else does. :raises Stop: HELD where somebody else wrote them."""
+        self.verify(1, check="settled", variants=["user"], rounds=1)
 
     def verify(self, seconds: float, **arguments: Any) -> dict[str, Any]:
         """One stretch of looking. :raises Stop: HELD once more probes were sent than asked for."""
         if self.sent >= self.limit:
             raise Stop("HELD", f"{self.sent} probes were sent, which is as many as probe_limit allows: raise it, or ask for a gate that needs fewer")
-        found = self.piece("verify_gateway", seconds=max(1, int(min(seconds, STRETCH))), fail=False, **self.probing, **arguments)
+        demanded = {"shares": self.standing[0]} if len(self.standing) == 1 else {}
+        found = self.piece("verify_gateway", seconds=max(1, int(min(seconds, STRETCH))), fail=False, **self.probing, **demanded, **arguments)
         self.sent += found["sent"]
         return found
 
@@ -142,6 +163,7 @@ class Stages:
         """
         found = self.verify(STRETCH, check="baseline")
         self.known, self.shifting, self.entered = found["kinds"], found["serves_v1"], True
+        self.standing, self.stack = [found["shares"]], found["stack"]
         if not found["ok"]:
             raise Stop("HELD", f"v1alpha2 does not serve every way by which users reach it, so v1 can't be compared with it: {'; '.join(found['faults'])}")
         if self.shifting:
@@ -249,6 +271,12 @@ class Stages:
             raise Stop(found.verdict, f"streams at {share} %: {found.reason}{hint(found.reason, self.options['plan'])}")
         if found.reason:
             self.say(f"streams at {share} %: {found.reason}")
+
+    def prove(self) -> None:
+        """The last word on a shift: the end of its phase, looked at anew. :raises Stop: with what stands against it."""
+        found = self.verify(STRETCH, check="phase_end", phase="shift", stack=self.stack, variants=["v1", "user"], rounds=3)
+        if not found["ok"]:
+            raise Stop(found["verdict"], f"the end of the shift is not proven: {'; '.join(found['faults'])}")
 
     def drain(self, side: str) -> None:
         """Until requests in flight to one side have ended; the rehearsal routes were taken away after the change that took new requests from it.

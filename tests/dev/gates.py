@@ -14,7 +14,7 @@ from pathlib import Path
 from bootstrap import cache_folder
 from stage import NAME, NAMESPACE, ROOT
 
-NOT_TYPED = ("_api", "_http", "journal", "scene", "reader", "dryrun")
+NOT_TYPED = ("_api", "_http", "journal", "scene", "reader", "dryrun", "checks", "proof", "writer")
 """Files of module_utils that reach a server through libraries without types; all others are pure and checked."""
 
 

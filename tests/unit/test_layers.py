@@ -23,7 +23,7 @@ ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 OWN = f"ansible_collections.{NAMESPACE}.{NAME}.plugins"
 
-THROUGH_THE_API = {"_api", "journal", "scene", "reader", "dryrun"}
+THROUGH_THE_API = {"_api", "journal", "scene", "reader", "dryrun", "checks", "proof", "writer"}
 """Files of module_utils that reach the API server, through _api.py; _http.py sends requests; every other one is pure."""
 CLIENTS = ("kubernetes", "openshift", "urllib3", "ansible_collections.kubernetes.core")
 HARMLESS = ("ansible_collections.kubernetes.core.plugins.module_utils.k8s.core", "ansible_collections.kubernetes.core.plugins.action.k8s_info")

@@ -284,7 +284,8 @@ def test_writes(make: Make, dry_run: bool) -> None:
     assert cluster.create("/c", {"a": 1}, dry_run) == cluster.replace("/o", {"b": 1}, dry_run) == {"done": 1}
     assert cluster.delete("/o", dry_run, preconditions={"uid": "u"}) is True
     assert [(method, path) for method, path, _arguments in client.seen] == [("POST", "/c"), ("PUT", "/o"), ("DELETE", "/o")]
-    assert all(arguments["query_params"] == ([("dryRun", "All")] if dry_run else []) for *_rest, arguments in client.seen)
+    trial, named = [("dryRun", "All")] if dry_run else [], [("fieldManager", "inference-gateway-migration")]
+    assert [arguments["query_params"] for *_rest, arguments in client.seen] == [trial + named, trial + named, trial]
     assert client.seen[2][2]["body"] == {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background", "preconditions": {"uid": "u"}}
 
 

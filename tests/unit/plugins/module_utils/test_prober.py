@@ -405,9 +405,9 @@ def test_faults_of_earlier_stretches_are_kept_but_bounded() -> None:
     assert len(after.faults) == 6 and after.faults[0].startswith("old") and after.faults[-1].startswith("v1: ")
 
 
-def test_nothing_to_probe_is_nothing_to_wait_for() -> None:
+def test_nothing_to_probe_is_nothing_that_has_passed() -> None:
     after = prober.judge([], lambda probe: BAD, GATE, Judgement(), soon(2), fast(), 6)
-    assert after.sent == 0 and after.decide([]) == "accept"
+    assert after.sent == 0 and after.decide([]) == "void"
     assert Judgement().decide(CELLS) == "undecided"
 
 

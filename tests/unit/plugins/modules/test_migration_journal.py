@@ -74,7 +74,7 @@ def test_what_is_not_at_its_end_stays_open_and_goes_on(here: Here, verdict: str,
 
 
 def test_a_migration_that_has_begun_to_write_keeps_its_own_plan(here: Here) -> None:
-    begun = here("opened", plan=PLAN, begin=True)
+    begun = here("opened", plan=PLAN, phases=["plan", "install"])
     assert begun["journal"]["begun"] is True
     here("released", run=begun["run"])
     again = here("opened", plan={"pools": [], "hash": "other"})

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from migration_fakes import ALPHA, NAMESPACE, FakeCluster, gateway, http_route, make_plan, plan_pool, rule, run_module
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
+from ansible_collections.inference_gateway.migration.plugins.module_utils import proof, routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Forbidden, Unreachable, object_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.journal import Journal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene
 from ansible_collections.inference_gateway.migration.plugins.modules import shift_traffic
 
 Manifest = dict[str, Any]
@@ -43,7 +44,8 @@ class Here:
         self.cluster.requests.clear()
 
     def work(self, state: str, check_mode: bool = False, run: str | None = "run-1", share: int | None = None, **given: Any) -> dict[str, Any]:
-        params = {"state": state, "run": run, "plan": self.plan, "share": share, "state_namespace": NAMESPACE, "variants": ["alpha", "v1", "both"]} | given
+        params = {"state": state, "run": run, "plan": self.plan, "share": share, "state_namespace": NAMESPACE, "variants": ["alpha", "v1", "both"], "standing": None}
+        params |= given
         return shift_traffic.work(self.cluster, params, check_mode)  # type: ignore[arg-type]
 
     def weights(self, route: Manifest = FIRST, number: int = 0) -> list[tuple[str, int]]:
@@ -102,7 +104,8 @@ def note_shift(here: Here) -> None:
     """As the role does once a shift has ended PROVEN."""
     record = here.store.read()
     assert record is not None
-    here.store.update(record, "phase shift done", phases=[*record["phases"], "shift"])
+    stack = proof.stack(Scene.read(here.cluster, here.plan, record["nonce"], here.store.backup(record["backup"])))  # type: ignore[arg-type]
+    here.store.update(record, "phase shift done", phases=[*record["phases"], "shift"], stack=stack)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,7 @@ def test_finished_only_while_nobody_else_needs_v1alpha2(here: Here, made: Manife
     here.work("shifted", share=100)
     note_shift(here)
     here.cluster.put(made)
-    with pytest.raises(ApiError, match="rule 0 of HTTPRoute default/new: made since the plan, and needs v1alpha2, so nothing of it is taken away"):
+    with pytest.raises(ApiError, match="rule 0 of HTTPRoute default/new names v1alpha2's InferencePool default/llama-preview, made since the plan"):
         here.work("finished")
     del here.cluster.objects[path_of(made)]
     assert here.work("finished")["changed"]
@@ -126,7 +129,7 @@ def test_finished_only_while_nobody_else_needs_v1alpha2(here: Here, made: Manife
 
 def test_finished_only_after_a_shift_that_ended_proven(here: Here) -> None:
     here.work("shifted", share=100)
-    with pytest.raises(ApiError, match="no shift that ended PROVEN, so nothing of v1alpha2 is taken away. Run the phase shift first"):
+    with pytest.raises(ApiError, match="Nothing of v1alpha2 is taken away: the journal has no shift that ended PROVEN, .*Run the phase shift first"):
         here.work("finished")
     note_shift(here)
     here.work("shifted", share=50)
@@ -373,7 +376,7 @@ def test_main_reports_what_the_action_plugin_reads(monkeypatch: pytest.MonkeyPat
     assert run_module(monkeypatch, shift_traffic, here.cluster, **given)["changed"]
     here.cluster.objects[path_of(FIRST)]["spec"]["rules"][0]["backendRefs"].reverse()
     drifted = run_module(monkeypatch, shift_traffic, here.cluster, **given)
-    assert drifted["failed"] and drifted["held"] and "settle who owns the weights" in drifted["msg"]
+    assert drifted["failed"] and drifted["held"] and drifted["foreign"] and "Nothing was written over it" in drifted["msg"]
     silent = run_module(monkeypatch, shift_traffic, Unreachable("no usable answer"), **given)
     assert silent["failed"] and silent["unreachable_api"]
     for error in (ApiError("no"), ValueError("no")):

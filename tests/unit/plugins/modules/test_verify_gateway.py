@@ -214,7 +214,7 @@ def test_where_v1_serves_users_already_there_is_no_baseline(here: Here) -> None:
 
 
 @pytest.mark.parametrize(("weight", "ok"), [(50, True), (10, False)])
-def test_the_share_that_v1_serves_is_compared_with_live_weights(here: Here, monkeypatch: pytest.MonkeyPatch, weight: int, ok: bool) -> None:
+def test_the_share_that_v1_serves_is_compared_with_the_steps_own(here: Here, monkeypatch: pytest.MonkeyPatch, weight: int, ok: bool) -> None:
     here.begin()
     here.cluster.put(routes.reshape(ROUTE, ROUTE, MOVES, "split", weight))
     turn = iter(range(10**6))
@@ -224,7 +224,7 @@ def test_the_share_that_v1_serves_is_compared_with_live_weights(here: Here, monk
         return Signature(404, v1, v1, "")
 
     monkeypatch.setattr(Client, "dye", dye)
-    result = here(check="share", dyes=200, fail=False)
+    result = here(check="share", shares={"HTTPRoute default/llm-route": weight}, dyes=200, fail=False)
     assert result["ok"] is ok and result["sent"] == 206 and result["blind"] == []
     where = "rule 0 of HTTPRoute default/llm-route at default/gw 127.0.0.1:8080"
     assert result["counted"] == [f"answered by alpha 100 and v1 100 of 200 dyes, weights say {100 - weight}.0% and {weight}.0% ({where})"]

@@ -19,7 +19,8 @@ from ansible_collections.inference_gateway.migration.plugins.plugin_utils.drive 
 Result = dict[str, Any]
 EVIDENCE = {"successes": 38, "failures": 0, "void": 1, "ratio": -9.0}
 GOOD_GATE = {"ok": True, "decision": "accept", "judgement": {"pairs": EVIDENCE, "user": EVIDENCE, "sent": 117, "novel": []}, "faults": [], "sent": 117}
-BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "share": 0, "faults": [], "sent": 20}
+FOUND = {"HTTPRoute default/llm-route": 0}
+BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "share": 0, "shares": FOUND, "stack": "as installed", "faults": [], "sent": 20}
 SHARE = {"ok": True, "faults": [], "unsure": [], "blind": [], "counted": ["rule 0: v1 answered 52 of 500 dyes"], "sent": 506}
 WRONG_SHARE = SHARE | {"ok": False, "faults": ["rule 0: v1 answered 250 of 500 dyes"], "counted": []}
 SHED = SHARE | {"ok": False, "unsure": ["rule 0: 400 of 500 dyes were answered 429"], "counted": []}
@@ -95,10 +96,12 @@ class Played:
         if module == "shift_traffic":
             untouched = arguments["state"] == "restored" and not any(piece.startswith(("shifted", "finished")) for piece in self.done)
             return {"changed": not untouched, "written": 60.0, "routes": ["HTTPRoute default/llm-route"]}
-        special = {"gate": GOOD_GATE, "baseline": BASELINE, "share": SHARE}.get(arguments["check"])
+        special = {"gate": GOOD_GATE, "baseline": BASELINE, "share": SHARE, "phase_end": PROVEN}.get(arguments["check"])
         return special or {"ok": True, "clean": 5, "faults": [], "passing": {name: True for name in arguments.get("variants", [])}, "sent": 40} | UNHARMED
 
 
+PROVEN = {"ok": True, "verdict": "PROVEN", "faults": [], "sent": 6}
+END = "phase_end v1+user"
 UNHARMED = {"judgement": {"user": {"decision": "accept"}, "novel": []}}
 ALPHA_ILL = BASELINE | {"ok": False, "faults": ["alpha: status 500 x1", "more"]}
 
@@ -156,8 +159,8 @@ DRAINED = ["unmarked both", "gone both"]
 
 def test_a_migration_that_goes_well(start: Start, lines: list[str], clock: Clock) -> None:
     result, played = start()
-    assert played.done == START + [piece for share in (10, 50, 100) for piece in (f"shifted {share}", STEP, "share", "gate")]
-    assert (result["verdict"], result["changed"]) == ("PROVEN", True) and "failed" not in result
+    assert played.done == START + [piece for share in (10, 50, 100) for piece in (f"shifted {share}", STEP, "share", "gate")] + [END]
+    assert (result["verdict"], result["changed"], result["stack"]) == ("PROVEN", True, "as installed") and "failed" not in result
     assert result["reason"] == "v1 proven at 100 % by 152 pairs in 4 gates"
     assert [gate["share"] for gate in result["evidence"]] == [0, 10, 50, 100]
     counted = {"pairs": 38, "sent": 117, "failures": 0, "void": 1, "user_failures": 0, "novel": [], "faults": []}
@@ -217,7 +220,7 @@ def test_what_turns_bad_in_a_soak_goes_back(start: Start) -> None:
 def test_long_streams_go_on_beside_the_first_gate_and_over_each_change(start: Start, lines: list[str]) -> None:
     result, played = start(stream_seconds=35, steps=[50, 100])
     assert played.done == [*OPENED, "begin streams", "gate", "ended"] + [
-        piece for share in (50, 100) for piece in ("begin streams", f"shifted {share}", STEP, "share", "gate", "ended")]
+        piece for share in (50, 100) for piece in ("begin streams", f"shifted {share}", STEP, "share", "gate", "ended")] + [END]
     assert [gate["spanned"] for gate in result["evidence"]] == [False, True, True] and result["evidence"][2]["streams"] == [STREAM]
     assert "east: streams at 50 %: v1alpha2's whole for 35 s, v1's whole for 35 s, over the change of weights" in lines
     begun = [arguments for _module, arguments in played.calls if arguments.get("check") == "streams"]
@@ -319,7 +322,7 @@ def test_a_run_that_goes_on_takes_nothing_back_to_give_it_again(start: Start, at
 def test_where_no_route_names_the_pools_nothing_is_claimed(start: Start) -> None:
     result, played = start(plan={"pools": [plan_pool(references=[])]})
     assert played.done == [] and result["evidence"] == []
-    assert result["reason"] == "no route names these pools: there was no traffic to shift or to lose"
+    assert result["verdict"] == "" and result["reason"] == drive.NOT_ROUTED
 
 
 def test_a_used_up_number_of_probes_is_held(start: Start) -> None:
@@ -334,7 +337,7 @@ def test_a_withdrawal(start: Start, clock: Clock) -> None:
     assert result["verdict"] == "PROVEN" and clock.slept == 7
 
 
-@pytest.mark.parametrize(("said", "timeouts", "expected"), [(None, [30, 300], 300), (None, [None], 30), (None, [], 30), (45, [300], 45), (0, [300], 0)])
+@pytest.mark.parametrize(("said", "timeouts", "expected"), [(None, [30, 300], 300), (None, [None], 30), (45, [300], 45), (0, [300], 0)])
 def test_how_long_requests_get_to_end(start: Start, clock: Clock, said: int | None, timeouts: list[int | None], expected: int) -> None:
     plan = {"pools": [plan_pool(timeout_seconds=seconds) for seconds in timeouts]}
     _result, played = start(state="withdrawn", drain_seconds=said, plan=plan)

@@ -50,7 +50,11 @@ class Held:
     def __init__(self, played: Played, seconds: int = 35) -> None:
         self.lines: list[str] = []
         self.played = played
-        self.streams = LongStreams(played, {"plan": {}}, {}, seconds, self.lines.append)
+        self.looks = 0
+        self.streams = LongStreams(played, {"plan": {}}, {}, seconds, self.lines.append, self.looked)
+
+    def looked(self) -> None:
+        self.looks += 1
 
     def look(self, written: float | None = None) -> Ending:
         self.streams.begin()
@@ -196,6 +200,12 @@ def test_it_is_said_where_some_places_were_not_asked() -> None:
 def test_what_can_not_be_held_is_held(played: Played, refuse: Result | None, why: str) -> None:
     played.refuse = refuse
     assert Held(played).look()[:2] == ("HELD", f"long streams can't be held: {why}. stream_seconds 0 goes on without them")
+
+
+def test_the_routes_are_looked_at_while_the_ends_are_waited_for(clock: SimpleNamespace) -> None:
+    held_open = Held(Played(held(stream()), slow=1))
+    held_open.look()
+    assert (held_open.looks, clock.now) == (3, 1035.0)
 
 
 def test_a_result_that_comes_late_is_waited_for(clock: SimpleNamespace) -> None:
