@@ -190,7 +190,7 @@ def phase_end(cluster: Cluster, params: Params, deadline: float) -> Result:
     if here.cells:
         pace = prober.Pace(params["probe_rate"])
         found = prober.settle(asked(here, params), _http.client(params).send, params["rounds"], deadline, pace, WORKERS, look=look)
-        answered, sent = [] if found.done else found.faults.worst(most=4), found.sent
+        answered, sent = [] if found.done else found.faults.worst(most=4) or ["requests did not settle in time"], found.sent
     look.last()
     return {
         "ok": not faults and not answered,

@@ -44,8 +44,8 @@ class Here:
         self.cluster.requests.clear()
 
     def work(self, state: str, check_mode: bool = False, run: str | None = "run-1", share: int | None = None, **given: Any) -> dict[str, Any]:
-        params = {"state": state, "run": run, "plan": self.plan, "share": share, "state_namespace": NAMESPACE, "variants": ["alpha", "v1", "both"], "standing": None}
-        params |= given
+        params = {"state": state, "run": run, "plan": self.plan, "share": share, "state_namespace": NAMESPACE, "variants": ["alpha", "v1", "both"]}
+        params |= {"standing": None} | given
         return shift_traffic.work(self.cluster, params, check_mode)  # type: ignore[arg-type]
 
     def weights(self, route: Manifest = FIRST, number: int = 0) -> list[tuple[str, int]]:

@@ -5,58 +5,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from migration_fakes import ALPHA, MOVES, NAMESPACE, V1, FakeCluster, gateway, http_route, make_plan, rule, run_module
+from migration_fakes import ALPHA, MOVES, V1, http_route, rule, run_module
+from verify_fakes import ROUTE, Here
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Unreachable
-from ansible_collections.inference_gateway.migration.plugins.module_utils._http import Answer, Client, Held
+from ansible_collections.inference_gateway.migration.plugins.module_utils._http import Client, Held
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import Probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.dyes import Signature
-from ansible_collections.inference_gateway.migration.plugins.module_utils.journal import Journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds
 from ansible_collections.inference_gateway.migration.plugins.modules import verify_gateway
 
 Manifest = dict[str, Any]
-PLAN = make_plan()
-ROUTE = http_route(rule(ALPHA))
 CELLS = 4
-FAST = {"probe_rate": 100_000, "plan": PLAN}
 GATE = {"p1": 0.2, "gates": 4}
-
-
-class Here:
-    """A cluster with an open migration; ``failing`` says which probes fail, and why."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.monkeypatch = monkeypatch
-        self.cluster = FakeCluster(gateway(), ROUTE)
-        self.store = Journal(self.cluster, NAMESPACE)  # type: ignore[arg-type]
-        self.asked: list[Probe] = []
-        self.failing: Callable[[Probe], str | None] = lambda probe: None
-        monkeypatch.setattr(Client, "send", lambda client, probe: self.send(probe, client))
-        monkeypatch.setattr(verify_gateway.time, "sleep", lambda seconds: None)
-
-    def begin(self) -> str:
-        self.store.acquire("run-1", 900)
-        return self.store.open(PLAN, [ROUTE])["nonce"]
-
-    def send(self, probe: Probe, client: Client) -> Answer:
-        self.client = client
-        self.asked.append(probe)
-        reason = self.failing(probe)
-        return Answer(200 if reason is None else 503, reason, 0.0, 0.0)
-
-    def __call__(self, check_mode: bool = False, **given: Any) -> dict[str, Any]:
-        self.cluster.requests.clear()
-        return run_module(self.monkeypatch, verify_gateway, self.cluster, check_mode, **FAST | given)
-
-    def asked_by(self) -> set[str]:
-        return {probe.variant or "user" for probe in self.asked}
 
 
 @pytest.fixture

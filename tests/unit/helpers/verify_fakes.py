@@ -1,0 +1,52 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""verify_gateway with an API server of dictionaries and probes that a function answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from migration_fakes import ALPHA, NAMESPACE, FakeCluster, gateway, http_route, make_plan, rule, run_module
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import checks
+from ansible_collections.inference_gateway.migration.plugins.module_utils._http import Answer, Client
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.journal import Journal
+from ansible_collections.inference_gateway.migration.plugins.modules import verify_gateway
+
+PLAN = make_plan()
+ROUTE = http_route(rule(ALPHA))
+FAST = {"probe_rate": 100_000, "plan": PLAN}
+
+
+class Here:
+    """A cluster with an open migration; ``failing`` says which probes fail, and why."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.cluster = FakeCluster(gateway(), ROUTE)
+        self.store = Journal(self.cluster, NAMESPACE)  # type: ignore[arg-type]
+        self.asked: list[Probe] = []
+        self.failing: Callable[[Probe], str | None] = lambda probe: None
+        monkeypatch.setattr(Client, "send", lambda client, probe: self.send(probe, client))
+        monkeypatch.setattr(checks.time, "sleep", lambda seconds: None)
+
+    def begin(self) -> str:
+        self.store.acquire("run-1", 900)
+        return self.store.open(PLAN, [ROUTE])["nonce"]
+
+    def send(self, probe: Probe, client: Client) -> Answer:
+        self.client = client
+        self.asked.append(probe)
+        reason = self.failing(probe)
+        return Answer(200 if reason is None else 503, reason, 0.0, 0.0)
+
+    def __call__(self, check_mode: bool = False, **given: Any) -> dict[str, Any]:
+        self.cluster.requests.clear()
+        return run_module(self.monkeypatch, verify_gateway, self.cluster, check_mode, **FAST | given)
+
+    def asked_by(self) -> set[str]:
+        return {probe.variant or "user" for probe in self.asked}
