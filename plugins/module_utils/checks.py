@@ -180,7 +180,8 @@ def phase_end(cluster: Cluster, params: Params, deadline: float) -> Result:
     """What a phase must have come to, taken last: nothing of it is concluded from what was done before."""
     here, phase = read(cluster, params), params["phase"]
     look = Lookout(here, params["shares"])
-    record, patience = journal.Journal(cluster, params["state_namespace"]).read(), min(deadline, time.monotonic() + GOING)
+    record, now = journal.Journal(cluster, params["state_namespace"]).read(), time.monotonic()
+    patience = now + min(GOING, (deadline - now) / 3)
     faults = proof.faults(here, phase, record, params["stack"])
     while faults and phase != "shift" and time.monotonic() < patience:
         look()

@@ -141,10 +141,10 @@ def test_a_retirement_that_came_to_its_end(ended: Here) -> None:
 @pytest.mark.parametrize("phase", ["retire", "simple"])
 def test_what_the_plan_takes_away_must_be_gone(ended: Here, entry: Manifest, phase: str) -> None:
     ended.cluster.put(entry)
-    result = retire(ended, phase, seconds=0)
+    result = retire(ended, phase)
     assert (result["ok"], result["verdict"]) == (False, "HELD")
     assert f"{entry['kind']} default/{entry['metadata']['name']} of v1alpha2 is still there, or was made again" in result["faults"][0]
-    failed = ended(check="phase_end", phase=phase, shares="finished", seconds=0)
+    failed = ended(check="phase_end", phase=phase, shares="finished", seconds=3)
     assert failed["failed"] and failed["verdict"] == "HELD" and failed["msg"].startswith(f"The end of {phase} is not proven: ")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from migration_fakes import ALPHA, MOVES, V1, http_route, rule, run_module
-from verify_fakes import ROUTE, Here
+from verify_fakes import FAST, ROUTE, Here
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Unreachable
