@@ -140,3 +140,53 @@ def test_an_opening_that_fails_gives_the_lock_up(here: Here) -> None:
 def test_no_connection_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     result = run_module(monkeypatch, migration_journal, Unreachable("no usable answer"), state="read")
     assert (result["failed"], result["msg"]) == (True, "no usable answer")
+
+
+# -- a shift that counts no more, and a retirement that is gone on with ---------------------------------------------------
+
+
+def shifted(here: Here, *more: str) -> str:
+    """A migration whose shift ended PROVEN; the name of the run that goes on."""
+    run = here("opened", plan=PLAN, phases=["plan", "install", "shift"])["run"]
+    noted = here("noted", run=run, phase="shift", stack="as proven")
+    assert noted["journal"]["stack"] == "as proven" and "shift" in noted["journal"]["phases"]
+    for state in more:
+        here(state, run=run)
+    here("released", run=run)
+    return run
+
+
+def test_another_shift_makes_the_one_before_count_no_more(here: Here) -> None:
+    """Whatever becomes of it: a later one that ends HELD before it changes a weight must not leave an older PROVEN behind."""
+    shifted(here)
+    again = here("opened", phases=["shift"])
+    assert again["journal"]["phases"] == ["plan"] and again["journal"]["stack"] is None and again["retiring"] is False
+
+
+@pytest.mark.parametrize("phases", [["plan"], ["install"], ["retire"]])
+def test_other_phases_leave_the_journals_word_on_the_shift(here: Here, phases: list[str]) -> None:
+    shifted(here)
+    again = here("opened", phases=phases)
+    assert "shift" in again["journal"]["phases"] and again["journal"]["stack"] == "as proven"
+
+
+@pytest.mark.parametrize(("phases", "retiring"), [(["plan", "install", "shift", "retire"], True), (["retire"], True), (["shift"], False), (["install"], False)])
+def test_the_same_command_goes_on_with_a_retirement_that_had_begun(here: Here, phases: list[str], retiring: bool) -> None:
+    shifted(here, "retiring")
+    again = here("opened", phases=phases)
+    assert again["retiring"] is retiring
+    assert ("shift" in again["journal"]["phases"]) is (phases != ["shift"]), "who asks for a shift alone gets one"
+
+
+def test_when_v1alpha2_began_to_go_is_kept(here: Here) -> None:
+    run = here("opened", plan=PLAN, phases=["install"])["run"]
+    first = here("retiring", run=run)["journal"]["retiring_since"]
+    assert first > 1e9 and here("retiring", run=run)["journal"]["retiring_since"] == first
+
+
+def test_a_migration_without_anything_to_prove_comes_to_its_end(here: Here) -> None:
+    run = here("opened", plan=PLAN, phases=["install", "retire"])["run"]
+    here("noted", run=run, phase="retire")
+    closed = here("closed", run=run, reason="no route names these pools")
+    assert (closed["journal"]["status"], closed["journal"]["verdict"]) == ("finished", None)
+    assert closed["journal"]["entries"][-1]["event"] == "nothing to prove: no route names these pools"
