@@ -61,19 +61,20 @@ def installed(make_world: Callable[..., World], play: Callable[..., Ended]) -> W
 def play(collections_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
     """Run a playbook against a world, under ``rate`` requests a second where that is not 0.
 
-    ``show`` gets each line as it comes, so that a test can break something in the middle.
+    ``show`` gets each line as it comes, so that a test can break something in the middle; ``begun`` gets the playbook's process id.
     """
     def run(world: World, playbook: str = ZERO_DOWNTIME, rate: float = 0, target: str = "v1.5.0", extra: dict[str, Any] | None = None,
-            arguments: tuple[str, ...] = (), collections: Path | None = None, show: Callable[[str], None] = lambda line: None) -> Ended:
+            arguments: tuple[str, ...] = (), collections: Path | None = None, show: Callable[[str], None] = lambda line: None,
+            begun: Callable[[int], None] = lambda pid: None) -> Ended:
         folder = tmp_path_factory.mktemp("run")
         job = PlaybookRun(world, folder, collections or collections_path, target, playbook, QUICK | (extra or {}), arguments)
-        begun = load.start(world.directory, load.Options(rate=rate, streams=rate / 40)) if rate else {}
+        loaded = load.start(world.directory, load.Options(rate=rate, streams=rate / 40)) if rate else {}
         summary: dict[str, Any] = {}
         try:
-            status = job.run(show)
+            status = job.run(show, begun)
         finally:
             if rate:
                 summary = load.stop(world.directory)
-        return Ended(status, job.report(), (folder / "playbook.log").read_text(), summary, begun)
+        return Ended(status, job.report(), (folder / "playbook.log").read_text(), summary, loaded)
 
     return run

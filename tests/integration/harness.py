@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What integration tests share: estates, options that make a run quick, how a playbook ended, what detect says, what a route says."""
+"""What integration tests share: estates, options that make a run quick, how a playbook ended, what a module says, what a route says, other writers of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from typing import Any
 SANDBOX = Path(__file__).resolve().parents[1] / "sandbox"
 sys.path.insert(0, str(SANDBOX))
 
+from igw_sandbox.context import SandboxError  # noqa: E402
 from igw_sandbox.world import World  # noqa: E402
 from product import COLLECTION, environment  # noqa: E402
 
@@ -49,14 +53,19 @@ class Ended:
         return self.report["reason"]
 
 
-def detect(world: World, folder: Path, collections: Path, **options: Any) -> dict[str, Any]:
-    """What detect_v1alpha2 returns, run alone and with the administrator's kubeconfig unless options say another connection."""
+def module(name: str, world: World, folder: Path, collections: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """One of the collection's modules, run alone and with the administrator's kubeconfig unless options say another connection."""
     folder.mkdir(parents=True, exist_ok=True)
     program = Path(sys.executable).with_name("ansible")
     said = {"kubeconfig": str(world.kubeconfig)} | options
     argv = [str(program), "localhost", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}",
-            "-m", f"{COLLECTION}.detect_v1alpha2", "-a", json.dumps({name: value for name, value in said.items() if value is not None})]
-    answer = subprocess.run(argv, cwd=folder, env=environment(folder, collections, world.tool("helm")), capture_output=True, text=True, check=False)
+            "-m", f"{COLLECTION}.{name}", "-a", json.dumps({option: value for option, value in said.items() if value is not None})]
+    return subprocess.run(argv, cwd=folder, env=environment(folder, collections, world.tool("helm")), capture_output=True, text=True, check=False)
+
+
+def detect(world: World, folder: Path, collections: Path, **options: Any) -> dict[str, Any]:
+    """What detect_v1alpha2 returns."""
+    answer = module("detect_v1alpha2", world, folder, collections, **options)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return json.loads(answer.stdout.partition("=> ")[2])
 
@@ -96,3 +105,69 @@ def route_spec(world: World) -> Any:
 def alpha_share(world: World) -> list[tuple[str, int]]:
     """(group, weight) of what the first rule of the user's route names."""
     return [(reference.get("group", ""), reference.get("weight", 1)) for reference in route_spec(world)["rules"][0]["backendRefs"]]
+
+
+# -- other writers of the user's route ----------------------------------------------------------------------------------
+
+MARKED = "inference-gateway-migration/marked-route"
+"""The label of our own routes."""
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def source(route: dict[str, Any]) -> dict[str, Any]:
+    """A live route as it stands in the file from which a controller writes it."""
+    meta = {field: value for field, value in route["metadata"].items() if field in ("name", "namespace", "labels")}
+    return {"apiVersion": route["apiVersion"], "kind": route["kind"], "metadata": meta, "spec": route["spec"]}
+
+
+def write_route(world: World, route: dict[str, Any], how: str, manager: str) -> None:
+    """Write a route as another writer does: by server-side ``apply``, by a whole ``update`` or by a ``patch``."""
+    named = f"--field-manager={manager}"
+    if how == "apply":
+        world.kubectl("apply", "--server-side", "--force-conflicts", named, "-f", "-", input=json.dumps(route))
+    elif how == "update":
+        world.kubectl("replace", named, "-f", "-", input=json.dumps(route))
+    else:
+        said = json.dumps({"spec": route["spec"]})
+        world.kubectl("patch", "httproute", route["metadata"]["name"], "-n", route["metadata"]["namespace"], "--type=merge", named, "-p", said)
+
+
+class Controller:
+    """A controller that writes a route back, from :meth:`start` to the end of a block: every so many seconds, or once where they are 0."""
+
+    def __init__(self, world: World, route: dict[str, Any], how: str, manager: str, seconds: float) -> None:
+        self._writing = (world, route, how, manager)
+        self._seconds = seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.begun = 0.0
+        """When the first write was sent, in seconds since the epoch; 0 before."""
+
+    def start(self) -> None:
+        """Begin, once."""
+        if not self.begun:
+            self.begun = time.time()
+            self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with suppress(SandboxError):  # somebody wrote at the same moment: the next time it is
+                write_route(*self._writing)
+            if not self._seconds or self._over.wait(self._seconds):
+                return
+
+    def __enter__(self) -> Controller:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        if self.begun:
+            self._thread.join()
+
+
+def put_back(world: World, original: dict[str, Any]) -> None:
+    """The user's route as it was, with no other writer's name on it, and no marked route: whatever a run and others left."""
+    meta = {field: value for field, value in original["metadata"].items() if field not in ("managedFields", "resourceVersion")}
+    world.kubectl("replace", "-f", "-", input=json.dumps(original | {"metadata": meta}))
+    world.kubectl("patch", "httproute", meta["name"], "--type=json", "-p", '[{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]')
+    world.kubectl("delete", "httproutes", "-A", "-l", MARKED)

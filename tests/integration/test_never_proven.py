@@ -1,9 +1,10 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gateways, routes and stacks that must never be called PROVEN, each ill in its own way.
+"""Gateways, routes and stacks that must never be called PROVEN, each ill in its own way, and runs that looked at nothing.
 
-``make test`` runs a sample, ``make matrix`` all. (A dead endpoint picker behind FailOpen is in test_broken_worlds.py.)
+``make test`` runs a sample, ``make matrix`` all. (What must not be retired is in test_never_retired.py, a dead endpoint picker behind FailOpen in
+test_broken_worlds.py.)
 """
 
 from __future__ import annotations
@@ -11,19 +12,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ESTATES, SHIFT, Ended, route_spec
+from harness import ESTATES, MARKED, SHIFT, Ended, detect, module, put_back, route_spec, source, write_route
 
 from igw_sandbox.world import World
+from product import ALPHA_GROUP, ZERO_DOWNTIME
 
 EPP = "vllm-llama3-8b-instruct-ga-epp"
 ALPHA_EPP = "vllm-llama3-8b-instruct-preview-epp"
+ALPHA_POOL = "vllm-llama3-8b-instruct-preview"
 POOL = "vllm-llama3-8b-instruct-ga"
 ROUTE = "default/llm-route"
 HEALTHY: dict[str, Any] = {"weights": "kept", "streams": "kept", "mixed": {}, "status": "converged", "pool_groups_of": {}, "warm": [2.0, 4.0]}
 V1_GROUP = "inference.networking.k8s.io"
+MANAGER = "argocd-controller"
 REAL_GATE = {"migration_gate": {}}
 
 
@@ -42,7 +47,7 @@ def unproven(world: World, before: Any, ended: Ended, *cause: str, lost: bool = 
     assert ended.status != 0 and ended.verdict in ("FAILED", "HELD"), ended.reason
     assert all(words in ended.reason for words in cause), ended.reason
     assert route_spec(world) == before, "the user's route is as it was"
-    assert world.kubectl("get", "httproutes", "-A", "-l", "inference-gateway-migration/marked-route", "-o", "name") == "", "no marked route is left"
+    assert world.kubectl("get", "httproutes", "-A", "-l", MARKED, "-o", "name") == "", "no marked route is left"
     if ended.load and not lost:
         assert (ended.load["lost"], ended.load["cut"], ended.load["problems"]) == (0, 0, []), ended.load["reasons"]
 
@@ -232,3 +237,85 @@ def test_a_v1_that_saturates_the_pods_both_share(make_world: Callable[..., World
     assert ended.status != 0 and ended.verdict in ("FAILED", "HELD"), ended.reason
     assert "429" in ended.reason, "it must have fired"
     world.down()
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("share", [10, 100])
+def test_a_route_that_is_reverted_in_a_soak(installed: World, play: Callable[..., Ended], share: int) -> None:
+    """After the share was measured only marked routes are compared: they are well whatever the users' own rule says."""
+    original = installed.kubectl_json("get", "httproute", "llm-route")
+    fired: list[str] = []
+
+    def watch(line: str) -> None:
+        if f"share at {share} %: as it should be" in line and not fired:
+            fired.append(line)
+            write_route(installed, source(original), "apply", MANAGER)
+
+    try:
+        ended = play(installed, rate=20, extra=SHIFT | {"migration_soak_seconds": 20}, show=watch)
+        assert fired, "it must have fired"
+        unproven(installed, original["spec"], ended, MANAGER, "llm-route", "backendRefs")
+    finally:
+        put_back(installed, original)
+    assert ended.verdict == "HELD"
+
+
+ALPHA_BACKEND = {"group": ALPHA_GROUP, "kind": "InferencePool", "name": ALPHA_POOL}
+LATER = {"GRPCRoute": "GRPCRoute default/late", "rule": "HTTPRoute default/llm-route"}
+
+
+@contextmanager
+def made_since(world: World, what: str) -> Iterator[None]:
+    """A route, or a rule of the moved route, that came after the plan and sends to the v1alpha2 pool, until the end of a block."""
+    original = world.kubectl_json("get", "httproute", "llm-route")
+    if what == "GRPCRoute":
+        rule = {"matches": [{"method": {"service": "late.Service"}}], "backendRefs": [ALPHA_BACKEND]}
+        late = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GRPCRoute", "metadata": {"name": "late", "namespace": "default"},
+                "spec": {"parentRefs": original["spec"]["parentRefs"], "hostnames": ["late.example.com"], "rules": [rule]}}
+        world.apply(json.dumps(late) + "\n")
+    else:
+        rule = {"matches": [{"path": {"type": "PathPrefix", "value": "/late"}}], "backendRefs": [ALPHA_BACKEND]}
+        world.kubectl("patch", "httproute", "llm-route", "--type=json", "-p", json.dumps([{"op": "add", "path": "/spec/rules/-", "value": rule}]))
+    try:
+        yield
+    finally:
+        world.kubectl("delete", "grpcroute", "late", "-n", "default", "--ignore-not-found")
+        if what == "rule":
+            world.kubectl("patch", "httproute", "llm-route", "--type=json", "-p", '[{"op": "remove", "path": "/spec/rules/2"}]')
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("what", LATER)
+def test_a_shift_past_what_needs_v1alpha2_since_the_plan(installed: World, play: Callable[..., Ended], what: str) -> None:
+    original = installed.kubectl_json("get", "httproute", "llm-route")
+    with made_since(installed, what):
+        before = route_spec(installed)
+        try:
+            ended = play(installed, extra=SHIFT)
+            unproven(installed, before, ended, LATER[what], ALPHA_POOL)
+        finally:
+            put_back(installed, original | {"spec": before})
+    assert ended.verdict == "HELD"
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("path", ["zero_downtime", "simple"])
+def test_a_pool_that_no_route_names(make_world: Callable[..., World], play: Callable[..., Ended], path: str) -> None:
+    """Nothing is lost and nothing is proven: no request reaches either stack."""
+    world = make_world(f"unrouted-{path.replace('_', '-')}", estates=[ESTATES / "demo"])
+    world.kubectl("delete", "httproute", "llm-route")
+    ended = play(world, ZERO_DOWNTIME.replace("zero_downtime", path))
+    world.down()
+    assert ended.status == 0, ended.log[-2000:]
+    assert ended.verdict != "PROVEN" and "nothing to prove" in ended.log and "no route names" in ended.log, ended.reason
+
+
+@pytest.mark.parametrize(("options", "named"), [({"pools": []}, "pools"), ({"rounds": 0}, "rounds")], ids=["no-pools", "no-rounds"])
+def test_a_verification_of_nothing(installed: World, collections_path: Path, tmp_path: Path, options: dict[str, Any], named: str) -> None:
+    """No request was sent, so nothing can hold."""
+    plan = {} if "pools" in options else {"plan": detect(installed, tmp_path / "detect", collections_path)["plan"]}
+    answer = module("verify_gateway", installed, tmp_path, collections_path, seconds=20, **plan, **options)
+    assert answer.returncode != 0, answer.stdout
+    said = json.loads(answer.stdout.partition("=> ")[2])
+    assert named in said["msg"] and len(said["msg"].split()) > 5 and "Traceback" not in said["msg"], said["msg"]
+

@@ -9,6 +9,7 @@ import re
 
 import pytest
 from harness import ESTATES
+from test_guard import CONTROL
 
 from product import leftovers
 from route_check import route_problems
@@ -30,3 +31,21 @@ def test_v1_serves_alpha_is_gone_and_the_downtime_is_printed(make_world, play, e
         assert "preview-epp" not in deployments, "alpha's endpoint picker is gone"
     finally:
         world.down()
+
+
+@pytest.fixture(scope="module")
+def control(make_world):
+    """An API server with alpha objects; nothing runs, for nothing may be written."""
+    world = make_world("simple-phases", services=CONTROL)
+    world.add_estate(ESTATES / "two_namespaces")
+    return world
+
+
+@pytest.mark.parametrize("phases", [["plan"], ["plan", "install", "shift"]], ids=["plan", "no-retire"])
+def test_phases_are_refused(control, play, phases):
+    """Who asks for the plan alone must not get a downtime: this path has no phases to stop between."""
+    control.reset_requests()
+    refused = play(control, SIMPLE, extra={"migration_phases": phases})
+    assert refused.status != 0 and refused.verdict != "PROVEN", refused.log[-2000:]
+    assert "migration_phases" in refused.log and "simple" in refused.reason, refused.reason
+    assert control.requests()["writes"] == 0

@@ -80,13 +80,17 @@ class PlaybookRun:
         self._environment = environment(folder, collections, world.tool("helm"))
         self._process: subprocess.Popen[str] | None = None
 
-    def run(self, show: Callable[[str], None]) -> int:
-        """Run to the end; returns ansible-playbook's exit status. An exception (Ctrl-C) ends the playbook first."""
+    def run(self, show: Callable[[str], None], begun: Callable[[int], None] = lambda pid: None) -> int:
+        """Run to the end; returns ansible-playbook's exit status. An exception (Ctrl-C) ends the playbook first.
+
+        :param begun: gets the playbook's process id as soon as it has one.
+        """
         # A session of its own: on Ctrl-C this process ends the playbook, and not the terminal both at once.
         self._process = subprocess.Popen(
             self._argv, cwd=self.folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="replace", start_new_session=True)
         try:
+            begun(self._process.pid)
             assert self._process.stdout
             with (self.folder / "playbook.log").open("w") as log:
                 for line in self._process.stdout:

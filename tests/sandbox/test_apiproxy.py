@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from igw_sandbox.context import SandboxError
+from igw_sandbox.context import SandboxError, start_time
 from igw_sandbox.proxyfaults import Call, Fault
 from igw_sandbox.world import World
 
@@ -183,6 +183,23 @@ def test_kill_strikes_before_or_after_the_work(world: World, api, direct_api, na
     assert exists(direct_api, namespace, "moment") is done
 
 
+def test_kill_takes_a_process_group_and_what_made_a_session_of_its_own(world: World, api, direct_api, namespace: str) -> None:
+    """As ansible-playbook's workers do, which a signal to its group alone would leave at work."""
+    script = "setsid sleep 61 & echo $!; sleep 61 & echo $!; wait"
+    victim = subprocess.Popen(["sh", "-c", script], start_new_session=True, stdout=subprocess.PIPE, text=True)
+    assert victim.stdout
+    started = [int(victim.stdout.readline()) for _number in range(2)]
+    world.fault("kill", pid=victim.pid, group=True, when="after", match={"method": "POST", "path_regex": namespace})
+    with pytest.raises(GONE):
+        api.send("POST", path_of(namespace), config_map("moment"))
+    assert victim.wait(5) == -9
+    deadline = time.monotonic() + 5
+    while any(map(start_time, started)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [start_time(pid) for pid in started] == [None, None]
+    assert exists(direct_api, namespace, "moment")
+
+
 def test_exec_is_refused_with_a_reason(api, namespace: str) -> None:
     answer = api.send("POST", f"/api/v1/namespaces/{namespace}/pods/x/exec", headers={"Connection": "Upgrade", "Upgrade": "SPDY/3.1"})
     assert answer.status == 501 and "port-forward" in answer.json["message"]
@@ -190,7 +207,8 @@ def test_exec_is_refused_with_a_reason(api, namespace: str) -> None:
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
     ({"kind": "delay"}, "needs seconds"), ({"kind": "kill"}, "needs the pid"), ({"kind": "status", "match": {"verb": "get"}}, "unknown keys verb"),
-    ({"kind": "reset", "match": {"path_regex": "("}}, "unterminated"), ({"kind": "delay", "second": 3}, "second")])
+    ({"kind": "reset", "group": True}, "goes with kill"), ({"kind": "reset", "match": {"path_regex": "("}}, "unterminated"),
+    ({"kind": "delay", "second": 3}, "second")])
 def test_senseless_faults_are_refused(world: World, arguments: dict, sentence: str) -> None:
     with pytest.raises(SandboxError, match=sentence):
         world.proxy("/fault", arguments)

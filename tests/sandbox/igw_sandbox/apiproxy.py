@@ -23,7 +23,7 @@ import yarl
 from aiohttp import web
 
 from igw_sandbox import pki
-from igw_sandbox.context import Context, free_port
+from igw_sandbox.context import Context, free_port, process_tree
 from igw_sandbox.proxyfaults import Call, Counters, Fault, Faults, status_body
 
 HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers", "transfer-encoding", "upgrade", "host",
@@ -137,7 +137,7 @@ class ApiProxy:
                 if fault.kind == "delay":
                     await asyncio.sleep(fault.seconds)
                 elif fault.kind == "kill" and fault.when == "before":
-                    kill(fault.pid)
+                    kill(fault.pid, fault.group)
                     drop = True
                 elif fault.kind == "status":
                     status = fault.status
@@ -174,7 +174,7 @@ class ApiProxy:
                     return self._drop(request), 0
                 for fault in fired:
                     if fault.kind == "kill":  # the API server has answered, the client has not heard of it
-                        kill(fault.pid)
+                        kill(fault.pid, fault.group)
                         return self._drop(request), 0
                 return await self._hand_on(request, call, answer), answer.status
         except aiohttp.ClientConnectionError as error:
@@ -255,10 +255,15 @@ class ApiProxy:
         return application
 
 
-def kill(pid: int) -> None:
-    """SIGKILL; a process that is gone already is fine, the fault is about the moment."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+def kill(pid: int, group: bool) -> None:
+    """SIGKILL; a process that is gone already is fine, the fault is about the moment.
+
+    :param group: the process's whole group too, and all that it has started: ansible-playbook's workers make sessions of their own.
+    """
+    for victim in process_tree(pid) if group else [pid]:
+        with suppress(ProcessLookupError):
+            leads = group and os.getpgid(victim) == victim
+            (os.killpg if leads else os.kill)(victim, signal.SIGKILL)
 
 
 async def run(context: Context) -> None:

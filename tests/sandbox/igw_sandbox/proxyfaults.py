@@ -18,7 +18,8 @@ KINDS = {
     "drop_answer": "the API server does the work, the client's connection ends without an answer",
     "reset": "the client's connection ends and the API server never sees the request",
     "drop_watches": "all open watches end",
-    "kill": "SIGKILL to process `pid`, `before` the API server sees the request or `after` it has done the work (`when`); the connection ends",
+    "kill": "SIGKILL to process `pid` (`group`: to its group and all that it has started), `before` the API server sees the request or `after` it has done "
+            "the work (`when`); the connection ends",
 }
 REASONS = {409: "Conflict", 429: "TooManyRequests", 403: "Forbidden", 401: "Unauthorized", 404: "NotFound", 500: "InternalError", 503: "ServiceUnavailable"}
 
@@ -56,6 +57,7 @@ class Fault:
     seconds: float = 0.0
     message: str = ""
     pid: int = 0
+    group: bool = False
     when: str = "before"
     match: dict[str, Any] = field(default_factory=dict)
     """``method`` (one or a list), ``path_regex`` (searched in the path), ``user_agent_regex``, ``write`` (true: only writes)."""
@@ -74,6 +76,8 @@ class Fault:
             raise ValueError(f"Fault {self.kind} needs seconds greater than 0.")
         if self.kind == "kill" and self.pid <= 1:
             raise ValueError("Fault kill needs the pid of the process to kill.")
+        if self.group and self.kind != "kill":
+            raise ValueError("Fault key group goes with kill.")
         if self.when not in ("before", "after"):
             raise ValueError("Fault key when must be before or after.")
         re.compile(self.match.get("path_regex", ""))
