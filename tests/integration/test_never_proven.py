@@ -9,22 +9,22 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from harness import ESTATES, SHIFT, Ended, route_spec
+from harness import ESTATES, REAL_GATE, SHIFT, Ended, resets, route_spec
 
 from igw_sandbox.world import World
 
-EPP = "vllm-llama3-8b-instruct-ga-epp"
-ALPHA_EPP = "vllm-llama3-8b-instruct-preview-epp"
 POOL = "vllm-llama3-8b-instruct-ga"
 ROUTE = "default/llm-route"
 HEALTHY: dict[str, Any] = {"weights": "kept", "streams": "kept", "mixed": {}, "status": "converged", "pool_groups_of": {}, "warm": [2.0, 4.0]}
 V1_GROUP = "inference.networking.k8s.io"
-REAL_GATE = {"migration_gate": {}}
+RUNS = range(int(os.environ.get("IGW_RUNS", "1")))
+"""How often a world is tried whose requests fail by chance: its verdict must not be one of luck."""
 
 
 @contextmanager
@@ -190,6 +190,19 @@ def test_a_second_parent_that_refuses_v1(installed: World, play: Callable[..., E
     installed.kubectl("delete", "gateway", "second")
     assert after == before
     unproven(installed, plain, ended, "default/second")
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize(("percent", "verdicts"), [(30, ["FAILED"]), (3, ["FAILED", "HELD"])])
+def test_a_v1_that_fails_some_requests(installed: World, play: Callable[..., Ended], percent: int, verdicts: list[str], run: int) -> None:
+    """Red for nothing: at 30 % once in 10^67 runs, at 3 % once in 10^17, by the sequential test with the bounds that users get."""
+    before = route_spec(installed)
+    with resets(installed, percent):
+        ended = play(installed, extra=SHIFT | REAL_GATE | {"migration_warm_seconds": 10, "migration_settle_seconds": 20})
+    print(f"{percent} %, run {run}: {ended.verdict}: {ended.reason}")
+    unproven(installed, before, ended, "failed on v1 alone")
+    assert ended.verdict in verdicts
 
 
 @contextmanager

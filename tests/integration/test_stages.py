@@ -9,14 +9,13 @@ that is proven. A stage whose absence nobody notices would be no stage.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ESTATES, SHIFT, Ended, patched, route_spec
-from test_never_proven import EPP, POOL, ROUTE, ill, impatient
+from harness import ESTATES, REAL_GATE, SHIFT, Ended, patched, resets, route_spec
+from test_never_proven import POOL, ROUTE, ill, impatient
 
 import misroute
 from igw_sandbox.world import World
@@ -25,16 +24,6 @@ pytestmark = pytest.mark.matrix
 DRIVER = "plugins/plugin_utils/drive.py"
 STAGES = "plugins/plugin_utils/stages.py"
 Play = Callable[..., Ended]
-
-
-@contextmanager
-def resets(world: World, percent: float) -> Iterator[None]:
-    """v1's endpoint picker refuses a share of its streams, until the end of a block."""
-    world.fault("epp_reset", namespace="default", deployment=EPP, percent=percent)
-    try:
-        yield
-    finally:
-        world.fault("epp_reset", namespace="default", deployment=EPP, percent=0)
 
 
 def back(world: World, play: Play) -> None:
@@ -75,7 +64,7 @@ def test_gate(installed: World, play: Play, tmp_path: Path) -> None:
     ends = '            if ended or (decision == "undecided" and now >= give_up):\n                break\n'
     off = (ends, "            ended, decision = True, 'accept'\n            break\n")
     with resets(installed, 3):
-        honest = play(installed, extra=patient | {"migration_gate": {}})
+        honest = play(installed, extra=patient | REAL_GATE)
         assert honest.verdict == "FAILED" and "v1 fails where v1alpha2 does not" in honest.reason, honest.reason
         assert route_spec(installed) == before
         fooled = play(installed, rate=20, extra=patient | {"migration_soak_seconds": 1}, collections=patched(tmp_path, {STAGES: [off]}))
