@@ -124,6 +124,7 @@ class Watch:
     """How users fare while a gateway takes a change, for which a few rounds without a failure afterwards make up for nothing.
 
     What fails where v1alpha2 does not counts in the gate's watch, whose error is for a million pairs: these rounds are among them.
+    Where the users' own rules are not asked it is their rehearsal that counts, the marked rules that name both stacks.
 
     :param control: whether v1alpha2's marked rules are compared with; without it, while the users' own rules are v1alpha2's, every new kind of failure counts.
     :param before: what :attr:`judgement` was when an earlier stretch ended.
@@ -140,9 +141,11 @@ class Watch:
 
     def note(self, round_of: list[tuple[Probe, Answered]]) -> None:
         """Count one round."""
-        failed = {probe.cell for probe, answer in round_of if self.control and probe.variant == "alpha" and not answer.ok}
+        watched = None if any(probe.variant is None for probe, _answer in round_of) else "both"
+        control = self.control or watched == "both"
+        failed = {probe.cell for probe, answer in round_of if control and probe.variant == "alpha" and not answer.ok}
         for probe, answer in round_of:
-            if probe.variant is None:
+            if probe.variant == watched:
                 fine = answer.ok or answer.kind in self.known
                 self.judgement = _add_user(self.judgement, probe.cell not in failed, answer, self.bounds, self.known, fine)
 

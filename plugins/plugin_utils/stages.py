@@ -13,7 +13,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import _http
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import TOO_MANY
-from ansible_collections.inference_gateway.migration.plugins.module_utils.prober import Judgement
+from ansible_collections.inference_gateway.migration.plugins.module_utils.prober import CELL_SUCCESSES, Judgement
 from ansible_collections.inference_gateway.migration.plugins.module_utils.weights import FINISHED
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import Background, Ending, LongStreams
 
@@ -45,6 +45,20 @@ def hint(detail: str, plan: dict[str, Any]) -> str:
         "epps": ", ".join(f"{pool['namespace']}/{pool['epp']['deployment']}" for pool in plan["pools"]),
     }
     return "".join(f". {text.format(**names)}" for word, text in HINTS.items() if word in detail)
+
+
+def counts(judgement: dict[str, Any]) -> str:
+    """What a sequential test has seen."""
+    pairs, own = judgement["pairs"], judgement["user"].get("failures", 0)
+    text = f"{pairs['successes'] + pairs['failures']} pairs, {pairs['failures']} failed on v1 alone, {pairs['void']} without evidence"
+    return text + (f", and {own} times users' own rules failed" if own else "")
+
+
+def never_answered(judgement: dict[str, Any]) -> bool:
+    """Whether v1 answered a cell not once though every cell was asked often enough to tell: in the sum over many cells that would be lost."""
+    cells, pairs = judgement["cells"], judgement["pairs"]
+    each = (pairs["successes"] + pairs["failures"] + pairs["void"]) // max(1, len(cells))
+    return each >= CELL_SUCCESSES and not all(cells.values())
 
 
 class Stop(Exception):
@@ -176,7 +190,7 @@ class Stages:
         """Until every gateway instance has taken the last change, by traffic and by status.
 
         :param watched: whether users must not suffer meanwhile: on the way back they may, until it is over.
-        :raises Stop: FAILED where alpha works and the rest never did, or users' requests failed; HELD where it can't be told whose fault it is.
+        :raises Stop: FAILED where v1 fails and alpha does not, or users' requests failed; HELD where it can't be told whose fault it is.
         """
         begun, clean, passed = time.monotonic(), 0, set[str]()
         watch: dict[str, Any] = {"judgement": {}, "gate": self.bounds, "known": self.known} if watched else {}
@@ -193,10 +207,44 @@ class Stages:
                 self.say(f"{what}: settled after {waited:.0f} s" + (f"; meanwhile users met {', '.join(self.novel)}" if watched and self.novel else ""))
                 return
             if waited >= seconds:
+                text = f"{what}: not settled within {seconds} s: {detail}"
+                if check == "settled" and {"alpha", "v1"} <= set(variants) and passing.get("status") is not False:
+                    raise self.told_by_pairs(text, "alpha" in passed, "both" in variants)
                 stuck = not passed.issuperset(variants) or passing.get("status") is False
-                verdict = "FAILED" if stuck and passing.get("alpha", True) else "HELD"
-                raise Stop(verdict, f"{what}: not settled within {seconds} s: {detail}{hint(detail, self.options['plan'])}")
+                raise Stop("FAILED" if stuck and passing.get("alpha", True) else "HELD", f"{text}{hint(detail, self.options['plan'])}")
             self.say(f"{what}: waiting, {waited:.0f} s: {detail}")
+
+    def told_by_pairs(self, unsettled: str, served: bool, rehearsed: bool) -> Stop:
+        """How settling ends that asked both stacks, by the gate's own test: whether what fails some requests passes a whole round now and then is luck.
+
+        The gateway has had all the time it was given, so every failure counts.
+
+        :param unsettled: the sentence so far. :param served: whether v1alpha2 served every cell once.
+        :param rehearsed: whether the marked rules that name both were asked as well.
+        """
+        self.say(f"{unsettled}. Now both stacks are asked in pairs, until it can be told whether v1 fails where v1alpha2 does not")
+        judgement = Judgement(novel=tuple(self.novel)).dump() if self.novel else None
+        give_up = time.monotonic() + self.options["gate_seconds"]
+        while True:
+            found = self.verify(give_up - time.monotonic(), check="gate", gate=self.bounds, judgement=judgement, known=self.known)
+            judgement, decision = found["judgement"], found["decision"]
+            counted = counts(judgement)
+            self.say(f"in pairs: {counted}: {decision}")
+            if decision != "undecided" or time.monotonic() >= give_up:
+                break
+        blame = ""
+        if decision == "reject" or (decision == "undecided" and served and never_answered(judgement)):
+            blame = f"v1 fails where v1alpha2 does not ({counted}): {'; '.join(found['faults'])}"
+        elif decision == "accept" and rehearsed:
+            found = self.verify(STRETCH, check="settled", variants=["alpha", "both"], judgement={}, gate=self.bounds, known=self.known)
+            both = found["judgement"]["user"]
+            if both["decision"] == "reject":
+                seen = f"{both['failures']} of {both['failures'] + both['successes']} requests"
+                blame = f"each stack serves by itself ({counted}), but rules that name both fail ({seen}): {'; '.join(found['faults'])}"
+        if blame:
+            return Stop("FAILED", f"{unsettled}. {blame}{hint(unsettled + blame, self.options['plan'])}")
+        unsure = {"accept": "In pairs v1 fails no more than v1alpha2", "void": "v1alpha2 fails as well, so v1 can't be compared with it"}
+        return Stop("HELD", f"{unsettled}. {unsure.get(decision, 'Pairs do not tell either')} ({counted}){hint(unsettled, self.options['plan'])}")
 
     def share(self, share: int) -> None:
         """What v1 really serves, until it is what the weights say: as often in a row as it was not, and once more, lest a small leak has luck one day.
@@ -240,7 +288,7 @@ class Stages:
             found = self.verify(STRETCH, check="gate", gate=self.bounds, judgement=judgement, known=self.known, hold=ceil(hold))
             judgement, now = found["judgement"], time.monotonic()
             pairs, decision = judgement["pairs"], found["decision"]
-            counted = f"{pairs['successes'] + pairs['failures']} pairs, {pairs['failures']} failed on v1 alone, {pairs['void']} without evidence"
+            counted = counts(judgement)
             if self.streams.over():  # what v1 cuts is not left to users for the rest of a soak
                 streams = self.streams.end(written)
             ended = decision in ("reject", "void") or (decision == "accept" and now >= soak_until) or bool(streams and streams.verdict)

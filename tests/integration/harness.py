@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,13 @@ from product import COLLECTION, environment  # noqa: E402
 ESTATES = SANDBOX / "estates"
 FAST_GATE = {"p1": 0.2}
 """37 pairs and a few more for the split over gates: for tests that are not about the gate."""
+REAL_GATE: dict[str, Any] = {"migration_gate": {}}
+"""The bounds that users get: for tests that are about the gate."""
 SHIFT = {"migration_phases": ["shift"], "migration_warm_seconds": 25}
 """For a world on which v1 is installed."""
 QUICK = {"migration_gate": FAST_GATE, "migration_dyes": 100, "migration_stream_seconds": 0}
 QUICK |= {"migration_warm_seconds": 60, "migration_settle_seconds": 90, "migration_gate_seconds": 120}
+V1_EPP = "vllm-llama3-8b-instruct-ga-epp"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -105,6 +109,16 @@ def route_spec(world: World) -> Any:
 def alpha_share(world: World) -> list[tuple[str, int]]:
     """(group, weight) of what the first rule of the user's route names."""
     return [(reference.get("group", ""), reference.get("weight", 1)) for reference in route_spec(world)["rules"][0]["backendRefs"]]
+
+
+@contextmanager
+def resets(world: World, percent: float) -> Iterator[None]:
+    """v1's endpoint picker refuses a share of its streams, until the end of a block."""
+    world.fault("epp_reset", namespace="default", deployment=V1_EPP, percent=percent)
+    try:
+        yield
+    finally:
+        world.fault("epp_reset", namespace="default", deployment=V1_EPP, percent=0)
 
 
 # -- other writers of the user's route ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 
 import yaml
-from harness import SHIFT, Ended, route_spec
+from harness import REAL_GATE, SHIFT, Ended, resets, route_spec
 
 from igw_sandbox.world import World
 
@@ -57,11 +57,11 @@ def test_a_v1_endpoint_picker_in_a_crash_loop(demo, play, tmp_path: Path):
 
 
 def test_a_proxy_that_resets_a_third_of_the_streams_to_the_v1_endpoint_picker(installed, play):
+    """Whether rounds of it pass is luck, the sequential test is not: with the real bounds it takes v1 for well once in 10^67 runs."""
     before = route_spec(installed)
-    installed.fault("epp_reset", namespace="default", deployment=EPP, percent=30)
-    ended = play(installed, rate=20, extra=SHIFT)
-    installed.fault("epp_reset", namespace="default", deployment=EPP, percent=0)
-    held_harmless(installed, before, ended, "v1: status 5")
+    with resets(installed, 30):
+        ended = play(installed, rate=20, extra=SHIFT | REAL_GATE)
+    held_harmless(installed, before, ended, "v1 fails where v1alpha2 does not", "failed on v1 alone", "v1: status 5")
 
 
 def test_a_dead_v1_endpoint_picker_behind_fail_open(installed, play):

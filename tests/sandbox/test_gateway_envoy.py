@@ -108,6 +108,7 @@ def test_filters_and_matches_as_the_api_defines_them() -> None:
 
 
 def test_an_invalid_reference_answers_500_for_its_share() -> None:
+    """Red for nothing: one in 66 million, 200 fair coins of which 60 or fewer fall one way."""
     async def play(world: Bench) -> None:
         rules = [at("/half", reference("s", weight=1), reference("gone", V1_GROUP, 1)), at("/all", reference("gone", V1_GROUP)),
                  at("/zero", reference("s", weight=0)), at("/none"), at("/broken", *S, filters=[{"type": "ExtensionRef"}]), at("/s", *S)]
@@ -123,6 +124,7 @@ def test_an_invalid_reference_answers_500_for_its_share() -> None:
 
 
 def test_fresh_connections_reach_both_instances_and_every_request_is_logged() -> None:
+    """Red for nothing: one in 6 million, 60 fair coins of which 10 or fewer fall one way."""
     async def play(world: Bench) -> None:
         world.apply(**BASE, HTTPRoute=[route(rules=[at("/", *S)])])
         await world.settle()
@@ -254,6 +256,7 @@ async def read_status(world: Bench, path: str) -> int:
 
 
 def test_a_weight_change_cuts_nothing_and_loses_nothing() -> None:
+    """Red for nothing: one in 1.7 million, 100 fair coins of which 25 or fewer fall one way."""
     async def play(world: Bench) -> None:
         def weights(left: int, right: int, generation: int) -> None:
             rules = [at("/", reference("s", weight=left), reference("t", weight=right))]
@@ -333,6 +336,7 @@ def test_early_status_does_not_wait_for_the_instances() -> None:
 
 
 def test_an_envoy_that_dies_is_started_again_with_what_it_had() -> None:
+    """Red for nothing: 2 in 10^12, 40 fair coins that all fall one way."""
     async def play(world: Bench) -> None:
         world.apply(**BASE, HTTPRoute=[route(rules=[at("/", *S)])])
         await world.settle()

@@ -180,9 +180,9 @@ class Habits:
         return Counter(self.ask(**more).status for _number in range(count))
 
     def until(self, wanted: int, **more: Any) -> float:
-        """Wait for 20 answers in a row with this status, so that both instances have it; seconds that it took."""
+        """Wait for 30 answers in a row with this status; seconds that it took. That one instance alone gave them all is one in 10^9."""
         started, row, status = time.monotonic(), 0, 0
-        while row < 20:
+        while row < 30:
             status = self.ask(**more).status
             row = row + 1 if status == wanted else 0
             assert time.monotonic() - started < PATIENCE, f"{self.host} answers {status} and not {wanted} after {PATIENCE:.0f} s"
@@ -262,6 +262,7 @@ def weighted(*pairs: tuple[dict[str, Any], int]) -> list[dict[str, Any]]:
 
 
 def test_both_groups_serve_one_rule_through_their_own_pickers(habits: Habits) -> None:
+    """Red for nothing: one in 6 million, 60 fair coins of which 10 or fewer fall one way."""
     habits.settled(habits.route(*weighted((REAL["real-alpha"], 50), (REAL["real-ga"], 50))))
     habits.until(200)
     replies = [habits.ask(**{"x-load-id": f"{habits.name}-{number}"}) for number in range(60)]
@@ -269,7 +270,7 @@ def test_both_groups_serve_one_rule_through_their_own_pickers(habits: Habits) ->
     assert {reply.headers.get("x-went-into-resp-headers") for reply in replies} == {"true"}
     time.sleep(0.5)
     shares = Counter(line["backend"] for line in access(habits.world) if str(line["load_id"]).startswith(habits.name))
-    assert set(shares) == {f"{ALPHA_GROUP}/InferencePool/default/real-alpha", f"{V1_GROUP}/InferencePool/default/real-ga"} and min(shares.values()) > 12
+    assert set(shares) == {f"{ALPHA_GROUP}/InferencePool/default/real-alpha", f"{V1_GROUP}/InferencePool/default/real-ga"} and min(shares.values()) > 10
 
 
 def access(world: World) -> list[dict[str, Any]]:
@@ -297,6 +298,7 @@ def test_an_embeddings_answer_says_what_vllms_says_and_leaves_the_old_picker_ali
 
 
 def test_two_instances_share_the_load(habits: Habits) -> None:
+    """Red for nothing: one in 6 million, 60 fair coins of which 10 or fewer fall one way."""
     habits.route(alpha(habits))
     habits.until(200)
     for number in range(60):
@@ -307,19 +309,24 @@ def test_two_instances_share_the_load(habits: Habits) -> None:
 
 
 def test_each_instance_takes_a_change_after_its_own_delay(habits: Habits) -> None:
-    """Between the first and the last, one and the same request is answered both ways."""
+    """Between the first and the last, one and the same request is answered both ways.
+
+    Red for nothing: one in 2 million. Two delays of 0.3 to 1.5 s are within 0.15 s of each other in 23 of 100 changes, and ten are tried.
+    """
     reference = alpha(habits)
     habits.route(reference)
     habits.until(200)
-    spreads, mixed = [], False
+    spreads, mixed = [0.0], False
     name, before = habits.name, habits.generation(habits.name)
-    for number in range(1, 4):
+    for number in range(1, 11):
+        if mixed and max(spreads) > 0.15:
+            break
         mark = {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": "x-mark", "value": str(number)}]}}
         written = time.time()
         habits.route(rules=[{"filters": [mark], "backendRefs": [reference]}])
         seen = []
         while len(habits.taken(name, before + number)) < 2:
-            seen.append(habits.ask().headers.get("x-mark") == str(number))
+            seen.append(habits.ask("/health", body="").headers.get("x-mark") == str(number))
             assert time.time() - written < PATIENCE
         mixed = mixed or (True in seen and False in seen[seen.index(True):])
         times = habits.taken(name, before + number)
@@ -388,6 +395,7 @@ def test_the_oldest_of_two_policies_on_one_target_wins(habits: Habits) -> None:
     ("RefNotPermitted", {"group": V1_GROUP, "kind": "InferencePool", "name": "real-ga", "namespace": "kube-system"}),
 ])
 def test_an_invalid_backend_answers_500_for_its_share_and_the_gateway_stays_programmed(habits: Habits, reason: str, reference: dict[str, Any]) -> None:
+    """Red for nothing: one in 6 million, 60 fair coins of which 10 or fewer fall one way."""
     good = alpha(habits)
     rules = [{"matches": [{"path": {"type": "PathPrefix", "value": "/v1"}}], "backendRefs": weighted((good, 1), (reference, 1))},
              {"matches": [{"path": {"type": "PathPrefix", "value": "/health"}}], "backendRefs": [good]}]
@@ -521,6 +529,7 @@ def test_a_gateway_of_one_group_refuses_the_other(habits: Habits, refused: str) 
 
 
 def test_extension_chains_can_be_limited(habits: Habits) -> None:
+    """Red for nothing: 2 in 10^12, 40 fair coins that all fall one way."""
     habits.world.fault("gateway", chain_limit=1)
     try:
         first, second = alpha(habits), habits.pool(V1_GROUP)

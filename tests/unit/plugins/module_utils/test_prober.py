@@ -139,6 +139,17 @@ def test_a_few_failures_of_users_are_kept_and_many_end_it() -> None:
     assert more.judgement == few.judgement
 
 
+@pytest.mark.parametrize(("alpha", "rejected"), [(OK, True), (BAD, False)])
+def test_without_users_rules_their_rehearsal_is_watched(alpha: Said, rejected: bool) -> None:
+    """Against v1alpha2 also before v1 has any traffic: the marked rules that name both lead to v1."""
+    rehearsal = watch(control=False)
+    prober.settle(probes("alpha", "both"), lambda probe: alpha if probe.variant == "alpha" else BAD, 3, soon(0.3), fast(), 1, watch=rehearsal)
+    assert rehearsal.rejects is rejected
+    rule = watch(control=False)
+    prober.settle(probes("both", None), lambda probe: BAD if probe.variant else OK, 3, soon(0.3), fast(), 1, watch=rule)
+    assert rule.judgement.user.failures == 0, "where users' rules are asked they are what counts"
+
+
 def test_what_well_served_rounds_before_can_not_make_up_for() -> None:
     """The change is taken in the middle of settling: that all went well until then says nothing."""
     asked, late = probes("alpha", None), watch()
