@@ -119,7 +119,7 @@ def baseline(cluster: Cluster, params: Params, deadline: float) -> Result:
             here_and_there = "; ".join(weights.faults(here.live[key], original, here.moves, 0))
             raise routes.Drifted(f"the moved rules stand neither as they were nor at one share of this migration: {here_and_there}")
     look = Lookout(here, params["shares"])
-    at = {"shares": shares, "stack": proof.stack(here), "share": min(shares.values(), default=0)}
+    at = {"shares": shares, "stack": proof.stack(here), "share": min(shares.values(), default=0), "others": list(proof.others(here, "shift"))}
     if "user" in params["variants"] and any(here.serves_v1(key) for key in here.live):
         return {"ok": True, "kinds": [], "serves_v1": True, "faults": [], "sent": 0} | at
     pace = prober.Pace(params["probe_rate"])

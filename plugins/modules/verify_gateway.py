@@ -196,6 +196,11 @@ shares:
   description: The same for each route, to be given as O(shares) to the checks that follow.
   returned: with O(check=baseline)
   type: dict
+others:
+  description: Rules made since the plan that send requests to v1alpha2.
+  returned: with O(check=baseline)
+  type: list
+  elements: str
 stack:
   description: Fingerprint of what is installed of v1.
   returned: with O(check=baseline)

@@ -173,11 +173,13 @@ class Stages:
         """How users are served before v1 gets any of their traffic.
 
         :returns: the share at which the routes stand, over 0 in a run that goes on where another ended.
-        :raises Stop: HELD where v1alpha2 does not serve them: nothing could be compared with it.
+        :raises Stop: HELD where v1alpha2 does not serve them, for nothing could be compared with it, or where a route made since the plan sends to it.
         """
         found = self.verify(STRETCH, check="baseline")
         self.known, self.shifting, self.entered = found["kinds"], found["serves_v1"], True
         self.standing, self.stack = [found["shares"]], found["stack"]
+        if found["others"]:
+            raise Stop("HELD", f"{'; '.join(found['others'])}, and is not in the plan: name the v1 pool there, or make a new plan")
         if not found["ok"]:
             raise Stop("HELD", f"v1alpha2 does not serve every way by which users reach it, so v1 can't be compared with it: {'; '.join(found['faults'])}")
         if self.shifting:

@@ -188,6 +188,7 @@ def test_a_shift_ends_held_while_another_route_sends_users_to_v1alpha2(here: Her
     here.cluster.put(http_route(rule(ALPHA), name="new"))
     result = here(**given)
     assert result["verdict"] == "HELD" and "backend of rule 0 of HTTPRoute default/new" in result["faults"][0]
+    assert here(check="baseline")["others"] == result["faults"], "so a shift does not even begin"
 
 
 def test_a_list_that_lacks_what_is_there_is_not_believed(ended: Here, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ JUDGED = {"pairs": EVIDENCE, "user": EVIDENCE, "cells": {"chat": 38}, "sent": 11
 GOOD_GATE = {"ok": True, "decision": "accept", "judgement": JUDGED, "faults": [], "sent": 117}
 FOUND = {"HTTPRoute default/llm-route": 0}
 BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "share": 0, "shares": FOUND, "stack": "as installed", "faults": [], "sent": 20}
+BASELINE |= {"others": []}
 SHARE = {"ok": True, "faults": [], "unsure": [], "blind": [], "counted": ["rule 0: v1 answered 52 of 500 dyes"], "sent": 506}
 WRONG_SHARE = SHARE | {"ok": False, "faults": ["rule 0: v1 answered 250 of 500 dyes"], "counted": []}
 SHED = SHARE | {"ok": False, "unsure": ["rule 0: 400 of 500 dyes were answered 429"], "counted": []}
@@ -685,6 +686,11 @@ def test_after_a_write_whose_answer_got_lost_either_share_may_stand(start: Start
     assert "shares" not in ill
     (back,) = [arguments for _module, arguments in played.calls if arguments.get("state") == "restored"]
     assert back["standing"] == [FOUND, 10, 0]
+
+
+def test_a_route_made_since_the_plan_is_held_before_anything_is_made(start: Start) -> None:
+    result, played = start(("baseline", BASELINE | {"others": ["backend of rule 0 of GRPCRoute default/late names v1alpha2's InferencePool"]}))
+    assert result["verdict"] == "HELD" and result["reason"].startswith("backend of rule 0 of GRPCRoute default/late") and "marked" not in played.done
 
 
 def test_the_end_of_a_shift_is_the_last_word(start: Start) -> None:
