@@ -73,8 +73,8 @@ def helm_release_not_deployed(view: View) -> Iterator[Hit]:
     for draft in view.drafts:
         if draft.release and not draft.release.whole:
             then = "Helm then uninstalls the rest" if draft.uninstalled else "the release itself is left"
-            how = f"alpha's objects are deleted one by one, and {then}"
-            yield Hit(describe(draft.pool), f"the newest revision of Helm release {draft.owner.name}, which owns it, is in status {draft.release.status}: {how}.")
+            status = f"the newest revision of Helm release {draft.owner.name}, which owns it, is in status {draft.release.status}"
+            yield Hit(describe(draft.pool), f"{status}: alpha's objects are deleted one by one, and {then}.")
 
 
 @finding(

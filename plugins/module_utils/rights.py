@@ -132,7 +132,8 @@ class Rights:
 
 def rights(estate: Estate, drafts: Collection[Draft]) -> Rights:
     """The rights of all EPPs of an estate."""
-    used, accounts = others(estate), {}
+    used = others(estate)
+    accounts: dict[Subject, str | None] = {}
     for draft in drafts:
         subject = account(draft)
         if subject:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import Estate, Manifest, describe, dig, name_of, namespace_of, owner
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import Estate, Manifest, describe, dig, namespace_of, owner
 from ansible_collections.inference_gateway.migration.plugins.module_utils.listings import LISTINGS
 from ansible_collections.inference_gateway.migration.plugins.module_utils.lookup import grouped
 
@@ -78,7 +78,8 @@ def workloads(estate: Estate) -> Workloads:
 
 def others(estate: Estate) -> dict[Account, list[str]]:
     """The accounts of the EPPs that go, but for ``default``, and what else runs as each: nothing where it is the EPPs' alone."""
-    running, own = workloads(estate), {}
+    running = workloads(estate)
+    own: dict[Account, set[str]] = {}
     for found, deployment in epps(estate):
         if found[1] != DEFAULT_ACCOUNT:
             own.setdefault(found, set()).add(describe(deployment))

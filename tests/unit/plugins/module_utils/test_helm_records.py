@@ -55,7 +55,8 @@ def test_what_a_status_means_for_an_uninstall(status, whole, uninstallable):
 
 def test_the_newest_revision_counts_whatever_its_status():
     """By number: the tenth revision sorts before the second by name."""
-    history = [secret(RECORD | {"info": {"status": status}}, name="r", version=version) for version, status in (("2", "deployed"), ("10", "failed"), ("9", "x"))]
+    statuses = {"2": "deployed", "10": "failed", "9": "superseded"}
+    history = [secret(RECORD | {"info": {"status": status}}, name="r", version=version) for version, status in statuses.items()]
     assert newest(history)["r"].status == "failed"
 
 

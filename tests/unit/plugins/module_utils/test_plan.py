@@ -99,7 +99,8 @@ def rights(made):
 
 
 def bind(world, name, namespace, *subjects):
-    return world.add("rbac.authorization.k8s.io/v1", "RoleBinding", name, namespace, subjects=list(subjects), roleRef={"kind": "ClusterRole", "name": "pod-read"})
+    role = {"kind": "ClusterRole", "name": "pod-read"}
+    world.add("rbac.authorization.k8s.io/v1", "RoleBinding", name, namespace, subjects=list(subjects), roleRef=role)
 
 
 @pytest.mark.parametrize("namespace", ["models", "elsewhere"])
@@ -247,8 +248,8 @@ OF_ALPHA = [
 
 
 def helm_rights(world, **annotations):
-    account = {"kind": "ServiceAccount", "name": f"{POOL}-epp"}
-    binding = world.add("rbac.authorization.k8s.io/v1", "RoleBinding", f"{POOL}-epp", subjects=[account], roleRef={"kind": "ClusterRole", "name": f"{POOL}-epp"})
+    account, role = ({"kind": kind, "name": f"{POOL}-epp"} for kind in ("ServiceAccount", "ClusterRole"))
+    binding = world.add("rbac.authorization.k8s.io/v1", "RoleBinding", f"{POOL}-epp", subjects=[account], roleRef=role)
     binding["metadata"]["annotations"] = annotations
 
 
