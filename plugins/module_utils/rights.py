@@ -104,8 +104,8 @@ class Rights:
         yield from self._used(account, bindings)
 
     def beside(self, account: Subject, release: tuple[str, str]) -> Iterator[Stay]:
-        """Bindings of an EPP's account that Helm does not delete with a release, since it did not make them."""
-        for binding in self._serving[account]:
+        """Bindings of an EPP's account that Helm does not delete with a release, since it did not make them; those of ``default`` are anybody's."""
+        for binding in self._serving[account] if account.name != DEFAULT_ACCOUNT else ():
             if helm_owner(binding) != release:
                 yield Stay(describe(binding), f"Helm release {'/'.join(release)} did not make it")
 
