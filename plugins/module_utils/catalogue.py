@@ -19,7 +19,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.draft 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import Estate, Manifest
 from ansible_collections.inference_gateway.migration.plugins.module_utils.reach import Reach, reaches
 from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import Facts
-from ansible_collections.inference_gateway.migration.plugins.module_utils.rights import Rights
+from ansible_collections.inference_gateway.migration.plugins.module_utils.rights import Rights, rights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import PoolKey
 
 Severity = Literal["blocker", "warning", "info"]
@@ -65,8 +65,8 @@ class View:
 
     @cached_property
     def rights(self) -> Rights:
-        """What each ServiceAccount may."""
-        return Rights((*self.estate.of("role_bindings"), *self.estate.of("cluster_role_bindings")))
+        """Which rights go with the alpha EPPs, and which stay."""
+        return rights(self.estate, self.drafts)
 
 
 @dataclass(frozen=True)

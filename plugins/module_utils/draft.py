@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import pickers, releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import (
     Epp,
     Estate,
-    HelmRelease,
     Manifest,
     Owner,
     alpha_key,
@@ -26,6 +26,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
     owner,
     selects,
 )
+from ansible_collections.inference_gateway.migration.plugins.module_utils.helm_records import HelmRelease
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import PoolKey, Reference
 
 UNSET = "Unset"
@@ -168,15 +169,33 @@ class Draft:
         return owner(self.pool)
 
     @property
-    def release(self) -> HelmRelease | None:
-        """The Helm release that owns the alpha pool, where its record could be read."""
-        return self.estate.releases.get((self.namespace, self.owner.name or ""))
+    def release_key(self) -> tuple[str, str] | None:
+        """Namespace and name of the Helm release that owns the alpha pool."""
+        return (self.owner.namespace or self.namespace, self.owner.name or "") if self.owner.kind == "helm" else None
 
     @property
-    def epp_account_is_its_own(self) -> bool:
-        """Whether the alpha EPP's ServiceAccount is certainly used by nothing else: never so for ``default``, which bare pods use."""
-        account = self.alpha_epp.service_account
-        return account != "default" and [entry is self.alpha_epp.deployment for entry in self.estate.running_as(self.namespace, account)] == [True]
+    def release(self) -> HelmRelease | None:
+        """That release, where its record could be read."""
+        return self.estate.releases.get(self.release_key) if self.release_key else None
+
+    @property
+    def release_unknown(self) -> Literal["hidden", "missing", "garbled"] | None:
+        """Why nothing tells what that release owns; None where its record tells, and where no release owns the pool."""
+        if self.release_key is None or self.release:
+            return None
+        if self.release_key[0] in self.estate.hidden_records:
+            return "hidden"
+        return "garbled" if self.release_key in self.estate.releases else "missing"
+
+    @property
+    def uninstalled(self) -> bool:
+        """Whether Helm uninstalls the release at the end. What it owns must be known: all of it goes."""
+        return self.release is not None and self.release.uninstallable
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether all of alpha is deleted object by object: Helm deletes no more than its newest revision holds, where it knows the release at all."""
+        return self.owner.kind == "objects" or (self.owner.kind == "helm" and not (self.release and self.release.whole))
 
     @property
     def selector(self) -> dict[str, str]:

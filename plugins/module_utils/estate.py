@@ -8,19 +8,15 @@ Nothing here trusts a manifest's shape: the alpha CRD accepts objects without sp
 
 from __future__ import annotations
 
-import base64
-import binascii
-import gzip
-import json
-import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import health
-from ansible_collections.inference_gateway.migration.plugins.module_utils.listings import LISTINGS
+from ansible_collections.inference_gateway.migration.plugins.module_utils.helm_records import HelmRelease
+from ansible_collections.inference_gateway.migration.plugins.module_utils.listings import LISTINGS, Listing
 from ansible_collections.inference_gateway.migration.plugins.module_utils.lookup import Labelled, Selectors, grouped
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import (
     ALPHA_GROUP,
@@ -47,21 +43,15 @@ class Refused(NamedTuple):
 
     :param alpha: it hides whether v1alpha2 is in use.
     :param overridable: whether a plan without it is worth anything.
+    :param listing: None for what is read by name. :param namespace: None for all.
     """
 
     what: str
     message: str
     alpha: bool
     overridable: bool
-
-
-class HelmRelease(NamedTuple):
-    """A release as Helm recorded it: the chart, its version and the values a person gave."""
-
-    name: str
-    chart: str
-    version: str
-    values: Manifest
+    listing: Listing | None = None
+    namespace: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,11 +59,12 @@ class Owner:
     """Who brings a pool back when it is changed or deleted.
 
     :param kind: ``helm``, ``controller`` (an object or a GitOps tool that would fight back) or ``objects`` (nobody: plain objects).
-    :param name: of the Helm release, or of the controller.
+    :param name: of the Helm release, or of the controller. :param namespace: of the Helm release.
     """
 
     kind: Literal["helm", "objects", "controller"]
     name: str | None = None
+    namespace: str | None = None
 
 
 @dataclass(frozen=True)
@@ -197,7 +188,7 @@ def owner(pool: Manifest) -> Owner:
     if fights_back:
         return Owner("controller", fights_back)
     release = helm_owner(pool)
-    return Owner("helm", release[1]) if release else Owner("objects")
+    return Owner("helm", release[1], release[0]) if release else Owner("objects")
 
 
 def ours(manifest: Manifest) -> bool:
@@ -214,18 +205,6 @@ def managed_crd(crd: Manifest, platform_ships_it: bool) -> bool:
     return platform_ships_it or any(mark.startswith(("addonmanager.kubernetes.io/", "components.gke.io/")) for mark in said)
 
 
-def helm_release(secret: Manifest) -> HelmRelease | None:
-    """A release from Helm's own Secret, None where the record can't be read."""
-    try:
-        record = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
-        chart = record["chart"]["metadata"]
-        found = HelmRelease(record["name"], chart["name"], chart["version"], record.get("config") or {})
-    except (KeyError, TypeError, AttributeError, ValueError, OSError, EOFError, binascii.Error, zlib.error):
-        return None
-    whole = all(isinstance(entry, str) for entry in found[:3]) and isinstance(found.values, dict)
-    return found if whole else None
-
-
 # -- the estate ---------------------------------------------------------------------------------------------------------
 
 
@@ -236,8 +215,9 @@ class Estate:
     :param objects: manifests by the name of their listing; a kind that is not served is absent.
     :param crds: live CustomResourceDefinitions by name.
     :param refused: lists that were forbidden.
-    :param releases: readable Helm releases by (namespace, release).
+    :param releases: Helm releases by (namespace, release): None where the record can't be read, absent where there is none.
     :param config_maps: those that hold an alpha EPP's plugin configuration, by (namespace, name).
+    :param hidden_records: namespaces whose Helm records may not be read.
     """
 
     server: str
@@ -246,8 +226,9 @@ class Estate:
     objects: Mapping[str, tuple[Manifest, ...]]
     crds: Mapping[str, Manifest] = field(default_factory=dict)
     refused: tuple[Refused, ...] = ()
-    releases: Mapping[tuple[str, str], HelmRelease] = field(default_factory=dict)
+    releases: Mapping[tuple[str, str], HelmRelease | None] = field(default_factory=dict)
     config_maps: Mapping[tuple[str, str], Manifest] = field(default_factory=dict)
+    hidden_records: frozenset[str] = frozenset()
 
     def of(self, listing: str) -> tuple[Manifest, ...]:
         """Every object of one listing."""
@@ -345,11 +326,6 @@ class Estate:
     def _pods(self) -> Labelled[Manifest]:
         return Labelled((namespace_of(entry), _pod_labels(entry), entry) for entry in self.of("deployments"))
 
-    @cached_property
-    def _by_account(self) -> dict[tuple[str, str], list[Manifest]]:
-        account = ("spec", "template", "spec", "serviceAccountName")
-        return grouped(self.of("deployments"), lambda entry: (namespace_of(entry), dig(entry, *account, default="default")))
-
     def epp(self, pool: Manifest) -> Epp:
         """The endpoint picker of an alpha pool, found as traffic finds it: by the Service's selector."""
         name = dig(pool, "spec", "extensionRef", "name", default="")
@@ -358,9 +334,10 @@ class Estate:
         deployment = next((entry for entry in self._pods.candidates(namespace_of(pool), selector) if selects(selector, _pod_labels(entry))), None)
         return Epp(name, dig(pool, "spec", "extensionRef", "portNumber", default=None) or _service_port(service), service, deployment)
 
-    def running_as(self, namespace: str, account: str) -> list[Manifest]:
-        """Deployments of a namespace that run as one ServiceAccount."""
-        return self._by_account.get((namespace, account), [])
+    def unlisted(self, names: Collection[str], namespace: str = "") -> list[str]:
+        """Kinds, as their lists are named, that could not be listed whole, or not in this namespace."""
+        hidden = (entry.listing for entry in self.refused if entry.namespace in (None, namespace))
+        return sorted({listing.plural for listing in hidden if listing and listing.name in names})
 
 
 def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:

@@ -15,12 +15,13 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils import
     findings_platform,
     findings_pools,
     findings_probes,
+    findings_releases,
     findings_routes,
     findings_settings,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import CATALOGUE, SEVERITIES, Finding, View, hits
 
-MODULES = (findings_pools, findings_platform, findings_settings, findings_autoscaling, findings_routes, findings_probes)
+MODULES = (findings_pools, findings_releases, findings_platform, findings_settings, findings_autoscaling, findings_routes, findings_probes)
 
 
 def find(view: View) -> list[Finding]:

@@ -138,20 +138,6 @@ def alpha_crd_in_v1_manifests(view: View) -> Iterator[Hit]:
 
 
 @finding(
-    "shared-epp-rbac", "info",
-    about="The alpha EPP runs as a ServiceAccount that others may use, so that account and its bindings are left when the EPP goes.",
-    remedy="Remove the bindings to the alpha group yourself when nothing needs them any more.",
-    source="inference-extension v0.3.0, config/manifests: ClusterRole pod-read bound to ServiceAccount default",
-)
-def shared_epp_rbac(view: View) -> Iterator[Hit]:
-    """EPPs of plain objects whose account is not theirs alone."""
-    for draft in view.drafts:
-        epp = draft.alpha_epp
-        if draft.owner.kind == "objects" and epp.deployment and not draft.epp_account_is_its_own:
-            yield Hit(describe(epp.deployment), f"it runs as ServiceAccount {draft.namespace}/{epp.service_account}.")
-
-
-@finding(
     "gitops-owned-model", "warning",
     about="A GitOps tool owns an InferenceModel. Deleted, it comes back, and while it is there the alpha CRDs stay.",
     remedy="Remove it from the tool's source before the retire phase.",

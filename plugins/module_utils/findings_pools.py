@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import convert
 from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import Hit, View, finding
-from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import CHART, OBJECTIVE_HEADER, UNSET, model_name, targets
+from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import OBJECTIVE_HEADER, UNSET, model_name, targets
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import (
     Manifest,
     describe,
@@ -22,11 +22,14 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
     namespace_of,
     ours,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.lookup import grouped
+from ansible_collections.inference_gateway.migration.plugins.module_utils.listings import BINDINGS
+from ansible_collections.inference_gateway.migration.plugins.module_utils.workloads import WORKLOADS
 
 _RELEASE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _RELEASE_LENGTH = 53
 """Helm's upper bound of a release name."""
+_RIGHTS = (WORKLOADS | BINDINGS) - {"deployments"}
+"""What is listed for nothing but to know who else uses the alpha EPPs' rights."""
 
 
 # -- what can't be known ------------------------------------------------------------------------------------------------
@@ -34,27 +37,20 @@ _RELEASE_LENGTH = 53
 
 @finding(
     "may-not-list", "blocker",
-    about="The credential may not list a kind that could hold something that the migration breaks. An empty answer would be a silent no.",
+    about="The credential may not list a kind that could hold something that the migration breaks. An empty answer would be a silent no. "
+    "A warning where it only hides who else uses the alpha endpoint picker's rights, and no Helm release would be uninstalled with them: those rights stay.",
     remedy="Bind the collection's detect ClusterRole to this identity, or accept may-not-list if nothing of that kind concerns the pools.",
     source="PROTOCOL 1.1",
 )
 def may_not_list(view: View) -> Iterator[Hit]:
     """What is forbidden. Where no plan would be worth anything without it, nobody may overrule that."""
+    by_helm = any(draft.uninstalled for draft in view.drafts)
     for entry in view.estate.refused:
-        yield Hit(entry.what, f"{entry.what} may not be read: {entry.message}", overridable=entry.overridable)
-
-
-@finding(
-    "helm-values-unreadable", "info",
-    about="A Helm release owns the pool, but its record can't be read, so chart version and values are not kept for a restore.",
-    remedy="Let this identity list Secrets of type helm.sh/release.v1 in the pool's namespace (an optional Role is shipped), or keep the values yourself.",
-    source="PROTOCOL 1.3",
-)
-def helm_values_unreadable(view: View) -> Iterator[Hit]:
-    """Helm-owned pools without a readable release."""
-    for draft in view.drafts:
-        if draft.owner.kind == "helm" and draft.release is None:
-            yield Hit(describe(draft.pool), f"Helm release {draft.owner.name} owns it, but its record in namespace {draft.namespace} could not be read.")
+        harmless = entry.listing and entry.listing.name in _RIGHTS and not by_helm
+        yield Hit(
+            entry.what, f"{entry.what} may not be read: {entry.message}",
+            severity="warning" if harmless else None, overridable=entry.overridable,
+        )
 
 
 # -- models -------------------------------------------------------------------------------------------------------------
@@ -232,29 +228,6 @@ def controller_owned_pool(view: View) -> Iterator[Hit]:
     for draft in view.drafts:
         if draft.owner.kind == "controller":
             yield Hit(describe(draft.pool), f"{draft.owner.name} owns it.")
-
-
-@finding(
-    "release-owns-more", "blocker", overridable=False,
-    about="The pool's Helm release owns more than an inferencepool chart does. Uninstalling it would take that along.",
-    remedy="Take the pool out of that release first: annotate pool and EPP with helm.sh/resource-policy: keep and upgrade to a chart without them.",
-    source="PROTOCOL 12.3",
-)
-def release_owns_more(view: View) -> Iterator[Hit]:
-    """Releases with foreign objects."""
-    estate = view.estate
-    candidates = (*estate.of("deployments"), *estate.of("services"), *estate.routes, *estate.of("gateways"), *estate.of("pools"))
-    owned = grouped(candidates, helm_owner)
-    for draft in view.drafts:
-        if draft.owner.kind != "helm":
-            continue
-        known = {describe(entry) for entry in (draft.pool, draft.alpha_epp.service, draft.alpha_epp.deployment) if entry}
-        of_release = owned.get((draft.namespace, draft.owner.name or ""), [])
-        foreign = [describe(entry) for entry in of_release if describe(entry) not in known]
-        if draft.release and draft.release.chart != CHART:
-            foreign.append(f"whatever else chart {draft.release.chart} brings")
-        if foreign:
-            yield Hit(describe(draft.pool), f"Helm release {draft.owner.name} also owns {', '.join(sorted(foreign)[:5])}.")
 
 
 # -- names --------------------------------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ import json
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import convert, findings, releases
+from ansible_collections.inference_gateway.migration.plugins.module_utils import convert, findings, releases, rights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import CATALOGUE, Finding, View
-from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import CHART, OBJECTIVE_HEADER, Draft, Options, drafts, model_name, targets
+from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import OBJECTIVE_HEADER, Draft, Options, drafts, model_name, targets
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import (
     DEFAULT_EPP_PORT,
     Estate,
@@ -35,6 +35,14 @@ HASHED = ("target", "crds", "pools")
 _BASE_SECONDS = 120
 _POOL_SECONDS = 20
 """What install and the gates of three steps take at the defaults, besides the drain; a shown estimate, nothing waits for it."""
+
+_LEFT = {
+    "hidden": "its record may not be read, so nothing tells what else it owns",
+    "missing": "Helm has no record of it, so there is nothing to uninstall",
+    "garbled": "its record could not be read, so nothing tells what else it owns",
+    None: "its uninstall began already",
+}
+"""Why a release is not uninstalled, by what is not known of it."""
 
 
 def make(estate: Estate, options: Options) -> dict[str, Any]:
@@ -125,19 +133,21 @@ def pool(draft: Draft, view: View) -> dict[str, Any]:
         "gateways": gateways(draft),
         "timeout_seconds": draft.timeout,
         "retire": [_address(entry) for entry in retired(draft, view)],
+        "stays": [entry._asdict() for entry in stays(draft, view)],
         "client_headers": client_headers(draft),
     }
 
 
 def owner(draft: Draft) -> dict[str, Any]:
-    """Who owns the alpha pool, and what a restore needs of its release."""
+    """Who owns the alpha pool, and what a restore needs of its release. A release that Helm does not uninstall is left, and owns nothing here."""
     release = draft.release
     return {
-        "kind": draft.owner.kind,
-        "release": draft.owner.name if draft.owner.kind == "helm" else None,
+        "kind": "objects" if draft.release_key and not draft.uninstalled else draft.owner.kind,
+        "release": draft.owner.name if draft.uninstalled else None,
+        "left": None if draft.uninstalled or not draft.release_key else "/".join(draft.release_key),
         "controller": draft.owner.name if draft.owner.kind == "controller" else None,
-        "namespace": draft.namespace,
-        "chart": release.chart if release else CHART if draft.owner.kind == "helm" else None,
+        "namespace": draft.release_key[0] if draft.release_key else draft.namespace,
+        "chart": release.chart if release else None,
         "version": release.version if release else dig(draft.pool, "metadata", "labels", "app.kubernetes.io/version"),
         "values": release.values if release else None,
     }
@@ -187,7 +197,7 @@ def client_headers(draft: Draft) -> list[dict[str, str]]:
 
 def retired(draft: Draft, view: View) -> Iterator[Manifest]:
     """What is deleted by hand, in order: models, pool, EPP, its rights, policies last. Helm uninstalls what its release owns."""
-    release = (draft.namespace, draft.owner.name) if draft.owner.kind == "helm" else None
+    release = None if draft.by_hand else draft.release_key
     for manifest in _all_of_alpha(draft, view):
         if release is None or helm_owner(manifest) != release:
             yield manifest
@@ -198,10 +208,22 @@ def _all_of_alpha(draft: Draft, view: View) -> Iterator[Manifest]:
     yield draft.pool
     yield from (entry for entry in (draft.alpha_epp.deployment, draft.alpha_epp.service) if entry)
     # Helm knows the rights that it made; by hand only what is certainly the EPP's own goes.
-    if draft.owner.kind == "objects" and draft.epp_account_is_its_own:
-        yield from view.rights.of(draft.namespace, draft.alpha_epp.service_account)
+    account = rights.account(draft)
+    if account and not draft.uninstalled:
+        yield from view.rights.of(account)
     yield from draft.monitorings
     yield from draft.estate.policies.get(draft.key, [])
+
+
+def stays(draft: Draft, view: View) -> Iterator[rights.Stay]:
+    """What of alpha is left on purpose: a release that is not uninstalled, and rights that others use, or may use."""
+    account = rights.account(draft)
+    if draft.release_key and draft.uninstalled:
+        yield from view.rights.beside(account, draft.release_key) if account else ()
+        return
+    if draft.release_key:
+        yield rights.Stay(f"Helm release {'/'.join(draft.release_key)}", _LEFT[draft.release_unknown])
+    yield from view.rights.staying(account) if account else ()
 
 
 def _address(manifest: Manifest) -> Manifest:

@@ -5,21 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import health, pickers
+from ansible_collections.inference_gateway.migration.plugins.module_utils import health, helm_records, pickers, workloads
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import Cluster, Forbidden, NotServed, collection_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import (
     Estate,
-    HelmRelease,
     Manifest,
     Refused,
-    helm_release,
     in_scope,
     namespace_of,
     owner,
 )
+from ansible_collections.inference_gateway.migration.plugins.module_utils.helm_records import HelmRelease
 from ansible_collections.inference_gateway.migration.plugins.module_utils.listings import LISTINGS, Listing
 from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import ALPHA_CRDS, CRD_FILES
 
@@ -44,44 +45,69 @@ class _Reader:
 
     def estate(self) -> Estate:
         """The estate; only the alpha kinds where they show that nothing else matters."""
-        found = {listing.name: tuple(self.read(listing)) for listing in LISTINGS if listing.scope == "alpha"}
+        found = {listing.name: tuple(self.read(listing, self.namespaces)) for listing in LISTINGS if listing.scope == "alpha"}
         alpha = (*found["pools"], *found["models"])
         crds: dict[str, Manifest] = {}
-        held: dict[tuple[str, str], HelmRelease] = {}
         if alpha or self.refused:
             scope = frozenset(namespace_of(entry) for entry in alpha)
             for listing in LISTINGS:
                 if listing.scope == "pools":
-                    found[listing.name] = in_scope(self.read(listing), scope)
+                    found[listing.name] = in_scope(self.read(listing, self.namespaces), scope)
                 elif listing.scope == "cluster":
                     found[listing.name] = tuple(self.read(listing))
             crds = self.crds()
-            held = self.releases(found["pools"])
-        estate = Estate(self.cluster.server, self.cluster.identity(), self.cluster.version(), found, crds, tuple(self.refused), held)
+        releases, hidden = self.releases(found["pools"])
+        cluster = self.cluster
+        estate = Estate(cluster.server, cluster.identity(), cluster.version(), found, crds, tuple(self.refused), releases, hidden_records=hidden)
+        # These need the EPPs, which the estate finds. Nobody has seen it yet, and a copy would have to look for everything again.
+        self.workloads(estate, found)
         config_maps = self.config_maps(estate)
-        return replace(estate, config_maps=config_maps) if config_maps else estate
+        refused = tuple(self.refused)
+        return replace(estate, config_maps=config_maps, refused=refused) if config_maps or refused != estate.refused else estate
 
-    def read(self, listing: Listing) -> Iterator[Manifest]:
-        """Every object of one kind, in the first version that has it: a group may be served in v1 and a kind of it in v1beta1 alone."""
-        namespaces: list[str | None] = [] if listing.scope == "cluster" else [*self.namespaces]
+    def workloads(self, estate: Estate, found: dict[str, tuple[Manifest, ...]]) -> None:
+        """Put in what runs as an EPP's account: a list a kind; of the kinds with very many objects only where it is not known yet that others run as it."""
+        accounts = workloads.others(estate).keys()
+
+        def of_accounts(manifests: Iterator[Manifest]) -> Iterator[Manifest]:
+            return (workloads.bare(entry) for entry in manifests if workloads.account(entry) in accounts)
+
+        for listing in (entry for entry in LISTINGS if entry.scope == "workloads" and accounts):
+            found[listing.name] = tuple(of_accounts(self.read(listing, self.namespaces)))
+        open_: dict[str, list[str]] = defaultdict(list)
+        for (namespace, account), others in sorted(workloads.others(estate).items()):
+            if not others:
+                open_[namespace].append(account)
+        for listing in (entry for entry in LISTINGS if entry.scope == "crowds"):
+            # The server can choose pods by account, and no other kind.
+            query = {name: {"fieldSelector": f"spec.serviceAccountName={of[0]}"} for name, of in open_.items() if listing.name == "pods" and len(of) == 1}
+            every = (entry for namespace in open_ for entry in self.read(listing, [namespace], **query.get(namespace, {})))
+            found[listing.name] = tuple(of_accounts(every))
+
+    def read(self, listing: Listing, namespaces: Sequence[str] = (), **query: Any) -> Iterator[Manifest]:
+        """Every object of one kind, in the first version that has it: a group may be served in v1 and a kind of it in v1beta1 alone.
+
+        :param namespaces: none for all. :param query: of the list.
+        """
         for version in (entry for entry in listing.api_versions if entry in self.served):
             try:
                 for namespace in namespaces or [None]:
-                    yield from self.collection(listing, version, namespace)
+                    yield from self.collection(listing, version, namespace, **query)
             except NotServed:
                 continue
             return
 
-    def collection(self, listing: Listing, version: str, namespace: str | None) -> Iterator[Manifest]:
+    def collection(self, listing: Listing, version: str, namespace: str | None, **query: Any) -> Iterator[Manifest]:
         """One list, or a note that it was forbidden. :raises NotServed: before the first object, where there is no such kind."""
         try:
-            for manifest in self.cluster.list(collection_path(version, listing.plural, namespace)):
+            for manifest in self.cluster.list(collection_path(version, listing.plural, namespace), **query):
                 # Half of an object in memory, and no finding asks who wrote which field.
                 manifest["metadata"].pop("managedFields", None)
                 yield manifest
         except Forbidden as error:
             where = f" in namespace {namespace}" if namespace else ""
-            self.refused.append(Refused(f"{listing.plural} ({version}){where}", str(error), listing.scope == "alpha", listing.scope != "alpha"))
+            alpha = listing.scope == "alpha"
+            self.refused.append(Refused(f"{listing.plural} ({version}){where}", str(error), alpha, not alpha, listing, namespace))
 
     def crds(self) -> dict[str, Manifest]:
         """The CRDs that matter, by name: reading each is cheaper than every CRD of the cluster."""
@@ -97,19 +123,29 @@ class _Reader:
                 found[name] = crd
         return found
 
-    def releases(self, pools: tuple[Manifest, ...]) -> dict[tuple[str, str], HelmRelease]:
-        """Helm's records of the releases that own pools. A refusal is no error: the finding helm-values-unreadable says it."""
-        found: dict[tuple[str, str], HelmRelease] = {}
-        for namespace in sorted({namespace_of(pool) for pool in pools if owner(pool).kind == "helm"}):
-            path = collection_path("v1", "secrets", namespace)
+    def releases(self, pools: tuple[Manifest, ...]) -> tuple[dict[tuple[str, str], HelmRelease | None], frozenset[str]]:
+        """Helm's records of the releases that own pools, and the namespaces where they may not be read: the finding helm-release-unknown says it."""
+        found: dict[tuple[str, str], HelmRelease | None] = {}
+        hidden: set[str] = set()
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for entry in (owner(pool) for pool in pools):
+            if entry.kind == "helm":
+                wanted[entry.namespace or ""].add(entry.name or "")
+        for namespace, names in sorted(wanted.items()):
             try:
-                for secret in self.cluster.list(path, fieldSelector="type=helm.sh/release.v1", labelSelector="owner=helm,status=deployed"):
-                    release = helm_release(secret)
-                    if release is not None:
-                        found[namespace, release.name] = release
+                # Superseded revisions are most of a history, and the newest one is not among them unless somebody deleted Secrets.
+                records = self.records(namespace, "status!=superseded")
+                for name in sorted(names):
+                    one = records if name in records else self.records(namespace, f"name={name}")
+                    found |= {(namespace, name): one[name]} if name in one else {}
             except Forbidden:
-                continue
-        return found
+                hidden.add(namespace)
+        return found, frozenset(hidden)
+
+    def records(self, namespace: str, selector: str) -> dict[str, HelmRelease | None]:
+        """The newest record of each release of a namespace, of those that a selector chooses."""
+        path = collection_path("v1", "secrets", namespace)
+        return helm_records.newest(self.cluster.list(path, fieldSelector="type=helm.sh/release.v1", labelSelector=f"owner=helm,{selector}"))
 
     def config_maps(self, estate: Estate) -> dict[tuple[str, str], Manifest]:
         """ConfigMaps that alpha EPPs read their plugins from. A refusal is no error: the finding epp-settings-not-carried says it."""

@@ -88,4 +88,5 @@ def _pool(pool: dict[str, Any], target: str) -> list[str]:
     retire = [f"{entry['kind']} {entry['metadata']['name']}" for entry in pool["retire"]]
     if pool["owner"]["kind"] == "helm":
         retire.append(f"Helm release {pool['owner']['release']}")
-    return [*lines, f"  delete after a drain of {pool['timeout_seconds']} s: {', '.join(retire)}"]
+    lines.append(f"  delete after a drain of {pool['timeout_seconds']} s: {', '.join(retire)}")
+    return lines + [f"  stays: {entry['object']}: {entry['why']}" for entry in pool["stays"]]

@@ -21,7 +21,9 @@ extends_documentation_fragment:
   - inference_gateway.migration.cluster
 options:
   namespaces:
-    description: Only pools of these namespaces are looked at. Routes, Gateways and grants are always read in every namespace. Empty means all.
+    description:
+      - Only pools of these namespaces are looked at. Empty means all.
+      - Routes, Gateways, grants and bindings of roles are always read in every namespace.
     type: list
     elements: str
     default: []
@@ -203,7 +205,9 @@ plan:
       description: CRDs to install, those that stay as they are, and those to delete at the end.
       type: dict
     pools:
-      description: For each alpha pool its v1 twin, what moves, who must send which header, and what is deleted.
+      description:
+        - For each alpha pool its v1 twin, what moves, who must send which header, and what is deleted.
+        - C(stays) lists what of alpha is left on purpose, as C(object) and C(why). C(owner.left) is a Helm release that is not uninstalled, or V(null).
       type: list
       elements: dict
     findings:

@@ -116,6 +116,7 @@ def _pool(pool: Plan) -> Plan:
         ],
         "deletes": [describe(entry) for entry in pool["retire"]],
         "uninstalls": owner["release"],
+        **({"stays": [entry["object"] for entry in pool["stays"]]} if pool["stays"] else {}),
         "drain": pool["timeout_seconds"],
     }
 

@@ -146,3 +146,21 @@ def test_the_share_of_a_picker_that_passes_unknown_models(make_world, play, tmp_
     gates = proven(world, play).report["evidence"]
     world.down()
     assert [gate["blind"] for gate in gates[1:]] == [[]] * 3 and all(gate["counted"] for gate in gates[1:]), gates
+
+
+@pytest.mark.matrix
+def test_a_helm_release_without_a_record_is_blocked_and_accepted_leaves_nothing_of_alpha(up, play):
+    """Helm knows no such release and would remove nothing, so alpha would go on running after a run that ended PROVEN."""
+    world = up("lost_record")
+    world.reset_requests()
+    blocked = play(world)
+    assert blocked.status != 0 and "blocker: helm-release-unknown" in blocked.log and "Helm has no record" in blocked.log
+    assert world.requests()["writes"] == 0
+    migrated_whole(world, play, {"migration_accept": ["helm-release-unknown"]})
+    left = world.kubectl_json("get", "deployments,services,serviceaccounts", "-n", "support")["items"]
+    assert not [entry for entry in left if entry["metadata"]["name"] == "helpdesk-epp"]
+    assert policies(world) == [(kind, "inference.networking.k8s.io", "helpdesk-ga") for kind in ("GCPBackendPolicy", "HealthCheckPolicy")]
+    rights = world.kubectl_json("get", "clusterroles,clusterrolebindings")["items"]
+    assert not [entry for entry in rights if entry["metadata"]["name"] == "support-helpdesk-epp"]
+    definitions = {entry["metadata"]["name"] for entry in world.kubectl_json("get", "crds")["items"]}
+    assert not definitions & {"inferencepools.inference.networking.x-k8s.io", "inferencemodels.inference.networking.x-k8s.io"}

@@ -195,10 +195,10 @@ def stranger(world: World, rules: list[Manifest]) -> Iterator[dict[str, str | No
 
 
 READ = {"verbs": ["get", "list"]}
-CORE = [{"apiGroups": [""], "resources": ["namespaces", "services", "configmaps"]} | READ]
+CORE = [{"apiGroups": [""], "resources": ["namespaces", "services", "configmaps", "pods", "replicationcontrollers"]} | READ]
 OTHERS = [
     {"apiGroups": [group], "resources": ["*"]} | READ
-    for group in ("apps", "autoscaling", "apiextensions.k8s.io", "rbac.authorization.k8s.io", "networking.k8s.io", "networking.gke.io",
+    for group in ("apps", "batch", "autoscaling", "apiextensions.k8s.io", "rbac.authorization.k8s.io", "networking.k8s.io", "networking.gke.io",
                   "monitoring.googleapis.com", "inference.networking.k8s.io", "inference.networking.x-k8s.io", "autoscaling.gke.io", "keda.sh")
 ]
 
@@ -209,8 +209,11 @@ def test_a_list_that_is_forbidden_and_a_record_that_may_not_be_read(small: World
     with stranger(small, [*CORE, *OTHERS, gateways]) as connection:
         answer = ask(small, **ORDINARY | connection)
     check(of_code(answer, "may-not-list"), [Expected("may-not-list", "blocker", "httproutes (gateway.networking.k8s.io/v1)", "may not be read")])
-    assert answer["plan"]["blocked"] == ["may-not-list"]
-    check(of_code(answer, "helm-values-unreadable"), [Expected("helm-values-unreadable", "info", "InferencePool helm/chat", "Helm release chat")])
+    assert answer["plan"]["blocked"] == ["helm-release-unknown", "may-not-list"]
+    may_not = "this credential may not list the Secrets of namespace helm"
+    check(of_code(answer, "helm-release-unknown"), [Expected("helm-release-unknown", "blocker", "InferencePool helm/chat", may_not)])
+    (pool,) = [pool for pool in answer["plan"]["pools"] if pool["namespace"] == "helm"]
+    assert (pool["owner"]["kind"], pool["owner"]["left"], pool["stays"][0]["object"]) == ("objects", "helm/chat", "Helm release helm/chat")
     with stranger(small, [{"apiGroups": ["*"], "resources": ["*"]} | READ]) as connection:
         assert ask(small, **ORDINARY | connection)["findings"] == []
 
@@ -287,8 +290,12 @@ def test_a_selector_in_the_form_of_v1_is_refused_by_the_alpha_schema(small: Worl
 
 @pytest.mark.parametrize("name", sorted(BROKEN))
 def test_a_helm_record_that_is_only_half_there(name: str, records: World, detected: Detect):
-    found = of_code(detected(records, **USUAL | {"namespaces": [f"record-{entry}" for entry in BROKEN]}), "helm-values-unreadable", {f"record-{name}"})
-    check(found, [Expected("helm-values-unreadable", "info", f"InferencePool record-{name}/chat", "could not be read")])
+    """Where the chart can be read and the values can't, no more is lost than the values."""
+    answer = detected(records, **USUAL | {"namespaces": [f"record-{entry}" for entry in BROKEN]})
+    code, severity = ("helm-values-unreadable", "info") if name == "values-text" else ("helm-release-unknown", "blocker")
+    for other in ("helm-values-unreadable", "helm-release-unknown"):
+        expects = [Expected(code, severity, f"InferencePool record-{name}/chat", "could not be read")] if other == code else []
+        check(of_code(answer, other, {f"record-{name}"}), expects)
 
 
 def test_a_blocked_estate_writes_nothing(wilderness: World, play):

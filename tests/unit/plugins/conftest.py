@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import draft, estate, plan, releases
+from ansible_collections.inference_gateway.migration.plugins.module_utils import draft, estate, helm_records, plan, releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import Forbidden, NotServed
 from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import CATALOGUE, Finding, View, hits
 
@@ -29,7 +29,8 @@ class World:
         self.manifests = manifests
         self.version = version
         self.refused: tuple[estate.Refused, ...] = ()
-        self.releases: dict[tuple[str, str], estate.HelmRelease] = {}
+        self.releases: dict[tuple[str, str], helm_records.HelmRelease | None] | None = None
+        self.hidden_records: frozenset[str] = frozenset()
         self.config_maps: dict[tuple[str, str], Manifest] = {}
 
     def get(self, kind: str, name: str | None = None) -> Manifest:
@@ -54,7 +55,15 @@ class World:
         for listing in estate.LISTINGS:
             wanted = {(version, listing.plural) for version in listing.api_versions}
             objects[listing.name] = tuple(entry for entry in self.manifests if (entry["apiVersion"], plural(entry["kind"])) in wanted)
-        return estate.Estate("https://127.0.0.1:6443", "cluster-uid", self.version, objects, crds, self.refused, self.releases, self.config_maps)
+        return estate.Estate("https://127.0.0.1:6443", "cluster-uid", self.version, objects, crds, self.refused, self.records(), self.config_maps,
+                             self.hidden_records)
+
+    def records(self) -> dict[tuple[str, str], helm_records.HelmRelease | None]:
+        """What a test says of Helm's releases, else what the Secrets say; all of them in one namespace."""
+        if self.releases is not None:
+            return self.releases
+        secrets = [entry for entry in self.manifests if entry["kind"] == "Secret"]
+        return {(entry["metadata"]["namespace"], name): found for entry in secrets for name, found in helm_records.newest([entry]).items()}
 
     def view(self, **options: Any) -> View:
         """With drafts of all pools."""
@@ -95,6 +104,7 @@ class FakeCluster:
         self.forbidden = forbidden
         self.served = served
         self.lists: list[str] = []
+        self.queries: list[tuple[str, dict[str, str]]] = []
 
     def identity(self) -> str:
         return "cluster-uid"
@@ -107,12 +117,14 @@ class FakeCluster:
 
     def list(self, path: str, **query: Any) -> Iterator[Manifest]:
         self.lists.append(path)
+        self.queries.append((path.split("/")[-1], query))
         if path.split("/")[-1] in self.forbidden:
             raise Forbidden(f"{path} is forbidden")
         found = [entry for entry in self.manifests if path in (_collection(entry, False), _collection(entry, True))]
         if not found and self.served is None and path.split("/")[-1] not in ("secrets",):
             raise NotServed(path)
-        yield from found
+        wanted = [part for selector in query.values() for part in selector.split(",")]
+        yield from (entry for entry in found if all(_selected(entry, part) for part in wanted))
 
     def create(self, path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
         assert dry_run, "nothing may be written"
@@ -127,6 +139,14 @@ class FakeCluster:
             raise Forbidden(f"{path} is forbidden")
         places = ((entry, (_collection(entry, False), _collection(entry, True))) for entry in self.manifests)
         return next((entry for entry, collections in places if collection in collections and entry["metadata"]["name"] == name), None)
+
+
+def _selected(manifest: Manifest, part: str) -> bool:
+    """Whether one part of a label or field selector, ``name=value`` or ``name!=value``, chooses a manifest."""
+    name, _operator, value = part.partition("!=" if "!=" in part else "=")
+    fields = {"type": manifest.get("type"), "spec.serviceAccountName": manifest.get("spec", {}).get("serviceAccountName", "default")}
+    found = fields.get(name, manifest["metadata"].get("labels", {}).get(name))
+    return (found != value) == ("!=" in part)
 
 
 def _collection(manifest: Manifest, namespaced: bool) -> str:

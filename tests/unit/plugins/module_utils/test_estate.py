@@ -3,21 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import base64
-import gzip
-import json
-
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import ALPHA_GROUP, POOL_KIND, PoolKey
 
 KEY = PoolKey(ALPHA_GROUP, POOL_KIND, "default", "vllm-llama3-8b-instruct-preview")
-
-
-def secret(record: object) -> dict:
-    packed = gzip.compress(json.dumps(record).encode())
-    return {"data": {"release": base64.b64encode(base64.b64encode(packed)).decode()}}
 
 
 @pytest.mark.parametrize(
@@ -91,14 +82,9 @@ def test_who_owns_a_pool(metadata, expected):
     assert (found.kind, found.name) == expected
 
 
-def test_a_helm_release_is_read_from_its_secret():
-    record = {"name": "r", "chart": {"metadata": {"name": "inferencepool", "version": "v0.3.0"}}, "config": {"provider": {"name": "gke"}}}
-    assert estate.helm_release(secret(record)) == estate.HelmRelease("r", "inferencepool", "v0.3.0", {"provider": {"name": "gke"}})
-
-
-@pytest.mark.parametrize("broken", [{}, {"data": None}, {"data": {"release": "!"}}, {"data": {"release": "QUJD"}}, secret({"name": "r"}), secret([])])
-def test_a_broken_helm_record_is_no_release(broken):
-    assert estate.helm_release(broken) is None
+def test_a_release_may_lie_in_another_namespace_than_its_pool():
+    marks = {"meta.helm.sh/release-name": "r", "meta.helm.sh/release-namespace": "platform"}
+    assert estate.owner({"metadata": {"name": "p", "namespace": "default", "annotations": marks}}) == estate.Owner("helm", "r", "platform")
 
 
 def test_policies_by_target_singular_and_plural(demo):

@@ -11,7 +11,9 @@ import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import draft, findings, health, releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import CATALOGUE, finding
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import HelmRelease, Refused
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import Refused
+from ansible_collections.inference_gateway.migration.plugins.module_utils.helm_records import HelmRelease
+from ansible_collections.inference_gateway.migration.plugins.module_utils.listings import LISTINGS
 
 ALPHA = "inference.networking.x-k8s.io"
 V1 = "inference.networking.k8s.io"
@@ -125,6 +127,23 @@ def plugins(world, text):
     container(world)["args"].extend(["-configText", text])
 
 
+def release(world, **fields):
+    """The release of the demo's pool, recorded otherwise."""
+    world.releases = {("default", POOL): HelmRelease(POOL, "inferencepool", "v0.3.0", {})._replace(**fields)}
+
+
+def bound(world, role, *subjects, name="other", namespace="elsewhere", **metadata):
+    """A binding in a namespace without alpha objects."""
+    whom = [{"kind": "ServiceAccount", "name": subject} for subject in subjects]
+    binding = world.add("rbac.authorization.k8s.io/v1", "RoleBinding", name, namespace, subjects=whom, roleRef={"kind": "ClusterRole", "name": role})
+    binding["metadata"] |= metadata
+
+
+def listing(name):
+    (found,) = [entry for entry in LISTINGS if entry.name == name]
+    return found
+
+
 def strict_health(world):
     crd(world, health.CRD, "")
     rules_ = {"x-kubernetes-validations": [{"rule": "has(self.portSpecification)"}]}
@@ -134,7 +153,9 @@ def strict_health(world):
 # code: (what makes it appear, options, severity, words of the message)
 POSITIVE = {
     "may-not-list": (lambda w: setattr(w, "refused", (Refused("httproutes (v1)", "no", False, True),)), {}, "blocker", "httproutes"),
-    "helm-values-unreadable": (lambda w: None, {}, "info", POOL),
+    "helm-values-unreadable": (lambda w: release(w, values=None), {}, "info", POOL),
+    "helm-release-unknown": (lambda w: w.remove("Secret"), {}, "blocker", f"Helm release {POOL}, of which Helm has no record"),
+    "helm-release-not-deployed": (lambda w: release(w, status="failed"), {}, "warning", "is in status failed"),
     "alias-without-rewrite": (alias, {"target": "v1.2.0"}, "blocker", "food-review-1 and get other"),
     "model-name-in-use": (
         lambda w: late(w.add(f"{ALPHA}/v1alpha2", "InferenceModel", "late", spec=spec(w, "InferenceModel", "food-review"))),
@@ -217,7 +238,7 @@ POSITIVE = {
     "half-migrated-rule": (lambda w: rule(w)["backendRefs"].append({"group": V1, "kind": "InferencePool", "name": GA}), {}, "warning", GA),
 }
 USUAL = {
-    "kv-metric-renamed", "metrics-label-changes", "helm-values-unreadable", "objective-needs-header", "shedding-changes", "port-9002-implied",
+    "kv-metric-renamed", "metrics-label-changes", "objective-needs-header", "shedding-changes", "port-9002-implied",
     "policy-bound-to-alpha-group",
 }
 """What the demo's estate itself has."""
@@ -257,14 +278,96 @@ def test_an_alias_is_fine_where_rewrites_exist(demo, target):
     assert demo.found("alias-without-rewrite", target=target) == []
 
 
-def test_readable_helm_values_are_no_finding(demo):
-    demo.releases = {("default", POOL): HelmRelease(POOL, "inferencepool", "v0.3.0", {})}
-    assert demo.found("helm-values-unreadable") == demo.found("release-owns-more") == []
-
-
 def test_a_release_of_another_chart_owns_more(demo):
-    demo.releases = {("default", POOL): HelmRelease(POOL, "umbrella", "1.0.0", {})}
-    assert "chart umbrella" in demo.found("release-owns-more")[0].message
+    release(demo, chart="umbrella", version="1.0.0")
+    (found,) = demo.found("release-owns-more")
+    assert "chart umbrella" in found.message and not found.overridable
+
+
+def hide(world):
+    world.releases, world.hidden_records = {}, frozenset({"default"})
+
+
+@pytest.mark.parametrize(("change", "words", "remedy"), [
+    (hide, "may not list the Secrets of namespace default", "kubectl -n default create rolebinding"),
+    (lambda w: setattr(w, "releases", {}), "Helm has no record", "Restore the release's Secrets"),
+    (lambda w: setattr(w, "releases", {("default", POOL): None}), "could not be read", "helm -n default status"),
+])
+def test_the_three_ways_not_to_know_a_release_are_told_apart(demo, change, words, remedy):
+    change(demo)
+    (found,) = demo.found("helm-release-unknown")
+    assert (found.severity, found.overridable) == ("blocker", True)
+    assert words in found.message and remedy in found.remedy and "accept helm-release-unknown" in found.remedy
+    assert demo.plan()["blocked"] == ["helm-release-unknown"]
+
+
+def test_the_record_is_looked_for_where_the_release_lies(demo):
+    annotate(demo, "InferencePool", POOL, **{"meta.helm.sh/release-namespace": "platform"})
+    assert "no Secret in namespace platform holds one" in demo.found("helm-release-unknown")[0].message
+
+
+@pytest.mark.parametrize("change", [lambda w: w.remove("Secret"), lambda w: release(w, status="uninstalling", chart="umbrella")])
+def test_what_a_release_owns_does_not_matter_where_it_is_not_uninstalled(demo, change):
+    demo.get("HTTPRoute")["metadata"].update(OWNED)
+    assert demo.found("release-owns-more")
+    change(demo)
+    assert demo.found("release-owns-more") == []
+
+
+@pytest.mark.parametrize(("status", "words"), [
+    ("failed", "Helm then uninstalls the rest"), ("pending-upgrade", "Helm then uninstalls the rest"), ("uninstalling", "the release itself is left"),
+])
+def test_the_status_of_a_release_is_said_and_what_is_done_about_it(demo, status, words):
+    release(demo, status=status)
+    (found,) = demo.found("helm-release-not-deployed")
+    assert f"is in status {status}: " in found.message and words in found.message
+
+
+def own_binding(world):
+    """What chart v0.3.0 binds its EPP's account by."""
+    bound(world, EPP, EPP, name=EPP, namespace="default", **OWNED)
+
+
+def cron_job(world, namespace, account):
+    template = {"spec": {"template": {"spec": {"serviceAccountName": account}}}}
+    world.add("batch/v1", "CronJob", "nightly", namespace, spec={"jobTemplate": template})
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda w: cron_job(w, "default", EPP), f"ServiceAccount default/{EPP} along, which others use: in use by CronJob default/nightly"),
+    (lambda w: bound(w, EPP, "other"), f"ClusterRole {EPP} along, which others use: RoleBinding elsewhere/other gives it to ServiceAccount elsewhere/other"),
+    (lambda w: w.get("RoleBinding")["subjects"].append({"kind": "User", "name": "bob"}), f"RoleBinding default/{EPP} along, which others use: it also serves"),
+])
+def test_a_release_whose_rights_others_use_owns_more_and_may_be_accepted(demo, change, words):
+    own_binding(demo)
+    assert demo.found("release-owns-more") == []
+    change(demo)
+    found = demo.found("release-owns-more")
+    assert any(words in entry.message for entry in found) and all(entry.overridable for entry in found)
+    assert demo.plan()["blocked"] == ["release-owns-more"] and demo.plan(accept=frozenset({"release-owns-more"}))["blocked"] == []
+
+
+def test_a_role_that_the_release_did_not_bind_is_not_taken_along(demo):
+    own_binding(demo)
+    bound(demo, "metrics", EPP, name="by-hand", namespace="default")
+    bound(demo, "metrics", "other")
+    assert demo.found("release-owns-more") == []
+
+
+@pytest.mark.parametrize("name", ["pods", "cron_jobs", "role_bindings"])
+def test_not_to_know_who_uses_rights_is_a_warning_where_they_stay_and_a_blocker_where_helm_would_delete_them(demo, raw, name):
+    for world, severity in ((raw, "warning"), (demo, "blocker")):
+        world.refused = (Refused(name, "no", False, True, listing(name)),)
+        assert [entry.severity for entry in world.found("may-not-list")] == [severity]
+    raw.refused = (Refused("deployments", "no", False, True, listing("deployments")),)
+    assert raw.found("may-not-list")[0].severity == "blocker", "without them nothing is known of the EPP"
+
+
+def test_rights_that_others_use_are_named(raw):
+    bound(raw, "pod-read", "other")
+    (found,) = raw.found("shared-epp-rbac")
+    assert found.object == "Deployment models/llama-epp"
+    assert "ClusterRole pod-read stays: RoleBinding elsewhere/other gives it to ServiceAccount elsewhere/other." in found.message
 
 
 def test_what_hides_alpha_may_not_be_overruled(demo):

@@ -8,7 +8,9 @@ import json
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import plan, releases, screen
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import HelmRelease, Refused
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import Refused
+from ansible_collections.inference_gateway.migration.plugins.module_utils.helm_records import HelmRelease
+from ansible_collections.inference_gateway.migration.plugins.module_utils.listings import LISTINGS
 
 POOL = "vllm-llama3-8b-instruct-preview"
 GA = "vllm-llama3-8b-instruct-ga"
@@ -49,7 +51,8 @@ def test_the_demos_plan(demo):
         "timeout_seconds": 30,
     }
     assert one["owner"] == {
-        "kind": "helm", "release": POOL, "controller": None, "namespace": "default", "chart": "inferencepool", "version": "v0.3.0", "values": None,
+        "kind": "helm", "release": POOL, "left": None, "controller": None, "namespace": "default", "chart": "inferencepool", "version": "v0.3.0",
+        "values": {"provider": {"name": "gke"}},
     }
     assert one["references"] == [
         {"api_version": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "namespace": "default", "name": "llm-route", "rule": 0, "index": 0, "weight": 1}
@@ -86,33 +89,142 @@ def test_policies_go_last(raw):
     assert names(only(raw.plan())["retire"])[-1] == "HealthCheckPolicy health"
 
 
-def test_rights_that_others_need_stay(raw):
-    raw.add(
-        "rbac.authorization.k8s.io/v1", "RoleBinding", "other", "models",
-        subjects=[{"kind": "ServiceAccount", "name": "someone"}], roleRef={"kind": "ClusterRole", "name": "pod-read"},
-    )
-    raw.get("ClusterRoleBinding")["subjects"] = [{"kind": "ServiceAccount", "name": "llama-epp", "namespace": "models"}]
-    retired = names(only(raw.plan())["retire"])
-    assert "ClusterRoleBinding pod-read-binding" in retired and "ClusterRole pod-read" not in retired
+RIGHTS = ["ClusterRoleBinding pod-read-binding", "ClusterRole pod-read", "ServiceAccount llama-epp"]
+
+
+def rights(made):
+    """What is deleted of the raw estate's rights, and what stays and why."""
+    one = only(made)
+    return [name for name in names(one["retire"]) if name in RIGHTS], {entry["object"]: entry["why"] for entry in one["stays"]}
+
+
+def bind(world, name, namespace, *subjects):
+    role = {"kind": "ClusterRole", "name": "pod-read"}
+    world.add("rbac.authorization.k8s.io/v1", "RoleBinding", name, namespace, subjects=list(subjects), roleRef=role)
+
+
+@pytest.mark.parametrize("namespace", ["models", "elsewhere"])
+def test_a_role_that_a_binding_gives_to_somebody_else_stays_wherever_that_lies(raw, namespace):
+    bind(raw, "other", namespace, {"kind": "ServiceAccount", "name": "someone"})
+    gone, kept = rights(raw.plan())
+    assert gone == ["ClusterRoleBinding pod-read-binding", "ServiceAccount llama-epp"]
+    assert kept == {"ClusterRole pod-read": f"RoleBinding {namespace}/other gives it to ServiceAccount {namespace}/someone"}
+
+
+def test_a_binding_that_serves_nobody_yet_keeps_its_role(raw):
+    bind(raw, "empty", "elsewhere")
+    assert rights(raw.plan())[1] == {"ClusterRole pod-read": "RoleBinding elsewhere/empty gives it to nobody yet"}
+
+
+def test_an_account_of_the_same_name_elsewhere_is_somebody_else(raw):
+    bind(raw, "other", "elsewhere", {"kind": "ServiceAccount", "name": "llama-epp"})
+    assert "ClusterRole pod-read" in rights(raw.plan())[1]
+
+
+def test_a_second_binding_of_the_epp_alone_goes_too(raw):
+    bind(raw, "second", "elsewhere", {"kind": "ServiceAccount", "name": "llama-epp", "namespace": "models"})
+    assert "RoleBinding second" in names(only(raw.plan())["retire"]) and rights(raw.plan()) == (RIGHTS, {})
+
+
+def workload(world, kind, api_version, spec, **metadata):
+    world.add(api_version, kind, "other", "models", spec=spec)["metadata"] |= metadata
+
+
+TEMPLATE = {"template": {"spec": {"serviceAccountName": "llama-epp"}}}
+
+
+@pytest.mark.parametrize(("kind", "api_version", "spec"), [
+    *((kind, "apps/v1", TEMPLATE) for kind in ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")),
+    ("Job", "batch/v1", TEMPLATE), ("CronJob", "batch/v1", {"jobTemplate": {"spec": TEMPLATE}}),
+    ("Pod", "v1", TEMPLATE["template"]["spec"]), ("ReplicationController", "v1", TEMPLATE),
+])
+def test_an_account_that_any_workload_runs_as_stays_with_its_rights(raw, kind, api_version, spec):
+    workload(raw, kind, api_version, spec)
+    gone, kept = rights(raw.plan())
+    assert gone == [] and kept["ServiceAccount models/llama-epp"] == f"in use by {kind} models/other"
+    assert set(kept) == {"ServiceAccount models/llama-epp", "ClusterRoleBinding pod-read-binding", "ClusterRole pod-read"}
+
+
+def test_what_the_epps_own_deployment_made_is_nobody_else(raw):
+    raw.get("Deployment")["metadata"]["uid"] = "d"
+    workload(raw, "ReplicaSet", "apps/v1", TEMPLATE, uid="r", ownerReferences=[{"kind": "Deployment", "name": "llama-epp", "uid": "d", "controller": True}])
+    workload(raw, "Pod", "v1", TEMPLATE["template"]["spec"], ownerReferences=[{"kind": "ReplicaSet", "name": "other", "uid": "r", "controller": True}])
+    assert rights(raw.plan()) == (RIGHTS, {})
+
+
+@pytest.mark.parametrize(("listing", "where", "words"), [
+    ("role_bindings", None, "rolebindings may not be listed, so others may use it"),
+    ("cluster_role_bindings", None, "clusterrolebindings may not be listed"),
+    ("cron_jobs", None, "cronjobs may not be listed, so others may run as it"),
+    ("pods", "models", "pods may not be listed, so others may run as it"),
+])
+def test_what_may_not_be_listed_keeps_all_rights(raw, listing, where, words):
+    (refused,) = [entry for entry in LISTINGS if entry.name == listing]
+    raw.refused = (Refused(listing, "no", False, True, refused, where),)
+    gone, kept = rights(raw.plan())
+    assert gone == [] and words in kept["ServiceAccount models/llama-epp"]
+    assert words in kept["ClusterRole pod-read"] and words in kept["ClusterRoleBinding pod-read-binding"]
+
+
+def test_pods_that_may_not_be_listed_elsewhere_keep_nothing(raw):
+    (pods,) = [entry for entry in LISTINGS if entry.name == "pods"]
+    raw.refused = (Refused("pods", "no", False, True, pods, "elsewhere"),)
+    assert rights(raw.plan()) == (RIGHTS, {})
+
+
+def second_epp(world, account):
+    """A second pool with an EPP of its own."""
+    for kind, name in (("InferencePool", "llama"), ("Service", "llama-epp"), ("Deployment", "llama-epp")):
+        copied = json.loads(json.dumps(world.get(kind, name)).replace("llama", "qwen"))
+        world.manifests.append(copied)
+    world.get("Deployment", "qwen-epp")["spec"]["template"]["spec"]["serviceAccountName"] = account
+    return {"kind": "ServiceAccount", "name": account, "namespace": "models"}
+
+
+@pytest.mark.parametrize("account", ["llama-epp", "qwen-epp"])
+def test_rights_that_only_epps_of_the_plan_share_go_with_the_last_of_them(raw, account):
+    raw.get("ClusterRoleBinding")["subjects"].append(second_epp(raw, account))
+    made = raw.plan()
+    assert len(made["pools"]) == 2 and all(set(RIGHTS[:2]) <= set(names(one["retire"])) and one["stays"] == [] for one in made["pools"])
+
+
+def test_what_a_controller_owns_keeps_its_rights(raw):
+    raw.get("InferencePool")["metadata"]["labels"] = {"argocd.argoproj.io/instance": "x"}
+    gone, kept = rights(raw.plan())
+    assert gone == [] and kept["ServiceAccount models/llama-epp"] == "Argo CD owns the pool and may have made it"
+
+
+def test_of_very_many_rights_the_first_are_named(raw):
+    workload(raw, "Pod", "v1", TEMPLATE["template"]["spec"])
+    for number in range(30):
+        bind(raw, f"b{number:02}", "models", {"kind": "ServiceAccount", "name": "llama-epp"})
+    kept = only(raw.plan())["stays"]
+    assert len(kept) == 21 and kept[-1]["object"] == "13 more of the rights of ServiceAccount models/llama-epp"
 
 
 @pytest.mark.parametrize("more", [[{"kind": "ServiceAccount", "name": "x", "namespace": "models"}], [{"kind": "Group", "name": "all"}]])
 def test_a_binding_with_other_subjects_stays(raw, more):
     raw.get("ClusterRoleBinding")["subjects"] += more
-    retired = names(only(raw.plan())["retire"])
-    assert "ClusterRoleBinding pod-read-binding" not in retired and "ClusterRole pod-read" not in retired
+    gone, kept = rights(raw.plan())
+    assert gone == ["ServiceAccount llama-epp"] and set(kept) == {"ClusterRoleBinding pod-read-binding", "ClusterRole pod-read"}
+    assert kept["ClusterRoleBinding pod-read-binding"].startswith("it also serves ")
 
 
 def test_a_built_in_role_stays(raw):
     raw.get("ClusterRoleBinding")["roleRef"]["name"] = "view"
     assert "ClusterRole view" not in names(only(raw.plan())["retire"])
+    assert only(raw.plan())["stays"] == [], "it is not alpha's"
 
 
 @pytest.mark.parametrize("shared", ["default", "llama-epp"])
 def test_an_account_that_others_may_use_stays_with_its_rights(raw, shared):
     raw.get("Deployment")["spec"]["template"]["spec"]["serviceAccountName"] = shared
+    raw.get("ClusterRoleBinding")["subjects"][0]["name"] = shared
     raw.add("apps/v1", "Deployment", "other", "models", spec={"template": {"spec": {"serviceAccountName": shared, "containers": []}}})
     assert names(only(raw.plan())["retire"]) == ["InferenceModel llama", "InferencePool llama", "Deployment llama-epp", "Service llama-epp"]
+    kept = rights(raw.plan())[1]
+    assert {"ClusterRoleBinding pod-read-binding", "ClusterRole pod-read"} <= set(kept)
+    assert ("ServiceAccount models/default" in kept) is False, "Kubernetes makes that one"
 
 
 def test_what_is_retired_is_named_as_kubernetes_core_takes_it(raw):
@@ -124,6 +236,81 @@ def test_what_is_retired_is_named_as_kubernetes_core_takes_it(raw):
 def test_what_a_person_attached_to_a_helm_pool_is_retired_by_hand(demo):
     demo.get("HealthCheckPolicy")["metadata"].pop("annotations")
     assert names(only(demo.plan())["retire"])[-1] == f"HealthCheckPolicy {POOL}"
+
+
+# -- Helm's releases ----------------------------------------------------------------------------------------------------
+
+OF_ALPHA = [
+    "InferenceModel base-model", "InferenceModel food-review", f"InferencePool {POOL}", f"Deployment {POOL}-epp", f"Service {POOL}-epp",
+    f"RoleBinding {POOL}-epp", f"ClusterRole {POOL}-epp", f"ServiceAccount {POOL}-epp", f"ClusterPodMonitoring default-{POOL}",
+    f"HealthCheckPolicy {POOL}", f"GCPBackendPolicy {POOL}",
+]
+
+
+def helm_rights(world, **annotations):
+    account, role = ({"kind": kind, "name": f"{POOL}-epp"} for kind in ("ServiceAccount", "ClusterRole"))
+    binding = world.add("rbac.authorization.k8s.io/v1", "RoleBinding", f"{POOL}-epp", subjects=[account], roleRef=role)
+    binding["metadata"]["annotations"] = annotations
+
+
+OF_RELEASE = {"meta.helm.sh/release-name": POOL, "meta.helm.sh/release-namespace": "default"}
+
+
+@pytest.mark.parametrize(("releases_", "hidden", "words"), [
+    ({}, frozenset(), "Helm has no record of it"), ({("default", POOL): None}, frozenset(), "its record could not be read"),
+    ({}, frozenset({"default"}), "its record may not be read"),
+])
+def test_a_release_that_nobody_knows_is_left_and_alpha_goes_object_by_object(demo, releases_, hidden, words):
+    helm_rights(demo, **OF_RELEASE)
+    demo.releases, demo.hidden_records = releases_, hidden
+    one = only(demo.plan(accept=frozenset({"helm-release-unknown"})))
+    assert sorted(names(one["retire"])) == sorted(OF_ALPHA) and names(one["retire"])[-1].endswith(f"Policy {POOL}")
+    assert {field: one["owner"][field] for field in ("kind", "release", "left", "chart", "values")} == {
+        "kind": "objects", "release": None, "left": f"default/{POOL}", "chart": None, "values": None}
+    (kept,) = one["stays"]
+    assert kept["object"] == f"Helm release default/{POOL}" and words in kept["why"]
+
+
+def test_the_rights_of_a_left_release_stay_where_others_use_them(demo):
+    helm_rights(demo, **OF_RELEASE)
+    demo.releases = {}
+    demo.add("v1", "Pod", "debug", spec={"serviceAccountName": f"{POOL}-epp"})
+    one = only(demo.plan())
+    assert sorted(names(one["retire"])) == sorted(set(OF_ALPHA) - {f"RoleBinding {POOL}-epp", f"ClusterRole {POOL}-epp", f"ServiceAccount {POOL}-epp"})
+    assert f"ServiceAccount default/{POOL}-epp" in {entry["object"] for entry in one["stays"]}
+
+
+@pytest.mark.parametrize("status", ["failed", "pending-upgrade", "pending-install", "pending-rollback", "superseded"])
+def test_an_unfinished_release_is_uninstalled_after_alphas_objects(demo, status):
+    helm_rights(demo, **OF_RELEASE)
+    demo.releases = {("default", POOL): HelmRelease(POOL, "inferencepool", "v0.3.0", {}, status)}
+    one = only(demo.plan())
+    assert (one["owner"]["kind"], one["owner"]["release"], one["owner"]["left"], one["stays"]) == ("helm", POOL, None, [])
+    assert names(one["retire"]) == [name for name in OF_ALPHA if f"{POOL}-epp" not in name or not name.startswith(("RoleB", "ClusterRole ", "ServiceA"))]
+
+
+@pytest.mark.parametrize("status", ["uninstalling", "uninstalled"])
+def test_a_release_whose_uninstall_began_is_left(demo, status):
+    demo.releases = {("default", POOL): HelmRelease(POOL, "inferencepool", "v0.3.0", {}, status)}
+    one = only(demo.plan())
+    assert (one["owner"]["kind"], one["owner"]["left"], one["owner"]["chart"]) == ("objects", f"default/{POOL}", "inferencepool")
+    assert one["stays"] == [{"object": f"Helm release default/{POOL}", "why": "its uninstall began already"}]
+    assert f"InferencePool {POOL}" in names(one["retire"])
+
+
+def test_a_release_is_uninstalled_where_it_lies(demo):
+    for entry in demo.manifests:
+        if "meta.helm.sh/release-namespace" in entry["metadata"].get("annotations", {}):
+            entry["metadata"]["annotations"]["meta.helm.sh/release-namespace"] = "platform"
+    demo.releases = {("platform", POOL): HelmRelease(POOL, "inferencepool", "v0.3.0", {})}
+    one = only(demo.plan())
+    assert (one["owner"]["namespace"], one["owner"]["release"]) == ("platform", POOL)
+    assert names(one["retire"]) == ["InferenceModel base-model", "InferenceModel food-review"]
+
+
+def test_what_a_person_bound_to_a_releases_account_stays(demo):
+    helm_rights(demo)
+    assert only(demo.plan())["stays"] == [{"object": f"RoleBinding default/{POOL}-epp", "why": f"Helm release default/{POOL} did not make it"}]
 
 
 def test_a_restore_keeps_chart_version_and_values(demo):
@@ -184,6 +371,9 @@ def test_the_hash_is_of_the_intended_changes_alone(demo):
 
 def test_the_hash_sees_every_intended_change(demo):
     before = demo.plan()["hash"]
+    helm_rights(demo)
+    assert demo.plan()["hash"] != before, "what stays is part of what was approved"
+    before = demo.plan()["hash"]
     assert demo.plan(target="v1.4.0")["hash"] != before
     assert demo.plan(pool_names={POOL: "other"})["hash"] != before
     demo.get("HTTPRoute")["spec"]["rules"][0]["backendRefs"][0]["weight"] = 2
@@ -194,6 +384,14 @@ def test_the_order_of_the_servers_lists_does_not_matter(demo):
     before = demo.plan()
     demo.manifests.reverse()
     assert demo.plan()["hash"] == before["hash"]
+
+
+def test_nor_does_that_of_bindings_that_stay(raw):
+    for name in ("b", "a", "c"):
+        bind(raw, name, "elsewhere", *({"kind": "ServiceAccount", "name": other} for other in ("z", "y")))
+    before = raw.plan()
+    raw.manifests.reverse()
+    assert raw.plan()["hash"] == before["hash"]
 
 
 # -- not in use, blocked, for a person ----------------------------------------------------------------------------------
@@ -235,6 +433,13 @@ def test_one_screen_for_a_person(demo):
     assert f"  move: HTTPRoute default/llm-route rule 0 reference 0, weight 1: {moved}" in lines
     assert f"  delete after a drain of 30 s: InferenceModel base-model, InferenceModel food-review, Helm release {POOL}" in lines
     assert len([line for line in lines if line.startswith(("Pool", "  "))]) <= 20
+
+
+def test_the_screen_says_what_stays_and_why(demo):
+    demo.remove("Secret")
+    lines = screen.summary(demo.plan())
+    assert f"  stays: Helm release default/{POOL}: Helm has no record of it, so there is nothing to uninstall" in lines
+    assert not any(f", Helm release {POOL}" in line for line in lines)
 
 
 def test_a_blocked_plan_says_so_first(demo):

@@ -282,11 +282,106 @@ def test_who_wrote_which_field_is_not_kept(fake_cluster, demo):
     assert "managedFields" not in reader.read_estate(fake_cluster(demo.manifests), []).of("http_routes")[0]["metadata"]
 
 
+def record(name, status, revision, chart="v0.3.0"):
+    """Fields of the Secret in which Helm keeps one revision."""
+    body = {"name": name, "info": {"status": status}, "chart": {"metadata": {"name": "inferencepool", "version": chart}}, "config": {}}
+    packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(body).encode()))).decode()
+    labels = {"owner": "helm", "name": name, "status": status, "version": str(revision)}
+    return {"type": "helm.sh/release.v1", "data": {"release": packed}}, labels
+
+
+def add_record(world, *said, **more):
+    fields, labels = record(*said, **more)
+    manifest = world.add("v1", "Secret", f"sh.helm.release.v1.{said[0]}.v{said[2]}", **fields)
+    manifest["metadata"]["labels"] = labels
+
+
+def releases_of(cluster):
+    return reader.read_estate(cluster, []).releases
+
+
 def test_helm_records_are_read_where_allowed(fake_cluster, demo):
-    record = {"name": POOL, "chart": {"metadata": {"name": "inferencepool", "version": "v0.3.0"}}, "config": {}}
-    packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(record).encode()))).decode()
-    demo.add("v1", "Secret", "sh.helm.release.v1.x.v1", data={"release": packed})
-    demo.add("v1", "Secret", "broken", data={"release": "!"})
-    assert [release.version for release in reader.read_estate(fake_cluster(demo.manifests), []).releases.values()] == ["v0.3.0"]
+    (found,) = releases_of(fake_cluster(demo.manifests)).values()
+    assert (found.version, found.values) == ("v0.3.0", {"provider": {"name": "gke"}})
     hidden = reader.read_estate(fake_cluster(demo.manifests, forbidden=("secrets",)), [])
-    assert hidden.releases == {} and hidden.refused == ()
+    assert (hidden.releases, hidden.hidden_records, hidden.refused) == ({}, frozenset({"default"}), ())
+    demo.remove("Secret")
+    missing = reader.read_estate(fake_cluster(demo.manifests), [])
+    assert (missing.releases, missing.hidden_records) == ({}, frozenset())
+
+
+@pytest.mark.parametrize("status", ["failed", "pending-upgrade", "uninstalling", "superseded"])
+def test_the_newest_revision_is_read_whatever_its_status(fake_cluster, demo, status):
+    demo.remove("Secret")
+    add_record(demo, POOL, "superseded", 1)
+    add_record(demo, POOL, status, 2, chart="v0.4.0")
+    add_record(demo, "other", "deployed", 7)
+    (found,) = releases_of(fake_cluster(demo.manifests)).values()
+    assert (found.version, found.status) == ("v0.4.0", status)
+
+
+def test_superseded_revisions_are_not_asked_for_where_there_is_a_newer_one(fake_cluster, demo):
+    cluster = fake_cluster(demo.manifests)
+    releases_of(cluster)
+    asked = [query["labelSelector"] for kind, query in cluster.queries if kind == "secrets"]
+    assert asked == ["owner=helm,status!=superseded"]
+
+
+# -- who uses the rights ------------------------------------------------------------------------------------------------
+
+CROWDS = ("pods", "replicasets", "jobs")
+
+
+def crowds(cluster):
+    """The lists of kinds with very many objects."""
+    reader.read_estate(cluster, [])
+    return [path for path in cluster.lists if path.split("/")[-1] in CROWDS]
+
+
+def test_bindings_are_read_in_every_namespace_whatever_was_chosen(run, fake_cluster, raw):
+    subjects = [{"kind": "ServiceAccount", "name": "someone"}]
+    raw.add("rbac.authorization.k8s.io/v1", "RoleBinding", "other", "elsewhere", subjects=subjects, roleRef={"kind": "ClusterRole", "name": "pod-read"})
+    for namespaces in ([], ["models"]):
+        (pool,) = run(fake_cluster(raw.manifests), namespaces=namespaces)["plan"]["pools"]
+        assert [entry["object"] for entry in pool["stays"]] == ["ClusterRole pod-read"]
+
+
+@pytest.mark.parametrize("namespaces", [[], ["models"]])
+def test_a_pod_that_runs_as_the_account_is_found(run, fake_cluster, raw, namespaces):
+    raw.add("v1", "Pod", "debug", "models", spec={"serviceAccountName": "llama-epp", "containers": []})
+    (pool,) = run(fake_cluster(raw.manifests), namespaces=namespaces)["plan"]["pools"]
+    assert pool["stays"][0] == {"object": "ServiceAccount models/llama-epp", "why": "in use by Pod models/debug"}
+
+
+def test_kinds_with_very_many_objects_are_listed_where_the_pools_are_and_pods_by_account(fake_cluster, raw):
+    raw.add("v1", "Pod", "debug", "elsewhere", spec={"serviceAccountName": "llama-epp"})
+    cluster = fake_cluster(raw.manifests, served={entry["apiVersion"] for entry in raw.manifests} | {"batch/v1"})
+    assert sorted(crowds(cluster)) == [
+        "/api/v1/namespaces/models/pods", "/apis/apps/v1/namespaces/models/replicasets", "/apis/batch/v1/namespaces/models/jobs"]
+    assert ("pods", {"fieldSelector": "spec.serviceAccountName=llama-epp"}) in cluster.queries
+
+
+def test_kinds_with_very_many_objects_are_not_listed_where_the_answer_is_known(fake_cluster, raw):
+    served = {entry["apiVersion"] for entry in raw.manifests} | {"batch/v1"}
+    raw.get("Deployment")["spec"]["template"]["spec"].pop("serviceAccountName")
+    assert crowds(fake_cluster(raw.manifests, served=served)) == [], "default is used by any pod"
+    raw.get("Deployment")["spec"]["template"]["spec"]["serviceAccountName"] = "llama-epp"
+    raw.add("apps/v1", "StatefulSet", "other", "models", spec={"template": {"spec": {"serviceAccountName": "llama-epp"}}})
+    assert crowds(fake_cluster(raw.manifests, served=served)) == []
+
+
+def test_of_workloads_only_what_runs_as_the_account_is_kept_and_little_of_it(fake_cluster, raw):
+    for name, account in (("a", "llama-epp"), ("b", "other")):
+        raw.add("apps/v1", "DaemonSet", name, "models", spec={"template": {"spec": {"serviceAccountName": account, "containers": [{"name": "x"}]}}}, status={})
+    (kept,) = reader.read_estate(fake_cluster(raw.manifests), []).of("daemon_sets")
+    assert kept["metadata"]["name"] == "a" and kept["spec"] == {"template": {"spec": {"serviceAccountName": "llama-epp"}}} and "status" not in kept
+
+
+@pytest.mark.parametrize("kind", ["rolebindings", "clusterrolebindings", "pods", "cronjobs"])
+def test_a_credential_that_may_not_list_who_uses_rights_deletes_none_of_them(run, fake_cluster, raw, kind):
+    served = {entry["apiVersion"] for entry in raw.manifests} | {"batch/v1"}
+    result = run(fake_cluster(raw.manifests, forbidden=(kind,), served=served))
+    (pool,) = result["plan"]["pools"]
+    assert not {"ServiceAccount", "ClusterRole", "ClusterRoleBinding"} & {entry["kind"] for entry in pool["retire"]}
+    assert f"{kind} may not be listed" in pool["stays"][0]["why"] and result["plan"]["blocked"] == []
+    assert [finding["severity"] for finding in result["findings"] if finding["code"] == "may-not-list"] == ["warning"]
