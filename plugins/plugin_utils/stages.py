@@ -209,22 +209,22 @@ class Stages:
                 self.say(f"{what}: settled after {waited:.0f} s" + (f"; meanwhile users met {', '.join(self.novel)}" if watched and self.novel else ""))
                 return
             if waited >= seconds:
-                text = f"{what}: not settled within {seconds} s: {detail}"
+                text = f"{what}: not settled within {seconds} s"
                 if check == "settled" and {"alpha", "v1"} <= set(variants) and passing.get("status") is not False:
-                    raise self.told_by_pairs(text, "alpha" in passed, "both" in variants)
+                    raise self.told_by_pairs(text, detail, "alpha" in passed, "both" in variants)
                 stuck = not passed.issuperset(variants) or passing.get("status") is False
-                raise Stop("FAILED" if stuck and passing.get("alpha", True) else "HELD", f"{text}{hint(detail, self.options['plan'])}")
+                raise Stop("FAILED" if stuck and passing.get("alpha", True) else "HELD", f"{text}: {detail}{hint(detail, self.options['plan'])}")
             self.say(f"{what}: waiting, {waited:.0f} s: {detail}")
 
-    def told_by_pairs(self, unsettled: str, served: bool, rehearsed: bool) -> Stop:
+    def told_by_pairs(self, unsettled: str, detail: str, served: bool, rehearsed: bool) -> Stop:
         """How settling ends that asked both stacks, by the gate's own test: whether what fails some requests passes a whole round now and then is luck.
 
         The gateway has had all the time it was given, so every failure counts.
 
-        :param unsettled: the sentence so far. :param served: whether v1alpha2 served every cell once.
+        :param unsettled: the sentence so far. :param detail: what failed last. :param served: whether v1alpha2 served every cell at once.
         :param rehearsed: whether the marked rules that name both were asked as well.
         """
-        self.say(f"{unsettled}. Now both stacks are asked in pairs, until it can be told whether v1 fails where v1alpha2 does not")
+        self.say(f"{unsettled}: {detail}. Now both stacks are asked in pairs, until it can be told whether v1 fails where v1alpha2 does not")
         judgement = Judgement(novel=tuple(self.novel)).dump() if self.novel else None
         give_up = time.monotonic() + self.options["gate_seconds"]
         while True:
@@ -244,9 +244,9 @@ class Stages:
                 seen = f"{both['failures']} of {both['failures'] + both['successes']} requests"
                 blame = f"each stack serves by itself ({counted}), but rules that name both fail ({seen}): {'; '.join(found['faults'])}"
         if blame:
-            return Stop("FAILED", f"{unsettled}. {blame}{hint(unsettled + blame, self.options['plan'])}")
+            return Stop("FAILED", f"{unsettled}: {blame}{hint(detail + blame, self.options['plan'])}")
         unsure = {"accept": "In pairs v1 fails no more than v1alpha2", "void": "v1alpha2 fails as well, so v1 can't be compared with it"}
-        return Stop("HELD", f"{unsettled}. {unsure.get(decision, 'Pairs do not tell either')} ({counted}){hint(unsettled, self.options['plan'])}")
+        return Stop("HELD", f"{unsettled}: {detail}. {unsure.get(decision, 'Pairs do not tell either')} ({counted}){hint(detail, self.options['plan'])}")
 
     def share(self, share: int) -> None:
         """What v1 really serves, until it is what the weights say: as often in a row as it was not, and once more, lest a small leak has luck one day.

@@ -210,7 +210,7 @@ def test_a_second_parent_that_refuses_v1(installed: World, play: Callable[..., E
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize(("percent", "verdicts"), [(30, ["FAILED"]), (3, ["FAILED", "HELD"])])
 def test_a_v1_that_fails_some_requests(installed: World, play: Callable[..., Ended], percent: int, verdicts: list[str], run: int) -> None:
-    """Red for nothing: at 30 % once in 10^67 runs, at 3 % once in 10^17, by the sequential test with the bounds that users get."""
+    """By the sequential test with the bounds that users get: red for nothing once in 10^67 runs at 30 %, at 3 % once in 10^22."""
     before = route_spec(installed)
     with resets(installed, percent):
         ended = play(installed, extra=SHIFT | REAL_GATE | {"migration_warm_seconds": 10, "migration_settle_seconds": 20})
@@ -247,7 +247,10 @@ def test_alpha_is_ill_from_the_start(installed: World, play: Callable[..., Ended
 
 @pytest.mark.matrix
 def test_a_v1_that_saturates_the_pods_both_share(make_world: Callable[..., World], play: Callable[..., Ended]) -> None:
-    """With v1's first tenth of the traffic the pods begin to answer 429 to most, to alpha's requests as well as to v1's."""
+    """With v1's first tenth of the traffic the pods begin to answer 429 to most, to alpha's requests as well as to v1's.
+
+    Red for nothing: one in 10^24, 24 probes of a round that are all spared.
+    """
     world = make_world("saturated", estates=[ESTATES / "demo"])
     with ExitStack() as saturated:
 

@@ -223,6 +223,7 @@ def chunked(*parts: bytes, end: bool = True, pause: float = 0.0) -> Script:
 
 
 def test_a_request_is_small_real_and_its_own(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red for nothing: 2 in 10^10, two prompts that begin with the same 32 random bits."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     server.script = plain(answer())
     for _time in range(2):

@@ -447,7 +447,7 @@ def test_whether_v1_once_passed_a_whole_round_changes_no_verdict(start: Start, l
     result, played = start((WARM, before), (WARM, NOW), ("gate", UNDECIDED), ("gate", REJECTED), warm_seconds=60)
     assert result["verdict"] == "FAILED"
     counted = "41 pairs, 3 failed on v1 alone, 1 without evidence"
-    assert result["reason"].startswith(f"warm-up: not settled within 60 s: v1: status 503 x9. v1 fails where v1alpha2 does not ({counted}): v1: status 503 x2")
+    assert result["reason"].startswith(f"warm-up: not settled within 60 s: v1 fails where v1alpha2 does not ({counted}): v1: status 503 x2. 503 from")
     assert "HealthCheckPolicy of default/llama-ga" in result["reason"]
     assert played.done == ["baseline", "marked", WARM, WARM, "gate", "gate", *UNTOUCHED, CLEAN_UP]
     gates = [arguments for _module, arguments in played.calls if arguments.get("check") == "gate"]
