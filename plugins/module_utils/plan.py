@@ -32,6 +32,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
 SCHEMA = 1
 HASHED = ("target", "crds", "pools")
 
+_POLICY = "helm.sh/resource-policy"
 _BASE_SECONDS = 120
 _POOL_SECONDS = 20
 """What install and the gates of three steps take at the defaults, besides the drain; a shown estimate, nothing waits for it."""
@@ -123,7 +124,7 @@ def pool(draft: Draft, view: View) -> dict[str, Any]:
         "release": draft.v1_name,
         "epp": {"deployment": draft.epp, "service": draft.epp, "port": DEFAULT_EPP_PORT},
         "alpha_epp": {"deployment": name_of(epp.deployment) if epp.deployment else None, "service": epp.name or None, "port": epp.port},
-        "owner": owner(draft),
+        "owner": owner(draft) | {"objects": [_address(entry) for entry in released(draft, view)]},
         "chart": {"values": convert.chart_values(draft)},
         "objects": view.planned[draft.key],
         "failure_mode": draft.failure_mode,
@@ -213,6 +214,17 @@ def _all_of_alpha(draft: Draft, view: View) -> Iterator[Manifest]:
         yield from view.rights.of(account)
     yield from draft.monitorings
     yield from draft.estate.policies.get(draft.key, [])
+
+
+def released(draft: Draft, view: View) -> Iterator[Manifest]:
+    """What is known of what Helm's uninstall deletes: of one that was cut short the rest is deleted by hand, for Helm's module takes it for done."""
+    if not draft.uninstalled:
+        return
+    for manifest in _all_of_alpha(draft, view):
+        if helm_owner(manifest) == draft.release_key and dig(manifest, "metadata", "annotations", _POLICY) != "keep":
+            yield manifest
+    account = rights.account(draft)
+    yield from view.rights.of(account) if account else ()
 
 
 def stays(draft: Draft, view: View) -> Iterator[rights.Stay]:

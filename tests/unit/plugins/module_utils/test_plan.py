@@ -50,6 +50,9 @@ def test_the_demos_plan(demo):
         "endpoints": ["/v1/completions", "/v1/chat/completions"],
         "timeout_seconds": 30,
     }
+    released = one["owner"].pop("objects")
+    assert names(released)[:3] == [f"InferencePool {POOL}", f"Deployment {POOL}-epp", f"Service {POOL}-epp"], "of an uninstallation that was cut short"
+    assert not {"InferenceModel base-model", "InferenceModel food-review"} & set(names(released))
     assert one["owner"] == {
         "kind": "helm", "release": POOL, "left": None, "controller": None, "namespace": "default", "chart": "inferencepool", "version": "v0.3.0",
         "values": {"provider": {"name": "gke"}},
@@ -461,3 +464,12 @@ def test_of_thousands_the_summary_shows_some_and_says_how_many_more(raw, monkeyp
     assert "2 pools more: detect writes all 3 to migration_report_path" in lines
     shown, counted = [line for line in lines if line.startswith("blocker: pool-without-models: ")]
     assert "models/gemma" in shown and counted.endswith(": 1 more: detect writes all 2 to migration_report_path")
+
+
+def test_what_helm_is_told_to_keep_is_not_deleted_after_it(demo):
+    demo.get("InferencePool")["metadata"]["annotations"]["helm.sh/resource-policy"] = "keep"
+    assert f"InferencePool {POOL}" not in names(only(demo.plan())["owner"]["objects"])
+
+
+def test_of_plain_objects_helm_has_none(raw):
+    assert only(raw.plan())["owner"]["objects"] == []
