@@ -16,7 +16,7 @@ from hypothesis import configuration
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import ESTATES, QUICK, Ended  # noqa: E402  (puts the sandbox on the path)
+from harness import ESTATES, ON_V1, QUICK, Ended, alpha_share, gone  # noqa: E402  (puts the sandbox on the path)
 
 from igw_sandbox import load  # noqa: E402
 from igw_sandbox.world import World  # noqa: E402
@@ -78,3 +78,21 @@ def play(collections_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
         return Ended(status, job.report(), (folder / "playbook.log").read_text(), summary, loaded)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def at_v1(make_world: Callable[..., World], play: Callable[..., Ended]) -> Callable[[], World]:
+    """Gives a sandbox on which a shift has just ended PROVEN and nothing is retired: the last one again where all of v1alpha2 is left."""
+    made: list[World] = []
+
+    def ready() -> World:
+        kept = bool(made) and not gone(made[-1])
+        if made and not kept:
+            made[-1].down()
+        if not kept:
+            made.append(make_world(f"at-v1-{len(made)}", estates=[ESTATES / "demo"]))
+        shifted = play(made[-1], extra={"migration_phases": ["shift"] if kept else ["plan", "install", "shift"]})
+        assert (shifted.status, shifted.verdict, alpha_share(made[-1])) == (0, "PROVEN", ON_V1), shifted.reason
+        return made[-1]
+
+    return ready

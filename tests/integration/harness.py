@@ -23,7 +23,7 @@ sys.path.insert(0, str(SANDBOX))
 
 from igw_sandbox.context import SandboxError  # noqa: E402
 from igw_sandbox.world import World  # noqa: E402
-from product import COLLECTION, environment  # noqa: E402
+from product import ALPHA_GROUP, COLLECTION, environment  # noqa: E402
 
 ESTATES = SANDBOX / "estates"
 FAST_GATE = {"p1": 0.2}
@@ -185,3 +185,21 @@ def put_back(world: World, original: dict[str, Any]) -> None:
     world.kubectl("replace", "-f", "-", input=json.dumps(original | {"metadata": meta}))
     world.kubectl("patch", "httproute", meta["name"], "--type=json", "-p", '[{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]')
     world.kubectl("delete", "httproutes", "-A", "-l", MARKED)
+
+
+# -- after a shift that was proven --------------------------------------------------------------------------------------
+
+ALPHA_POOL, ALPHA_EPP = "vllm-llama3-8b-instruct-preview", "vllm-llama3-8b-instruct-preview-epp"
+ALPHA_POOLS = f"inferencepools.{ALPHA_GROUP}"
+V1ALPHA2 = (ALPHA_POOL, "base-model", "food-review", ALPHA_EPP)
+"""Names of what retire takes away: pool, models, endpoint picker."""
+V1_GROUP = "inference.networking.k8s.io"
+ON_V1 = [(ALPHA_GROUP, 0), (V1_GROUP, 100)]
+RETIRE = {"migration_phases": ["retire"], "migration_drain_seconds": 5}
+
+
+def gone(world: World) -> list[str]:
+    """What of v1alpha2 is not there."""
+    kinds = f"{ALPHA_POOLS},inferencemodels.{ALPHA_GROUP},deployments"
+    there = world.run(world.tool("kubectl"), "get", kinds, "-n", "default", "-o", "name", check=False).stdout
+    return [name for name in V1ALPHA2 if f"/{name}\n" not in there]

@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ESTATES, MARKED, REAL_GATE, SHIFT, Ended, detect, module, put_back, resets, route_spec, source, write_route
+from harness import ALPHA_POOL, ESTATES, MARKED, REAL_GATE, SHIFT, Ended, detect, module, put_back, resets, route_spec, source, write_route
 
 from igw_sandbox.world import World
 from product import ALPHA_GROUP, ZERO_DOWNTIME
 
-ALPHA_EPP = "vllm-llama3-8b-instruct-preview-epp"
-ALPHA_POOL = "vllm-llama3-8b-instruct-preview"
 POOL = "vllm-llama3-8b-instruct-ga"
 ROUTE = "default/llm-route"
 HEALTHY: dict[str, Any] = {"weights": "kept", "streams": "kept", "mixed": {}, "status": "converged", "pool_groups_of": {}, "warm": [2.0, 4.0]}

@@ -17,46 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ESTATES, SHIFT, Ended, alpha_share, source, write_route
-from test_never_proven import ALPHA_BACKEND, ALPHA_EPP, ALPHA_POOL, LATER, MANAGER, POOL, V1_GROUP, injected, made_since
+from harness import ALPHA_POOL, ALPHA_POOLS, ESTATES, ON_V1, RETIRE, SHIFT, Ended, alpha_share, gone, source, write_route
+from test_never_proven import ALPHA_BACKEND, LATER, MANAGER, POOL, V1_GROUP, injected, made_since
 
 from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World
 from product import ALPHA_GROUP
 
 pytestmark = pytest.mark.matrix
-ALPHA_POOLS = f"inferencepools.{ALPHA_GROUP}"
-V1ALPHA2 = (ALPHA_POOL, "base-model", "food-review", ALPHA_EPP)
-"""Names of what retire takes away: pool, models, endpoint picker."""
-ON_V1 = [(ALPHA_GROUP, 0), (V1_GROUP, 100)]
-RETIRE = {"migration_phases": ["retire"], "migration_drain_seconds": 5}
-
-
-def gone(world: World) -> list[str]:
-    """What of v1alpha2 is not there."""
-    kinds = f"{ALPHA_POOLS},inferencemodels.{ALPHA_GROUP},deployments"
-    there = world.run(world.tool("kubectl"), "get", kinds, "-n", "default", "-o", "name", check=False).stdout
-    return [name for name in V1ALPHA2 if f"/{name}\n" not in there]
-
-
-@pytest.fixture(scope="module")
-def at_v1(make_world: Callable[..., World], play: Callable[..., Ended]) -> Callable[[], World]:
-    """Gives a sandbox on which a shift has just ended PROVEN and nothing is retired: the last one again where all of v1alpha2 is left."""
-    made: list[World] = []
-
-    def ready() -> World:
-        kept = bool(made) and not gone(made[-1])
-        if made and not kept:
-            made[-1].down()
-        if not kept:
-            made.append(make_world(f"at-v1-{len(made)}", estates=[ESTATES / "demo"]))
-        shifted = play(made[-1], extra={"migration_phases": ["shift"] if kept else ["plan", "install", "shift"]})
-        assert (shifted.status, shifted.verdict, alpha_share(made[-1])) == (0, "PROVEN", ON_V1), shifted.reason
-        return made[-1]
-
-    return ready
-
-
 def kept_v1alpha2(world: World, ended: Ended, *cause: str) -> None:
     """What a refused retire must show: not PROVEN, the cause in the reason, and all of v1alpha2 still there."""
     assert ended.status != 0 and ended.verdict in ("FAILED", "HELD"), ended.reason
@@ -179,14 +147,18 @@ yaml.safe_dump_all(documents, sys.stdout)
 """A post-renderer for Helm."""
 
 
-def test_a_v1alpha2_pool_that_its_release_keeps(make_world: Callable[..., World], play: Callable[..., Ended], tmp_path: Path) -> None:
-    """Helm's resource policy: uninstalled, but the pool stays."""
-    world = make_world("kept", estates=[ESTATES / "demo"])
-    keeping = tmp_path / "keeping"
+def keep_pool(world: World, folder: Path) -> None:
+    """Let the release say by Helm's resource policy that its pool stays when it is uninstalled."""
+    keeping = folder / "keeping"
     keeping.write_text(KEEPING.format(python=sys.executable))
     keeping.chmod(0o755)
     chart = [ALPHA_POOL, f"{world.state['charts']}/inferencepool", "--version", "v0.3.0", "--plain-http", "-n", "default"]
     world.helm("upgrade", *chart, "--reuse-values", "--post-renderer", str(keeping))
+
+
+def test_a_v1alpha2_pool_that_its_release_keeps(make_world: Callable[..., World], play: Callable[..., Ended], tmp_path: Path) -> None:
+    world = make_world("kept", estates=[ESTATES / "demo"])
+    keep_pool(world, tmp_path)
     ended = play(world, extra={"migration_drain_seconds": 5})
     left_behind(world, ended)
     world.down()
