@@ -52,7 +52,8 @@ NOTE = Write("PUT", f"/configmaps/{JOURNAL}$")
 
 RETIRE = {
     "route": ROUTE,
-    "journal-route": NOTE,
+    "journal": NOTE,
+    "journal-again": NOTE._replace(earlier=1),
     "marked-both": Write("DELETE", "/httproutes/llm-route-.*-both-0$"),
     "marked-alpha": Write("DELETE", "/httproutes/llm-route-.*-alpha-0$"),
     "model": MODEL,
@@ -63,7 +64,7 @@ RETIRE = {
     "definition": DEFINITION,
     "definitions": DEFINITIONS,
     "marked-v1": Write("DELETE", "/httproutes/llm-route-.*-v1-0$"),
-    "journal-retired": NOTE._replace(earlier=1),
+    "journal-at-last": NOTE._replace(earlier=2),
 }
 """The distinct writes of a retire, Lease renewals excepted, and of Helm's a few from its first to its last."""
 DOWNTIME = {
