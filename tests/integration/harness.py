@@ -183,7 +183,10 @@ def put_back(world: World, original: dict[str, Any]) -> None:
     """The user's route as it was, with no other writer's name on it, and no marked route: whatever a run and others left."""
     meta = {field: value for field, value in original["metadata"].items() if field not in ("managedFields", "resourceVersion")}
     world.kubectl("replace", "-f", "-", input=json.dumps(original | {"metadata": meta}))
-    world.kubectl("patch", "httproute", meta["name"], "--type=json", "-p", '[{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]')
+    entries = world.kubectl_json("get", "httproute", meta["name"], "--show-managed-fields")["metadata"]["managedFields"]
+    # Not an empty list: then the server would not write down the next writer either, until one applies.
+    kept = [entry for entry in entries if entry.get("subresource")]
+    world.kubectl("patch", "httproute", meta["name"], "--type=json", "-p", json.dumps([{"op": "replace", "path": "/metadata/managedFields", "value": kept}]))
     world.kubectl("delete", "httproutes", "-A", "-l", MARKED)
 
 
