@@ -26,15 +26,15 @@ RESTARTED = "kubectl.kubernetes.io/restartedAt"
 """What kubectl rollout restart writes: the same picker, started again."""
 
 
-def faults(here: Scene, phase: str, record: Mapping[str, Any] | None, before: str | None = None) -> list[str]:
+def faults(here: Scene, phase: str, record: Mapping[str, Any] | None, before: Mapping[str, str] | None = None) -> list[str]:
     """What stands against a phase having come to its end, each a sentence; see docs/gate.md.
 
     :param phase: ``shift``, ``retire``, or ``simple`` for the path with a downtime. :param record: the journal.
     :param before: :func:`stack` when the shift began.
     """
     found = [*others(here, phase)]
-    if phase == "shift" and before is not None and before != stack(here):
-        found.append("what is installed of v1 was changed while it was being proven: run the phase shift again")
+    if phase == "shift" and before is not None and (pools := changed(here, before)):
+        found.append(f"{pools}: what is installed of v1 was changed while it was being proven: run the phase shift again")
     if phase == "retire" and here.originals:  # without routes there was nothing to shift
         found += [f"{text}: run the phase shift again" for text in [unproven_shift(here, record)] if text]
     if phase != "shift":
@@ -47,8 +47,8 @@ def unproven_shift(here: Scene, record: Mapping[str, Any] | None) -> str | None:
     """Why no shift counts: the journal's last word on it is not PROVEN, or what is installed of v1 is not what was proven."""
     if "shift" not in (record or {}).get("phases", ()):
         return "the journal has no shift that ended PROVEN, with no weight changed and no other shift begun since"
-    if (record or {}).get("stack") != stack(here):
-        return "what is installed of v1 (endpoint picker, its configuration, pool or policies) is not what the shift proved"
+    if pools := changed(here, (record or {}).get("stack")):
+        return f"{pools}: what is installed of v1 (endpoint picker, its configuration, pool or policies) is not what the shift proved"
     return None
 
 
@@ -138,9 +138,9 @@ def _name(manifest: Manifest) -> str:
 # -- v1 -----------------------------------------------------------------------------------------------------------------
 
 
-def stack(here: Scene) -> str:
-    """Fingerprint of what is installed of v1: pools, pickers with their configuration, policies. How often a picker runs is no part of it."""
-    found: list[Any] = []
+def stack(here: Scene) -> dict[str, str]:
+    """Fingerprints of what is installed of v1, by pool: pool, picker with its configuration, policies. How often a picker runs is no part of it."""
+    found = {}
     for pool in here.plan["pools"]:
         namespace, name = pool["namespace"], pool["epp"]["deployment"]
         served = here.cluster.get(object_path(f"{V1_GROUP}/v1", POOL_KIND, namespace, pool["v1_name"])) or {}
@@ -148,6 +148,13 @@ def stack(here: Scene) -> str:
         meta = template.get("metadata") or {}
         said = {key: value for key, value in (meta.get("annotations") or {}).items() if key != RESTARTED}
         configured = (here.cluster.get(object_path("v1", "ConfigMap", namespace, name)) or {}).get("data")
-        found.append([served.get("spec"), template.get("spec"), meta.get("labels"), said, configured])
-    found += sorted(([policy["kind"], policy["metadata"]["name"], policy["spec"]] for policy in here.policies()), key=lambda entry: entry[:2])
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+        policies = sorted(([policy["kind"], policy["metadata"]["name"], policy["spec"]] for policy in here.policies()
+                           if scene.policy_target(policy)[0::3] == (namespace, pool["v1_name"])), key=lambda entry: entry[:2])
+        whole = [served.get("spec"), template.get("spec"), meta.get("labels"), said, configured, policies]
+        found[f"{namespace}/{pool['v1_name']}"] = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+    return found
+
+
+def changed(here: Scene, before: Mapping[str, str] | None) -> str:
+    """The v1 pools, with commas, that are not installed as they were; none where all are."""
+    return ", ".join(f"{POOL_KIND} {name}" for name, said in stack(here).items() if said != (before or {}).get(name))

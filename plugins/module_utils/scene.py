@@ -73,6 +73,12 @@ def affected(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
     return list(dict.fromkeys(found))  # type: ignore[arg-type]
 
 
+def policy_target(policy: Manifest) -> tuple[str, str, str | None, str | None]:
+    """(namespace, group, kind, name) of what a policy is attached to."""
+    to = policy["spec"].get("targetRef") or {}
+    return policy["metadata"].get("namespace", "default"), to.get("group", ""), to.get("kind"), to.get("name")
+
+
 def pickers_services(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
     """The Services of alpha's endpoint pickers, in the form of :func:`affected`."""
     return [("v1", "Service", pool["namespace"], pool["alpha_epp"]["service"]) for pool in plan["pools"] if pool["alpha_epp"].get("service")]
@@ -222,8 +228,7 @@ class Scene:
         for namespace, plural in product(sorted({target[0] for target in targets}), POLICIES):
             with suppress(NotServed):
                 for policy in self.cluster.list(collection_path(POLICY_VERSION, plural, namespace)):
-                    to = policy["spec"].get("targetRef") or {}
-                    if (namespace, to.get("group", ""), to.get("kind"), to.get("name")) in targets:
+                    if policy_target(policy) in targets:
                         yield policy
 
     def epp_faults(self) -> list[str]:

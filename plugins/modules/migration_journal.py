@@ -60,7 +60,7 @@ options:
     default: [plan]
   stack:
     description: What of v1 a shift proved, with O(phase=shift), as M(inference_gateway.migration.shift_traffic) returns it.
-    type: str
+    type: dict
   phase:
     description: The phase that is done.
     type: str
@@ -145,7 +145,7 @@ def argument_spec() -> dict:
         "run": {"type": "str"},
         "plan": {"type": "dict"},
         "phases": {"type": "list", "elements": "str", "choices": ["plan", "install", "shift", "retire"], "default": ["plan"]},
-        "stack": {"type": "str"},
+        "stack": {"type": "dict"},
         "phase": {"type": "str", "choices": ["install", "shift", "retire"]},
         "verdict": {"type": "str", "choices": ["PROVEN", "HELD", "FAILED"]},
         "reason": {"type": "str"},

@@ -160,9 +160,9 @@ reason:
   returned: with the driven states
   type: str
 stack:
-  description: Fingerprint of what of v1 was proven, for M(inference_gateway.migration.migration_journal).
+  description: Fingerprints of what of v1 was proven, by pool, for M(inference_gateway.migration.migration_journal).
   returned: with O(state=migrated)
-  type: str
+  type: dict
 evidence:
   description: For each gate its share, the pairs and probes counted, the failures seen, what the dyes showed, and how long streams were kept.
   returned: with O(state=migrated)

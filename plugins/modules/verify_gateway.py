@@ -93,7 +93,7 @@ options:
     choices: [shift, retire, simple]
   stack:
     description: What was installed of v1 when the shift began (RV(stack)), with O(phase=shift).
-    type: str
+    type: dict
   variants:
     description: By which rules to ask. V(user) is the users' own rules, the others are marked routes.
     type: list
@@ -202,9 +202,9 @@ others:
   type: list
   elements: str
 stack:
-  description: Fingerprint of what is installed of v1.
+  description: Fingerprints of what is installed of v1, by pool.
   returned: with O(check=baseline)
-  type: str
+  type: dict
 verdict:
   description: V(PROVEN), V(HELD) where something is not as it must be, V(FAILED) where requests fail; null where no route names the pools.
   returned: with O(check=phase_end)
@@ -300,7 +300,7 @@ def argument_spec() -> dict:
         "run": {"type": "str"},
         "shares": {"type": "raw"},
         "phase": {"type": "str", "choices": ["shift", "retire", "simple"]},
-        "stack": {"type": "str"},
+        "stack": {"type": "dict"},
         "variants": {"type": "list", "elements": "str", "choices": ["alpha", "v1", "both", "user"], "default": ["user"]},
         "rounds": {"type": "int", "default": 5},
         "clean": {"type": "int", "default": 0},

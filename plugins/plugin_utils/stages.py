@@ -112,7 +112,7 @@ class Stages:
         self.written = False
         self.standing: list[Any] = []
         """At which shares the routes may stand (verify_gateway's ``shares``): as found, then as last written; after a write that failed at either."""
-        self.stack: str | None = None
+        self.stack: dict[str, str] | None = None
         """What was installed of v1 when the shift began."""
         self.measured: dict[str, Any] = {}
 

@@ -95,6 +95,7 @@ class PlaybookRun:
             with (self.folder / "playbook.log").open("w") as log:
                 for line in self._process.stdout:
                     log.write(line)
+                    log.flush()  # of a run that is killed too
                     show(line.rstrip("\n"))
             return self._process.wait()
         finally:

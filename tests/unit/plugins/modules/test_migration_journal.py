@@ -145,11 +145,14 @@ def test_no_connection_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- a shift that counts no more, and a retirement that is gone on with ---------------------------------------------------
 
 
+PROVEN = {"default/llama-ga": "as proven"}
+
+
 def shifted(here: Here, *more: str) -> str:
     """A migration whose shift ended PROVEN; the name of the run that goes on."""
     run = here("opened", plan=PLAN, phases=["plan", "install", "shift"])["run"]
-    noted = here("noted", run=run, phase="shift", stack="as proven")
-    assert noted["journal"]["stack"] == "as proven" and "shift" in noted["journal"]["phases"]
+    noted = here("noted", run=run, phase="shift", stack=PROVEN)
+    assert noted["journal"]["stack"] == PROVEN and "shift" in noted["journal"]["phases"]
     for state in more:
         here(state, run=run)
     here("released", run=run)
@@ -167,7 +170,7 @@ def test_another_shift_makes_the_one_before_count_no_more(here: Here) -> None:
 def test_other_phases_leave_the_journals_word_on_the_shift(here: Here, phases: list[str]) -> None:
     shifted(here)
     again = here("opened", phases=phases)
-    assert "shift" in again["journal"]["phases"] and again["journal"]["stack"] == "as proven"
+    assert "shift" in again["journal"]["phases"] and again["journal"]["stack"] == PROVEN
 
 
 @pytest.mark.parametrize(("phases", "retiring"), [(["plan", "install", "shift", "retire"], True), (["retire"], True), (["shift"], False), (["install"], False)])

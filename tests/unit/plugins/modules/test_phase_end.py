@@ -199,7 +199,7 @@ def test_a_list_that_lacks_what_is_there_is_not_believed(ended: Here, monkeypatc
 
 @pytest.mark.parametrize(("fields", "why"), [
     ({"phases": ["plan", "install"]}, "the journal has no shift that ended PROVEN"),
-    ({"stack": "of another chart"}, "is not what the shift proved"),
+    ({"stack": {"default/llama-ga": "of another chart"}}, "InferencePool default/llama-ga: what is installed of v1"),
     ({"stack": None}, "is not what the shift proved"),
 ])
 def test_the_journals_last_word_on_the_shift_must_be_proven_for_what_is_installed(ended: Here, fields: dict[str, Any], why: str) -> None:

@@ -21,8 +21,8 @@ EVIDENCE = {"successes": 38, "failures": 0, "void": 1, "ratio": -9.0}
 JUDGED = {"pairs": EVIDENCE, "user": EVIDENCE, "cells": {"chat": 38}, "sent": 117, "novel": []}
 GOOD_GATE = {"ok": True, "decision": "accept", "judgement": JUDGED, "faults": [], "sent": 117}
 FOUND = {"HTTPRoute default/llm-route": 0}
-BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "share": 0, "shares": FOUND, "stack": "as installed", "faults": [], "sent": 20}
-BASELINE |= {"others": []}
+BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "share": 0, "shares": FOUND, "others": [], "faults": [], "sent": 20}
+BASELINE |= {"stack": {"default/llama-ga": "as installed"}}
 SHARE = {"ok": True, "faults": [], "unsure": [], "blind": [], "counted": ["rule 0: v1 answered 52 of 500 dyes"], "sent": 506}
 WRONG_SHARE = SHARE | {"ok": False, "faults": ["rule 0: v1 answered 250 of 500 dyes"], "counted": []}
 SHED = SHARE | {"ok": False, "unsure": ["rule 0: 400 of 500 dyes were answered 429"], "counted": []}
@@ -162,7 +162,7 @@ DRAINED = ["unmarked both", "gone both"]
 def test_a_migration_that_goes_well(start: Start, lines: list[str], clock: Clock) -> None:
     result, played = start()
     assert played.done == START + [piece for share in (10, 50, 100) for piece in (f"shifted {share}", STEP, "share", "gate")] + [END]
-    assert (result["verdict"], result["changed"], result["stack"]) == ("PROVEN", True, "as installed") and "failed" not in result
+    assert (result["verdict"], result["changed"], result["stack"]) == ("PROVEN", True, BASELINE["stack"]) and "failed" not in result
     assert result["reason"] == "v1 proven at 100 % by 152 pairs in 4 gates"
     assert [gate["share"] for gate in result["evidence"]] == [0, 10, 50, 100]
     counted = {"pairs": 38, "sent": 117, "failures": 0, "void": 1, "user_failures": 0, "novel": [], "faults": []}
@@ -698,7 +698,7 @@ def test_the_end_of_a_shift_is_the_last_word(start: Start) -> None:
     result, played = start((END, wrong))
     assert result["verdict"] == "HELD" and result["reason"].startswith("the end of the shift is not proven: HTTPRoute default/new names")
     (asked,) = [arguments for _module, arguments in played.calls if arguments.get("check") == "phase_end"]
-    assert (asked["phase"], asked["stack"], asked["shares"]) == ("shift", "as installed", 100)
+    assert (asked["phase"], asked["stack"], asked["shares"]) == ("shift", BASELINE["stack"], 100)
 
 
 def test_a_withdrawal_of_pools_that_no_route_names_asks_nothing(start: Start) -> None:
