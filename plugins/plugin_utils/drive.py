@@ -124,7 +124,7 @@ class Drive(Stages):
         left = self.clean_up() if self.entered and (self.options["state"] == "migrated" or not text) else []
         if not text and not left and stop.verdict == "FAILED":
             return stop
-        return Stop("HELD", ". ".join([stop.reason, text or f"v1 has {back} % of the traffic", *left, GO_ON]))
+        return Stop("HELD", ". ".join([stop.reason.rstrip("."), text or f"v1 has {back} % of the traffic", *left, GO_ON]))
 
     def leave_alone(self, stop: Stop) -> str:
         """Traffic stays where another writer put it; what that writer took it from may still answer requests. Why, as a sentence."""
