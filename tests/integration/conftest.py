@@ -16,7 +16,7 @@ from hypothesis import configuration
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import ESTATES, ON_V1, QUICK, Ended, alpha_share, gone  # noqa: E402  (puts the sandbox on the path)
+from harness import ESTATES, ON_V1, QUICK, Ended, alpha_share, gone, users_routes  # noqa: E402  (puts the sandbox on the path)
 
 from igw_sandbox import load  # noqa: E402
 from igw_sandbox.world import World  # noqa: E402
@@ -68,7 +68,8 @@ def play(collections_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
             begun: Callable[[int], None] = lambda pid: None, streams: float | None = None) -> Ended:
         folder = tmp_path_factory.mktemp("run")
         job = PlaybookRun(world, folder, collections or collections_path, target, playbook, QUICK | (extra or {}), arguments)
-        loaded = load.start(world.directory, load.Options(rate=rate, streams=rate / 40 if streams is None else streams)) if rate else {}
+        options = load.Options(rate=rate, streams=rate / 40 if streams is None else streams, routes=users_routes(world) if rate else ())
+        loaded = load.start(world.directory, options) if rate else {}
         summary: dict[str, Any] = {}
         try:
             status = job.run(show, begun)

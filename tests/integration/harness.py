@@ -179,6 +179,12 @@ class Controller:
             self._thread.join()
 
 
+def users_routes(world: World) -> list[str]:
+    """Every HTTPRoute (namespace/name) but our own: of a migration that is under way no user asks by those."""
+    found = world.kubectl_json("get", "httproutes", "-A", "-l", f"!{MARKED}")["items"]
+    return [f"{route['metadata']['namespace']}/{route['metadata']['name']}" for route in found]
+
+
 def put_back(world: World, original: dict[str, Any]) -> None:
     """The user's route as it was, with no other writer's name on it, and no marked route: whatever a run and others left."""
     meta = {field: value for field, value in original["metadata"].items() if field not in ("managedFields", "resourceVersion")}

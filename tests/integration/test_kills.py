@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
-from harness import ESTATES, MARKED, Ended, alpha_share
+from harness import ESTATES, MARKED, Ended, alpha_share, users_routes
 
 from igw_sandbox import load
 from igw_sandbox.world import World
@@ -107,7 +107,7 @@ def killed(world: World, play: Callable[..., Ended], write: Write, playbook: str
 @contextmanager
 def unharmed(world: World) -> Iterator[None]:
     """A load beside all of a block, of which nothing may be lost or cut."""
-    load.start(world.directory, load.Options(rate=20, streams=0.5))
+    load.start(world.directory, load.Options(rate=20, streams=0.5, routes=users_routes(world)))
     try:
         yield
     finally:

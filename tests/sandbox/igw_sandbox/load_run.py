@@ -37,7 +37,8 @@ PREFLIGHT_ROUNDS = 8
 @dataclass(frozen=True)
 class Options:
     """What a load is asked for. rate and streams are arrivals a second; tokens the length of a unary answer; stream_seconds how long streams last;
-    patience the seconds in which every target must answer before the load begins; log_seconds how long the access logs are waited for."""
+    patience the seconds in which every target must answer before the load begins; log_seconds how long the access logs are waited for;
+    routes the only ones that are asked for (namespace/name), none for every route that is there."""
 
     rate: float = 110.0
     streams: float = 1.1
@@ -46,6 +47,7 @@ class Options:
     patience: float = 60.0
     log_seconds: float = 15.0
     max_seconds: float = 7200.0
+    routes: Sequence[str] = ()
 
 
 class Load:
@@ -84,6 +86,8 @@ class Load:
         """Load until stop() is called; returns the summary, which is also in summary.json."""
         async with Cluster(Path(self._state["direct_kubeconfig"])) as cluster, Client(self._run, self._record) as client:
             targets, skipped = await cluster.targets()
+            if self._options.routes:
+                targets = [target for target in targets if target.rule.rpartition("/")[0] in self._options.routes]
             if not targets:
                 raise SandboxError(f"there is nothing to load in this sandbox ({'; '.join(skipped) or 'it has no HTTPRoute'}): apply an estate first")
             streaming = [target for target in targets if target.endpoint in STREAMING and self._options.streams]
