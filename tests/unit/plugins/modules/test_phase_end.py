@@ -13,6 +13,7 @@ from migration_fakes import ALPHA, MOVES, V1, http_route, rule
 from verify_fakes import PLAN, ROUTE, Here
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import checks, proof, routes
+from ansible_collections.inference_gateway.migration.plugins.module_utils._api import Unreachable
 from ansible_collections.inference_gateway.migration.plugins.module_utils._http import Client
 from ansible_collections.inference_gateway.migration.plugins.module_utils.dyes import Signature
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene
@@ -263,3 +264,41 @@ def test_what_remains_is_what_can_be_deleted(here: Here) -> None:
     here.cluster.put(models[1])
     plan = {"pools": [PLAN["pools"][0] | {"retire": models}]}
     assert here(check="remaining", plan=plan)["remaining"] == [models[1]] and here.asked == []
+
+
+# -- looking beside other work -------------------------------------------------------------------------------------------
+
+
+class Seen:
+    """A scene of which only what is demanded counts."""
+
+    def __init__(self, *errors: Exception | None) -> None:
+        self.errors, self.looks = list(errors), 0
+
+    def demand(self, wanted: Any) -> None:
+        self.looks += 1
+        if error := self.errors.pop(0) if self.errors else None:
+            raise error
+
+
+def test_the_routes_are_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(checks.time, "monotonic", lambda: now[0])
+    seen = Seen()
+    look = checks.Lookout(seen, 10)  # type: ignore[arg-type]
+    for now[0] in (100.0, 101.0, 102.9, 103.0, 105.9, 106.0):
+        look()
+    assert seen.looks == 3
+    nothing = checks.Lookout(seen, None)  # type: ignore[arg-type]
+    nothing()
+    nothing.last()
+    assert seen.looks == 3, "without shares there is nothing to demand"
+
+
+def test_a_silent_api_server_is_asked_again_in_the_middle_and_not_believed_at_the_end() -> None:
+    look = checks.Lookout(Seen(Unreachable("away"), Unreachable("away"), routes.Drifted("by x")), 10)  # type: ignore[arg-type]
+    look()
+    with pytest.raises(Unreachable):
+        look.last()
+    with pytest.raises(routes.Drifted):
+        look.last()

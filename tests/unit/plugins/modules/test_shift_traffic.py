@@ -395,3 +395,77 @@ def test_main_does_not_drive(monkeypatch: pytest.MonkeyPatch, here: Here, state:
 def test_at_full_share_the_alpha_reference_stays_with_nothing(here: Here) -> None:
     here.work("shifted", share=100)
     assert here.weights() == [("llama-preview", 0), ("llama-ga", 100)]
+
+
+# -- where a route may be found ------------------------------------------------------------------------------------------
+
+BOTH = ["HTTPRoute default/llm-route", "HTTPRoute default/other"]
+
+
+def test_a_step_is_not_written_over_what_somebody_else_put_back(here: Here) -> None:
+    """Weights of 0 % are a step of this migration too: only who knows the last one sees that they are not its own."""
+    here.work("shifted", share=10, standing=[0])
+    here.cluster.put(FIRST)
+    before = len(here.route_writes)
+    with pytest.raises(routes.Drifted, match=r"HTTPRoute default/llm-route was written by .*weight 1, where this step has .*weight 90, .*weight 10"):
+        here.work("shifted", share=50, standing=[10])
+    assert here.weights() == [("llama-preview", 1)] and len(here.route_writes) == before
+    assert here.work("shifted", share=50)["changed"], "by hand any share of this migration may be found"
+
+
+def test_what_a_step_wrote_is_taken_back_but_not_what_somebody_else_did(here: Here) -> None:
+    here.work("shifted", share=10, standing=[dict.fromkeys(BOTH, 0)])
+    here.cluster.put(SECOND)
+    with pytest.raises(routes.Drifted, match="HTTPRoute default/other was written by"):
+        here.work("shifted", share=50, standing=[10])
+    assert here.weights() == [("llama-preview", 90), ("llama-ga", 10)], "the first was written, and taken back"
+    assert here.weights(SECOND) == [("llama-preview", 3), ("plain", 1)]
+
+
+def test_a_write_whose_answer_got_lost_is_found_done(here: Here) -> None:
+    here.work("shifted", share=10, standing=[0])
+    assert not here.work("shifted", share=10, standing=[0])["changed"]
+    assert here.work("restored", standing=[0, 10, 0])["changed"]
+
+
+def test_the_way_back_leaves_what_somebody_else_wrote_and_restores_the_rest(here: Here) -> None:
+    here.work("shifted", share=50)
+    theirs = routes.reshape(FIRST, FIRST, {routes.PoolKey(routes.ALPHA_GROUP, routes.POOL_KIND, "default", "llama-preview"): "llama-ga"}, "split", 20)
+    here.cluster.put(theirs)
+    with pytest.raises(routes.Drifted, match="HTTPRoute default/llm-route was written by"):
+        here.work("restored", standing=[50])
+    assert here.weights() == [("llama-preview", 80), ("llama-ga", 20)] and here.weights(SECOND) == [("llama-preview", 3), ("plain", 1)]
+
+
+# -- before v1alpha2 goes ------------------------------------------------------------------------------------------------
+
+
+def test_that_v1alpha2_goes_is_said_before_the_first_write(here: Here) -> None:
+    here.work("shifted", share=100)
+    note_shift(here)
+    here.work("finished")
+    record = here.store.read()
+    assert record is not None and record["retiring_since"] > 1e9
+    events = [entry["event"] for entry in record["entries"]]
+    assert events.index("begins to take v1alpha2 away") < events.index(f"routes finished: {', '.join(BOTH)}")
+
+
+def test_a_refusal_lets_the_next_run_shift_again(here: Here) -> None:
+    """Else the same command would go on with a retirement for ever that is refused for ever."""
+    here.work("shifted", share=100)
+    note_shift(here)
+    here.work("finished")
+    here.cluster.put(FIRST)
+    with pytest.raises(ApiError, match="not all traffic is on v1"):
+        here.work("finished")
+    record = here.store.read()
+    assert record is not None and record["retiring_since"] is None and "shift" not in record["phases"]
+
+
+def test_another_chart_than_the_one_that_was_proven(here: Here) -> None:
+    here.work("shifted", share=100)
+    note_shift(here)
+    picker = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "llama-ga-epp", "namespace": "default"}, "spec": {"template": {"spec": {}}}}
+    here.cluster.put(picker | {"spec": {"template": {"spec": {"containers": []}}}})
+    with pytest.raises(ApiError, match="InferencePool default/llama-ga: what is installed of v1 .* is not what the shift proved"):
+        here.work("finished")
