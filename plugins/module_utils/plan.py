@@ -224,7 +224,8 @@ def released(draft: Draft, view: View) -> Iterator[Manifest]:
         if helm_owner(manifest) == draft.release_key and dig(manifest, "metadata", "annotations", _POLICY) != "keep":
             yield manifest
     account = rights.account(draft)
-    yield from view.rights.of(account) if account else ()
+    if account and draft.release_key and not any(view.rights.beside(account, draft.release_key)):  # all of them are the release's
+        yield from view.rights.of(account)
 
 
 def stays(draft: Draft, view: View) -> Iterator[rights.Stay]:

@@ -473,3 +473,10 @@ def test_what_helm_is_told_to_keep_is_not_deleted_after_it(demo):
 
 def test_of_plain_objects_helm_has_none(raw):
     assert only(raw.plan())["owner"]["objects"] == []
+
+
+@pytest.mark.parametrize(("made_by_helm", "goes"), [(True, True), (False, False)])
+def test_after_helm_only_rights_that_it_made_are_deleted(demo, made_by_helm, goes):
+    helm_rights(demo, **(OF_RELEASE if made_by_helm else {}))
+    released = names(only(demo.plan())["owner"]["objects"])
+    assert ({f"RoleBinding {POOL}-epp", f"ClusterRole {POOL}-epp", f"ServiceAccount {POOL}-epp"} <= set(released)) is goes
