@@ -10,14 +10,14 @@ a controller that writes a route back makes weights and traffic agree, but not w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import Manifest, PoolKey
 
-Share = int | Literal["finished"]
+Share: TypeAlias = "int | Literal['finished']"
 """Percent of the moved traffic that v1 has by the weights; ``finished`` where v1alpha2 is out of the rules."""
-Shares = Share | Mapping[str, Share]
+Shares: TypeAlias = "Share | Mapping[str, Share]"
 """One share for every route, or one for each, by ``Kind namespace/name``."""
 
 FINISHED = "finished"

@@ -341,4 +341,3 @@ def test_a_verification_of_nothing(installed: World, collections_path: Path, tmp
     assert answer.returncode != 0, answer.stdout
     said = json.loads(answer.stdout.partition("=> ")[2])
     assert named in said["msg"] and len(said["msg"].split()) > 5 and "Traceback" not in said["msg"], said["msg"]
-

@@ -25,6 +25,8 @@ from igw_sandbox.world import World
 from product import ALPHA_GROUP
 
 pytestmark = pytest.mark.matrix
+
+
 def kept_v1alpha2(world: World, ended: Ended, *cause: str) -> None:
     """What a refused retire must show: not PROVEN, the cause in the reason, and all of v1alpha2 still there."""
     assert ended.status != 0 and ended.verdict in ("FAILED", "HELD"), ended.reason

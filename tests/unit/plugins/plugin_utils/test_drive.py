@@ -636,6 +636,7 @@ def test_check_mode_that_fails_says_why(start: Start) -> None:
     result, played = start(("shifted 10", {"failed": True, "msg": "no migration"}), check_mode=True)
     assert result == {"failed": True, "msg": "no migration"} and played.done == ["shifted 10"]
 
+
 # -- somebody else who writes the weights ---------------------------------------------------------------------------------
 
 FOREIGN = {"failed": True, "held": True, "foreign": True, "msg": "HTTPRoute default/llm-route was written by argocd-controller (Apply at 12:00)"}
