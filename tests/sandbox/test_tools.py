@@ -109,6 +109,18 @@ def test_what_is_patched_is_not_the_cached_one(monkeypatch: pytest.MonkeyPatch, 
     assert re.search(r"/simulator-v0\.10\.2-go1\.26\.8-[0-9a-f]{8}/simulator$", str(tools.built_path("simulator", "go1.26.8")))
 
 
+def test_what_another_go_has_built_is_not_built_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    there = Path(str(tools.built_path("simulator", "go1.26.8")))
+    there.parent.mkdir(parents=True)
+    there.touch()
+    assert tools.built_path("simulator", "go1.27.3") == there
+    patched_otherwise = there.parent.with_name("etcd-v3.6.13-go1.26.8-0123abcd") / "etcd"
+    patched_otherwise.parent.mkdir()
+    patched_otherwise.touch()
+    assert tools.built_path("etcd", "go1.27.3") != patched_otherwise, "another patch is another program"
+
+
 def test_build_flags_do_not_depend_on_the_person(fake_go: FakeGo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOFLAGS", "-mod=vendor")
     monkeypatch.setenv("CGO_ENABLED", "1")

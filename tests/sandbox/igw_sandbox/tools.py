@@ -146,11 +146,14 @@ def provided(name: str, progress: Progress) -> Path | None:
 
 
 def built_path(name: str, go_version: str) -> Path:
-    """Where the cache keeps a built tool."""
+    """Where the cache keeps a built tool. One that another Go has built is the same program: a new Go alone is no reason to build for half an hour."""
     build = BY_TOOL[name]
     own = build.linker + "".join(patch.path + patch.old + patch.new for patch in build.patches)
     flags = f"-{zlib.crc32(own.encode()):08x}" if own else ""
-    return cache_root() / "tools" / f"{build.folder}-{build.version}-{go_version}{flags}" / name
+    folder, before = cache_root() / "tools", f"{build.folder}-{build.version}-"
+    wanted = folder / f"{before}{go_version}{flags}"
+    others = (path for path in sorted(folder.glob(f"{before}go*")) if re.fullmatch(r"go[0-9.]+" + flags, path.name.removeprefix(before)))
+    return next((path for path in (wanted, *others) if (path / name).exists()), wanted) / name
 
 
 def missing(names: Sequence[str], progress: Progress = lambda _message: None) -> list[Build]:
