@@ -10,14 +10,14 @@ a controller that writes a route back makes weights and traffic agree, but not w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Union
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import Manifest, PoolKey
 
-Share: TypeAlias = "int | Literal['finished']"
+Share = Union[int, Literal["finished"]]  # noqa: UP007 (pylint of ansible-test knows | between types as an error outside annotations)
 """Percent of the moved traffic that v1 has by the weights; ``finished`` where v1alpha2 is out of the rules."""
-Shares: TypeAlias = "Share | Mapping[str, Share]"
+Shares = Union[Share, Mapping[str, Share]]  # noqa: UP007 (as above)
 """One share for every route, or one for each, by ``Kind namespace/name``."""
 
 FINISHED = "finished"

@@ -95,7 +95,7 @@ def all_gates(python: Path, second: Path | None) -> list[Gate]:
         package_gate(python),
         sanity_gate("sanity", python, version),
         pytest_gate("sandbox", "sandbox tests", ["-v", "tests/sandbox"], python, 2400, True),
-        pytest_gate("integration", "integration tests", ["-v", *SIDE_BY_SIDE, "tests/integration"], python, 3600, True),
+        pytest_gate("integration", "integration tests", ["-v", *SIDE_BY_SIDE, "tests/integration"], python, 4500, True),
     ]
     if second is not None:
         version = python_version(second)

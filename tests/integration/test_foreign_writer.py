@@ -23,7 +23,7 @@ from igw_sandbox.world import World
 MANAGERS = {"apply": "argocd-controller", "update": "kustomize-controller", "patch": "traffic-script"}
 """By the way in which each writes."""
 SECONDS = {"every-3-s": 3.0, "once": 0.0}
-SAMPLE = (("apply", "every-3-s"), ("update", "once"))
+SAMPLE = (("apply", "every-3-s"),)
 """What make test runs of the table."""
 TOLD_WITHIN = 30.0
 ROWS = [pytest.param(how, often, marks=() if (how, often) in SAMPLE else pytest.mark.matrix) for how in MANAGERS for often in SECONDS]

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A playbook that is killed for good right after one of its writes, with all that it has started: the same command again ends PROVEN.
 
-``make test`` kills one run after another on one estate; ``make matrix`` kills a run of its own after each write.
+``make test`` kills three times, in a retire one run after another; ``make matrix`` kills a run of its own after each write.
 """
 
 from __future__ import annotations
@@ -136,10 +136,10 @@ def estate(make_world: Callable[..., World]) -> Iterator[World]:
 def rows(table: dict[str, Write], sample: Sequence[str]) -> list[Any]:
     """The sample in one run after the other, and each write of a table alone."""
     return [pytest.param([table[name] for name in sample], id="-then-".join(sample)),
-            *(pytest.param([write], marks=pytest.mark.matrix, id=name) for name, write in table.items())]
+            *(pytest.param([write], marks=pytest.mark.matrix, id=name) for name, write in table.items() if [name] != list(sample))]
 
 
-@pytest.mark.parametrize("writes", rows(RETIRE, ["route", "release", "definitions"]))
+@pytest.mark.parametrize("writes", rows(RETIRE, ["release", "definitions"]))
 def test_retire(estate: World, play: Callable[..., Ended], writes: list[Write]) -> None:
     before = estate.kubectl_json("get", "httproute", "llm-route")
     shifted = play(estate, extra={"migration_phases": ["plan", "install", "shift"]})
@@ -165,7 +165,7 @@ def test_a_whole_migration_in_its_retire(estate: World, play: Callable[..., Ende
     migrated(estate, before, ended)
 
 
-@pytest.mark.parametrize("writes", rows(DOWNTIME, ["picker", "definitions", "route"]))
+@pytest.mark.parametrize("writes", rows(DOWNTIME, ["picker"]))
 def test_simple(estate: World, play: Callable[..., Ended], writes: list[Write]) -> None:
     before = estate.kubectl_json("get", "httproute", "llm-route")
     for write in writes:

@@ -272,13 +272,13 @@ def test_what_remains_is_what_can_be_deleted(here: Here) -> None:
 class Seen:
     """A scene of which only what is demanded counts."""
 
-    def __init__(self, *errors: Exception | None) -> None:
+    def __init__(self, *errors: Exception) -> None:
         self.errors, self.looks = list(errors), 0
 
     def demand(self, wanted: Any) -> None:
         self.looks += 1
-        if error := self.errors.pop(0) if self.errors else None:
-            raise error
+        if self.errors:
+            raise self.errors.pop(0)
 
 
 def test_the_routes_are_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
