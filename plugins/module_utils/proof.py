@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import routes, scene
 from ansible_collections.inference_gateway.migration.plugins.module_utils._api import Cluster, Forbidden, Manifest, NotServed, collection_path, object_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import describe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.listings import ALPHA_VERSION, LISTINGS
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import POOL_KIND, V1_GROUP
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene
@@ -100,7 +101,7 @@ def alpha_objects(here: Scene) -> Iterator[str]:
         found = here.cluster.get(object_path(*address)) if address not in known else None
         if found is not None:
             held = (found["metadata"].get("finalizers") or []) if found["metadata"].get("deletionTimestamp") else []
-            yield f"{_name(found)}" + (f" (being deleted, held by {', '.join(held)})" if held else "")
+            yield describe(found) + (f" (being deleted, held by {', '.join(held)})" if held else "")
 
 
 def left(here: Scene) -> list[str]:
@@ -112,7 +113,7 @@ def left(here: Scene) -> list[str]:
             for manifest in here.cluster.list(collection_path(ALPHA_VERSION, resource)):
                 meta = manifest["metadata"]
                 if (manifest["kind"], meta.get("namespace"), meta["name"]) not in mine:
-                    found.append(_name(manifest))
+                    found.append(describe(manifest))
         except NotServed:
             continue
         except Forbidden:
@@ -128,11 +129,6 @@ def sentence(here: Scene, phase: str) -> str:
     words += [f"left in place: {', '.join(stays)}"] if stays else []
     words += [f"no route names {', '.join(unnamed)}, so nothing is proven there"] if unnamed else []
     return "; ".join(words)
-
-
-def _name(manifest: Manifest) -> str:
-    meta = manifest["metadata"]
-    return f"{manifest['kind']} {meta['namespace']}/{meta['name']}" if meta.get("namespace") else f"{manifest['kind']} {meta['name']}"
 
 
 # -- v1 -----------------------------------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ class Stages:
             return result
 
     def shift(self, **arguments: Any) -> dict[str, Any]:
-        """One write of marked routes."""
+        """One piece of work on routes; the users' own go by :meth:`write`."""
         result = self.piece("shift_traffic", **arguments)
         self.written |= bool(result.get("changed"))
         return result
