@@ -8,28 +8,35 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 import yaml
 
+from check_package import FOREIGN
+from gates import NOT_TYPED, typed_files
 from options_table import TABLE, table
-from stage import NAME, NAMESPACE, ROOT, work_tree_files
+from stage import LEFT_OUT, NAME, NAMESPACE, ROOT, work_tree_files
 
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
-MODULE_UTILS = sorted((ROOT / "plugins" / "module_utils").glob("*.py"))
+MODULE_UTILS = ROOT / "plugins" / "module_utils"
+API, HTTP_CLIENT = MODULE_UTILS / "_api.py", MODULE_UTILS / "_http.py"
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 OWN = f"ansible_collections.{NAMESPACE}.{NAME}.plugins"
 
-THROUGH_THE_API = {"_api", "journal", "scene", "reader", "dryrun", "checks", "proof", "writer"}
-"""Files of module_utils that reach the API server, through _api.py; _http.py sends requests; every other one is pure."""
+THROUGH_THE_API = {API, *(MODULE_UTILS / f"{name}.py" for name in ("journal", "scene", "reader", "dryrun", "checks", "proof", "writer"))}
+"""Files of module_utils that reach the API server, through the first; HTTP_CLIENT sends requests; every other one is pure."""
 CLIENTS = ("kubernetes", "openshift", "urllib3", "ansible_collections.kubernetes.core")
 HARMLESS = ("ansible_collections.kubernetes.core.plugins.module_utils.k8s.core", "ansible_collections.kubernetes.core.plugins.action.k8s_info")
 """The module class and the kubeconfig look-up; neither sends anything by itself."""
 HTTP = ("http", "socket", "ssl", "urllib.request", "requests", "aiohttp", "httpx", "asyncio", "subprocess")
 LONGEST_FILE = 400
+MADE = ("build", "collections", ".ansible", "tests/output", "changelogs/.plugin-cache.yaml", "extensions/molecule")
+"""Named by lists though they may not be there yet."""
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -40,6 +47,11 @@ def imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import; say the full name"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def dotted(path: Path) -> str:
+    """Name by which a file of plugins/ is imported."""
+    return ".".join([OWN, *path.relative_to(ROOT / "plugins").with_suffix("").parts])
 
 
 def within(name: str, packages: tuple[str, ...]) -> bool:
@@ -61,27 +73,57 @@ def test_there_is_something_to_look_at() -> None:
     assert len(PLUGINS) > 10 and len(ROLES) > 3 and len(PLAYBOOKS) >= 3
 
 
-@pytest.mark.parametrize("path", [path for path in PLUGINS if path.name != "_api.py"], ids=label)
+def test_every_file_of_module_utils_is_typed_or_named_as_one_that_is_not() -> None:
+    every, named = {path.relative_to(ROOT) for path in MODULE_UTILS.rglob("*.py")}, {*NOT_TYPED}
+    assert named <= every, f"NOT_TYPED of gates.py names {sorted(map(str, named - every))}, which are not there"
+    assert {*typed_files()} == every - named and len(every) > 30
+
+
+def test_files_that_reach_a_server_are_there() -> None:
+    assert all(path.is_file() for path in (*THROUGH_THE_API, HTTP_CLIENT))
+
+
+def test_every_folder_that_a_list_names_is_there() -> None:
+    """A list whose folder has moved lets through, or leaves out, what lies in the new one."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    ignored = [name for name in yaml.safe_load((ROOT / "galaxy.yml").read_text())["build_ignore"] if "/" in name]
+    excluded = [name for name in yaml.safe_load((ROOT / ".ansible-lint").read_text())["exclude_paths"] if name.count("/") > 1]
+    unvisited = [name for name in settings["pytest"]["ini_options"]["norecursedirs"] if "/" in name]
+    for name in (*LEFT_OUT, *FOREIGN, *ignored, *excluded, *unvisited, *settings["ruff"]["src"], *settings["pytest"]["ini_options"]["testpaths"]):
+        made_later = name in MADE or name.rstrip("/") in MADE
+        assert made_later or (ROOT / name).exists(), f"a list names {name}, which is not there"
+
+
+def test_pytest_comes_by_every_test_file() -> None:
+    unvisited = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["norecursedirs"]
+    files = [Path(name) for name in work_tree_files() if name.startswith("tests/") and fnmatch(Path(name).name, "test_*.py")]
+    assert len(files) > 60
+    for file in files:
+        met = [name for name in unvisited for folder in file.parents if fnmatch(*((f"/{folder}", f"*/{name}") if "/" in name else (folder.name, name)))]
+        assert not met, f"{file} is never collected: norecursedirs names {met[0]}"
+
+
+@pytest.mark.parametrize("path", [path for path in PLUGINS if path != API], ids=label)
 def test_only_one_file_talks_to_the_api_server(path: Path) -> None:
     found = [name for name in imports(path) if within(name, CLIENTS) and not within(name, HARMLESS)]
-    assert not found, f"{label(path)} imports {found}: only _api.py may, call it instead"
+    assert not found, f"{label(path)} imports {found}: only {label(API)} may, call it instead"
 
 
-@pytest.mark.parametrize("path", [path for path in PLUGINS if path.name != "_http.py"], ids=label)
+@pytest.mark.parametrize("path", [path for path in PLUGINS if path != HTTP_CLIENT], ids=label)
 def test_only_one_file_sends_requests_through_a_gateway(path: Path) -> None:
     found = [name for name in imports(path) if within(name, HTTP)]
-    assert not found, f"{label(path)} imports {found}: only _http.py may, call it instead"
+    assert not found, f"{label(path)} imports {found}: only {label(HTTP_CLIENT)} may, call it instead"
 
 
-@pytest.mark.parametrize("path", [path for path in MODULE_UTILS if path.stem not in THROUGH_THE_API], ids=label)
+@pytest.mark.parametrize("path", sorted({*MODULE_UTILS.rglob("*.py")} - THROUGH_THE_API - {HTTP_CLIENT}), ids=label)
 def test_pure_files_import_the_standard_library_and_each_other(path: Path) -> None:
-    impure = tuple(f"{OWN}.module_utils.{name}" for name in sorted(THROUGH_THE_API | {"_http"}))
+    impure = tuple(dotted(file) for file in sorted(THROUGH_THE_API | {HTTP_CLIENT}))
     allowed = tuple(sys.stdlib_module_names) + (f"{OWN}.module_utils",)
     found = [name for name in imports(path) if not within(name, allowed) or within(name, impure)]
     assert not found, f"{label(path)} is pure and imports {found}"
 
 
-@pytest.mark.parametrize("path", [path for path in PLUGINS if path.parent.name in ("modules", "module_utils")], ids=label)
+@pytest.mark.parametrize("path", [path for path in PLUGINS if path.is_relative_to(MODULE_UTILS) or path.parent.name == "modules"], ids=label)
 def test_what_is_sent_to_a_cluster_imports_no_module(path: Path) -> None:
     found = [name for name in imports(path) if within(name, (f"{OWN}.modules", f"{OWN}.action"))]
     assert not found, f"{label(path)} imports {found}: Ansible sends module_utils along with a module and nothing else"
