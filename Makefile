@@ -31,7 +31,7 @@ matrix: ## the whole tables that make test samples; hours
 
 docs: ## the pages that are made from code: options and findings
 	@$(call with,test); "$$python" tests/dev/stage.py; "$$python" tests/dev/options_table.py; \
-	PYTHONPATH=build/collections "$$python" -m ansible_collections.inference_gateway.migration.plugins.module_utils.findings > build/findings.md; \
+	PYTHONPATH=build/collections "$$python" -m ansible_collections.inference_gateway.migration.plugins.module_utils.findings.catalogue > build/findings.md; \
 	mv build/findings.md docs/findings.md
 
 bench-traffic: ## lost requests: the guide's commands, a careful script, and ours

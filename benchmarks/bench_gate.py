@@ -23,8 +23,8 @@ from stage import ROOT, link_tree  # noqa: E402
 
 sys.path[:0] = [str(link_tree(ROOT / "build" / "collections"))]
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.dyes import chance  # noqa: E402
-from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds, Evidence  # noqa: E402
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Evidence  # noqa: E402
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import chance  # noqa: E402
 
 CAUGHT, PROMOTED = 0.05, 0.02
 """Shares of failing requests: the one whose catching is timed, and the one that must not be promoted."""

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.screen import REPORT
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.render import REPORT
 from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionModule as KubernetesAction
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import auth_argument_spec
 from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.drive import Drive
 from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionModule as KubernetesAction

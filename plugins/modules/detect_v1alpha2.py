@@ -226,11 +226,14 @@ plan:
 import gc
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import dryrun, findings, plan, releases, screen
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Cluster, auth_argument_spec
-from ansible_collections.inference_gateway.migration.plugins.module_utils.difference import difference
-from ansible_collections.inference_gateway.migration.plugins.module_utils.draft import ENDPOINTS, PRIORITIES, Options
-from ansible_collections.inference_gateway.migration.plugins.module_utils.reader import read_estate
+from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.dry_run import attempt
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import ENDPOINTS, PRIORITIES, Options
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.reader import read_estate
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import catalogue
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan, render
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import difference
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
@@ -270,7 +273,7 @@ def priorities(said: Any) -> dict[str, int]:
 
 def options(params: dict[str, Any]) -> Options:
     """What a person chose. :raises ValueError: with the remedy."""
-    unknown = findings.unknown_code(params["accept"])
+    unknown = catalogue.unknown_code(params["accept"])
     if unknown:
         raise ValueError(unknown)
     return Options(
@@ -291,7 +294,7 @@ def options(params: dict[str, Any]) -> Options:
 def message(made: dict[str, Any]) -> str:
     """One sentence."""
     if not made["in_use"]:
-        return screen.not_in_use(made)
+        return render.not_in_use(made)
     count, namespaces = len(made["pools"]), len({pool["namespace"] for pool in made["pools"]})
     blocked = f" Blocked by {', '.join(made['blocked'])}." if made["blocked"] else ""
     return f"v1alpha2 is in use: {count} pool{'s' * (count != 1)} in {namespaces} namespace{'s' * (namespaces != 1)}.{blocked}"
@@ -302,10 +305,10 @@ def result(made: dict[str, Any], report: bool = False, brief: bool = False) -> d
 
     :param report: whether all of it goes along as one text too, which the action plugin takes out and writes to a file.
     """
-    told = {"msg": message(made), "summary": screen.summary(made)}
+    told = {"msg": message(made), "summary": render.summary(made)}
     whole = {"findings": made["findings"], "plan": made}
     facts = {"changed": False, "in_use": made["in_use"], "cluster": made["cluster"]}
-    return facts | told | ({} if brief else whole) | ({screen.REPORT: screen.report(told | whole)} if report else {})
+    return facts | told | ({} if brief else whole) | ({render.REPORT: render.report(told | whole)} if report else {})
 
 
 def refusal(expected: Any, made: dict[str, Any]) -> dict[str, Any] | None:
@@ -330,7 +333,7 @@ def work(cluster: Cluster, chosen: Options, dry_run: bool) -> dict[str, Any]:
     """Read, plan, and try on the server what can be tried."""
     made = plan.make(read_estate(cluster, list(chosen.namespaces)), chosen)
     if dry_run and made["pools"]:
-        made = plan.with_trial(made, *dryrun.attempt(cluster, made), accept=chosen.accept)
+        made = plan.with_trial(made, *attempt(cluster, made), accept=chosen.accept)
     return made
 
 

@@ -127,14 +127,9 @@ plan:
 
 import secrets
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import journal, scene
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import (
-    ApiError,
-    Cluster,
-    auth_argument_spec,
-    collection_path,
-    object_path,
-)
+from ansible_collections.inference_gateway.migration.plugins.module_utils import scope
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, auth_argument_spec, collection_path, object_path
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
@@ -181,7 +176,7 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
     store.acquire(run, params["lease_seconds"])
     if not continued:
         try:
-            wanted = [cluster.get(object_path(*key)) for key in scene.affected(params["plan"])]
+            wanted = [cluster.get(object_path(*key)) for key in scope.affected(params["plan"])]
             record = store.open(params["plan"], [manifest for manifest in wanted if manifest is not None])
         except (ApiError, journal.BackupBroken):
             # Nobody would learn this run's name, and the next one would wait for the Lease to run out.

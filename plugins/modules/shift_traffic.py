@@ -180,30 +180,29 @@ routes:
 """
 
 import time
-from contextlib import suppress
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, journal, proof, routes, weights, writer
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import (
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import (
     ApiError,
     Cluster,
-    Conflict,
-    Manifest,
     Unreachable,
     auth_argument_spec,
-    collection_path,
-    plural,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import LABEL
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene, route_path
-from ansible_collections.inference_gateway.migration.plugins.module_utils.writer import ATTEMPTS, Guard
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import step_weights, weights
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import references, route_key
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.writer import RouteWriter
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import Scene
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-FORMS: dict[str, routes.Form] = {"shifted": "split", "restored": "original", "finished": "finished", "replaced": "finished"}
+FORMS: dict[str, weights.Form] = {"shifted": "split", "restored": "original", "finished": "finished", "replaced": "finished"}
 
 
 def argument_spec() -> dict:
     variants = ["alpha", "v1", "both"]
-    return auth_argument_spec() | _http.argument_spec() | {
+    return auth_argument_spec() | http_client.argument_spec() | {
         "state": {
             "type": "str",
             "choices": ["migrated", "withdrawn", "marked", "unmarked", "shifted", "restored", "finished", "replaced"],
@@ -230,48 +229,9 @@ def argument_spec() -> dict:
     }
 
 
-def mark(here: Scene, variants: list[routes.Variant], dry_run: bool, guard: Guard) -> list[str]:
-    """Make the marked routes of some variants that are not there, and bring up to date those whose user's route has changed since."""
-    return [str(routes.route_key(manifest)) for manifest in here.marked(variants) if mark_one(here, manifest, dry_run, guard)]
-
-
-def mark_one(here: Scene, manifest: Manifest, dry_run: bool, guard: Guard) -> bool:
-    """Whether a marked route had to be written. Its gateway writes its status at any time, so a conflict is read anew."""
-    key = routes.route_key(manifest)
-    for _attempt in range(ATTEMPTS):
-        there = here.cluster.get(route_path(key))
-        if there and there["spec"] == manifest["spec"]:
-            return False
-        guard()
-        if there is None:
-            # A conflict is our own write whose answer got lost: nobody else knows the nonce in the name.
-            with suppress(Conflict):
-                here.cluster.create(collection_path(key.api_version, plural(key.kind), key.namespace), manifest, dry_run)
-            return True
-        try:
-            here.cluster.replace(route_path(key), there | {"spec": manifest["spec"]}, dry_run)
-            return True
-        except Conflict:
-            continue
-    raise Conflict(f"{key}: written by somebody else {ATTEMPTS} times in a row: stop that writer, then start again.", 409)
-
-
-def unmark(here: Scene, variants: list[routes.Variant], dry_run: bool, guard: Guard) -> list[str]:
-    """Remove the marked routes of some variants: ours by label, whatever migration made them."""
-    gone = []
-    for api_version, kind, namespace in sorted({(key.api_version, key.kind, key.namespace) for key in here.originals}):
-        path = collection_path(api_version, plural(kind), namespace)
-        for manifest in list(here.cluster.list(path, labelSelector=f"{LABEL} in ({','.join(variants)})")):
-            key = routes.route_key(manifest)
-            guard()
-            here.cluster.delete(route_path(key), dry_run)
-            gone.append(str(key))
-    return gone
-
-
 def refuse_unless_shifted(here: Scene, record: dict) -> None:
     """:raises ApiError: while a route sends moved traffic elsewhere than to v1, no shift of what is installed ended PROVEN, or others need v1alpha2."""
-    shares = {key: routes.share_of(here.live[key], original, here.moves) for key, original in here.originals.items()}
+    shares = {key: weights.share_of(here.live[key], original, here.moves) for key, original in here.originals.items()}
     short = [f"{key} at {share} %" for key, share in shares.items() if share != 100]
     if short:
         raise ApiError(f"{', '.join(short)}: not all traffic is on v1, so nothing of v1alpha2 is taken away. Run the phase shift first.")
@@ -281,11 +241,11 @@ def refuse_unless_shifted(here: Scene, record: dict) -> None:
         raise ApiError(f"Nothing of v1alpha2 is taken away: {'; '.join(found)}, made since the plan. Name the v1 pool there, then start again.")
 
 
-def references(manifest: Manifest) -> str:
+def named(manifest: Manifest) -> str:
     """One line a reference: what a person wants to see of a change."""
     lines = [
-        f"{routes.route_key(manifest)} rule {ref.rule}: {ref.target.group or 'core'}/{ref.target.name} {ref.weight}"
-        for ref in routes.references(manifest) if ref.kind == "backend"
+        f"{route_key(manifest)} rule {ref.rule}: {ref.target.group or 'core'}/{ref.target.name} {ref.weight}"
+        for ref in references(manifest) if ref.kind == "backend"
     ]
     return "".join(f"{line}\n" for line in lines)
 
@@ -321,14 +281,18 @@ def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
 
     here = Scene.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]))
     state = params["state"]
-    if state in ("marked", "unmarked"):
-        names = (mark if state == "marked" else unmark)(here, params["variants"], check_mode, guard)
+    writer = RouteWriter(here.cluster, here.originals, here.moves, guard, check_mode)
+    if state == "marked":
+        names = [str(route_key(manifest)) for manifest in here.marked(params["variants"]) if writer.write_probe_route(manifest)]
+        return {"changed": bool(names), "routes": names}
+    if state == "unmarked":
+        names = [str(key) for key in writer.remove_probe_routes(params["variants"])]
         return {"changed": bool(names), "routes": names}
     if state == "finished" and not check_mode:
         record = begin_to_retire(here, store, record)
     begun = time.time()
-    standing = [entry for entry in map(weights.shares, params["standing"] or []) if entry is not None]
-    done = writer.reshape_all(here, FORMS[state], params["share"] or 0, check_mode, guard, standing)
+    standing = [entry for entry in map(step_weights.shares, params["standing"] or []) if entry is not None]
+    done = writer.write_all(FORMS[state], params["share"] or 0, standing)
     changed = [(key, before, after) for key, before, after in done if before["spec"] != after["spec"]]
     if changed and not check_mode:
         detail = f" {params['share']}" if state == "shifted" else ""
@@ -338,7 +302,7 @@ def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
         "changed": bool(changed),
         "written": begun,
         "routes": [str(key) for key, _before, _after in changed],
-        "diff": [{"before": references(before), "after": references(after)} for _key, before, after in changed],
+        "diff": [{"before": named(before), "after": named(after)} for _key, before, after in changed],
     }
 
 
@@ -354,8 +318,8 @@ def main() -> None:
         result = work(Cluster(module, patience=5), module.params, module.check_mode)
     except Unreachable as error:
         module.fail_json(msg=str(error), unreachable_api=True)
-    except routes.Drifted as error:
-        module.fail_json(msg=weights.left_alone(error), held=True, foreign=True)
+    except weights.Drifted as error:
+        module.fail_json(msg=step_weights.left_alone(error), held=True, foreign=True)
     except (ApiError, ValueError, journal.LeaseLost, journal.BackupBroken) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

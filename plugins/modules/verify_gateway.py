@@ -278,21 +278,23 @@ first_success:
 
 import time
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import _http, cells, journal, routes, weights
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Cluster, Unreachable, auth_argument_spec
-from ansible_collections.inference_gateway.migration.plugins.module_utils.checks import CHECKS
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, Unreachable, auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client, targets
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import step_weights, weights
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.checks import CHECKS
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
 def argument_spec() -> dict:
-    endpoints = list(cells.STREAMS)
+    endpoints = list(targets.STREAMS)
     pool = {
         "namespace": {"type": "str", "required": True},
         "name": {"type": "str", "required": True},
         "models": {"type": "list", "elements": "str", "required": True},
         "endpoints": {"type": "list", "elements": "str", "choices": endpoints, "default": endpoints[:1]},
     }
-    return auth_argument_spec() | _http.argument_spec() | {
+    return auth_argument_spec() | http_client.argument_spec() | {
         "check": {"type": "str", "choices": list(CHECKS), "default": "settled"},
         "plan": {"type": "dict"},
         "pools": {"type": "list", "elements": "dict", "options": pool},
@@ -342,15 +344,15 @@ def main() -> None:
         module.fail_json(msg=wrong)
     try:
         deadline = time.monotonic() + module.params["seconds"]
-        module.params["shares"] = weights.shares(module.params["shares"])
+        module.params["shares"] = step_weights.shares(module.params["shares"])
         cluster = Cluster(module, patience=5)
         if module.params["run"] and not module.check_mode:
             journal.Journal(cluster, module.params["state_namespace"]).hold(module.params["run"])
         result = CHECKS[module.params["check"]](cluster, module.params, deadline)
     except Unreachable as error:
         module.fail_json(msg=str(error), unreachable_api=True)
-    except routes.Drifted as error:
-        module.fail_json(msg=weights.left_alone(error), held=True, foreign=True, verdict="HELD")
+    except weights.Drifted as error:
+        module.fail_json(msg=step_weights.left_alone(error), held=True, foreign=True, verdict="HELD")
     except (ApiError, ValueError, TypeError, journal.BackupBroken, journal.LeaseLost) as error:
         module.fail_json(msg=str(error))
     if module.params["fail"] and not result["ok"]:

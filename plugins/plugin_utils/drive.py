@@ -13,7 +13,7 @@ import time
 from math import inf
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.stages import Stages, Stop
 
 NOT_ROUTED = "no route names these pools: there was no traffic to shift or to lose, and nothing to prove v1 by"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.streams import SLACK
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.long_streams import SLACK
 
 STACKS = {"alpha": "v1alpha2", "v1": "v1"}
 """What people call each stack; both are asked by their marked routes."""

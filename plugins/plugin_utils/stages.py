@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from ansible.utils.display import Display
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import _http
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import TOO_MANY
-from ansible_collections.inference_gateway.migration.plugins.module_utils.prober import CELL_SUCCESSES, Judgement
-from ansible_collections.inference_gateway.migration.plugins.module_utils.weights import FINISHED
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import CELL_SUCCESSES, Judgement
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import TOO_MANY
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import FINISHED
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import Background, Ending, LongStreams
 
 SOAK_LINE = 60
@@ -92,7 +92,7 @@ class Stages:
         self.check_mode = check_mode
         self.host = task_vars.get("inventory_hostname", "localhost")
         self.common = {name: options[name] for name in ("plan", "run", "state_namespace") if options[name] is not None}
-        self.probing = {name: options[name] for name in _http.argument_spec() if options[name] is not None}
+        self.probing = {name: options[name] for name in http_client.argument_spec() if options[name] is not None}
         arguments = {"plan": options["plan"], "state_namespace": options["state_namespace"]} | self.probing
         self.streams = LongStreams(action, arguments, task_vars, options["stream_seconds"], self.say, self.look)
         self.evidence: list[dict[str, Any]] = []

@@ -21,7 +21,7 @@ from test_never_retired import keep_pool
 from igw_sandbox.world import World
 
 pytestmark = pytest.mark.matrix
-PROOF, CHECKS = "plugins/module_utils/proof.py", "plugins/module_utils/checks.py"
+PROOF, CHECKS = "plugins/module_utils/verification/proof.py", "plugins/module_utils/verification/checks.py"
 Play = Callable[..., Ended]
 Ready = Callable[[], World]
 

@@ -17,7 +17,7 @@ import pytest
 from cases import FOLDER, USUAL, Case, Expected, Manifest, cases, create, estate, namespaces, wild, wild_names
 from harness import SANDBOX, credential, detect
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import CATALOGUE
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.catalogue import CATALOGUE
 
 from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World

@@ -70,6 +70,6 @@ def test_a_cluster_other_than_the_inventory_says_is_refused(estate, collections_
 
 def test_the_environment_alone_is_a_connection(estate):
     """The refusal is about two connections at once, not about AWX's credential as such."""
-    from ansible_collections.inference_gateway.migration.plugins.module_utils._api import refuse_ambiguous_connection
+    from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import refuse_ambiguous_connection
 
     refuse_ambiguous_connection({"kubeconfig": None, "context": None}, {"K8S_AUTH_HOST": "https://x", **os.environ})

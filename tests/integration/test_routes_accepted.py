@@ -17,8 +17,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as some
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import ALPHA_GROUP, V1_GROUP, PoolKey
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, V1_GROUP
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, weights
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey
 
 from igw_sandbox.world import World
 
@@ -94,11 +95,11 @@ def test_every_form_of_a_route_that_is_accepted_is_accepted_as_it_is(world: Worl
     assume(not isinstance(accepted, str))
     (original,) = accepted
     original["metadata"]["name"] = "llm"
-    forms = [routes.reshape(original, original, MOVES, "split", share) for share in SHARES] + [routes.reshape(original, original, MOVES, "finished")]
-    marked = [copy for variant in routes.VARIANTS for copy in routes.marked_routes(original, MOVES, variant, "igm12345")]
+    forms = [weights.reshape(original, original, MOVES, "split", share) for share in SHARES] + [weights.reshape(original, original, MOVES, "finished")]
+    marked = [copy for variant in probe_routes.VARIANTS for copy in probe_routes.marked_routes(original, MOVES, variant, "igm12345")]
     bare = [form | {"metadata": {"name": "x", "namespace": "default"}} for form in forms] + marked
     answer = stored(world, *bare)
     assert not isinstance(answer, str), answer
     for sent, kept in zip(bare, answer):
         assert kept["spec"] == sent["spec"], "nothing was pruned or filled in: what is read back is what was meant"
-    assert bool(marked) is bool(routes.moved_rules(original, MOVES))
+    assert bool(marked) is bool(weights.moved_rules(original, MOVES))

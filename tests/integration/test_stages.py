@@ -91,9 +91,9 @@ def test_unmarked_probes(installed: World, play: Play, tmp_path: Path) -> None:
         ('self.settle("warm-up", ["alpha", "v1", "both", "user"]', 'self.settle("warm-up", ["alpha", "v1", "both"]'),
         ('self.settle(f"{share} %", ["alpha", "v1", "user"]', 'self.settle(f"{share} %", ["alpha", "v1"]'),
     ]
-    prober = [("user=judgement.user.add(classify(alpha_ok, user_ok), bounds)", "user=judgement.user"),
-              ("fresh = () if user.ok or", "fresh = () if True or")]
-    off = {DRIVER: driver, "plugins/module_utils/prober.py": prober}
+    pairs = [("user=judgement.user.add(classify(alpha_ok, user_ok), bounds)", "user=judgement.user"),
+             ("fresh = () if user.ok or", "fresh = () if True or")]
+    off = {DRIVER: driver, "plugins/module_utils/probing/gate.py": pairs}
     with ill(installed, mixed={ROUTE: "broken"}):
         fooled = play(installed, rate=20, extra=SHIFT | {"migration_dyes": 0, "migration_steps": [50, 100]}, collections=patched(tmp_path, off))
     assert fooled.verdict == "PROVEN" and fooled.load["lost"] > 0, fooled.reason

@@ -23,12 +23,18 @@ from stage import LEFT_OUT, NAME, NAMESPACE, ROOT, work_tree_files
 
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 MODULE_UTILS = ROOT / "plugins" / "module_utils"
-API, HTTP_CLIENT = MODULE_UTILS / "_api.py", MODULE_UTILS / "_http.py"
+API, HTTP_CLIENT = MODULE_UTILS / "cluster" / "api.py", MODULE_UTILS / "probing" / "http_client.py"
+FLOORS = (("manifests", "releases"), ("cluster",), ("routes",), ("estate", "probing"), ("conversion", "scope"), ("findings", "verification"), ("plan",))
+"""Rooms of module_utils, the lowest floor first: a file imports from its own room and from floors below."""
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 OWN = f"ansible_collections.{NAMESPACE}.{NAME}.plugins"
 
-THROUGH_THE_API = {API, *(MODULE_UTILS / f"{name}.py" for name in ("journal", "scene", "reader", "dryrun", "checks", "proof", "writer"))}
+THROUGH_THE_API = {
+    API,
+    *(MODULE_UTILS / f"{name}.py" for name in ("cluster/dry_run", "cluster/journal", "estate/reader", "routes/writer", "scope", "verification/checks",
+                                               "verification/proof")),
+}
 """Files of module_utils that reach the API server, through the first; HTTP_CLIENT sends requests; every other one is pure."""
 CLIENTS = ("kubernetes", "openshift", "urllib3", "ansible_collections.kubernetes.core")
 HARMLESS = ("ansible_collections.kubernetes.core.plugins.module_utils.k8s.core", "ansible_collections.kubernetes.core.plugins.action.k8s_info")
@@ -121,6 +127,30 @@ def test_pure_files_import_the_standard_library_and_each_other(path: Path) -> No
     allowed = tuple(sys.stdlib_module_names) + (f"{OWN}.module_utils",)
     found = [name for name in imports(path) if not within(name, allowed) or within(name, impure)]
     assert not found, f"{label(path)} is pure and imports {found}"
+
+
+def room(dotted_name: str) -> str:
+    """Room of a dotted name below module_utils."""
+    return dotted_name.removeprefix(f"{OWN}.module_utils.").partition(".")[0]
+
+
+@pytest.mark.parametrize("path", sorted(MODULE_UTILS.rglob("*.py")), ids=label)
+def test_no_file_imports_upwards(path: Path) -> None:
+    floor_of = {name: number for number, rooms in enumerate(FLOORS) for name in rooms}
+    mine = room(dotted(path))
+    assert mine in floor_of, f"{label(path)} lies in no room of FLOORS: say on which floor it is"
+    met = {room(name) for name in imports(path) if within(name, (f"{OWN}.module_utils",))}
+    upwards = sorted(name for name in met - {mine} if floor_of[name] >= floor_of[mine])
+    assert not upwards, f"{label(path)} is on floor {floor_of[mine]} and imports from {upwards}"
+
+
+def test_no_two_files_import_each_other() -> None:
+    files = {dotted(path): {name for name in imports(path) if within(name, (f"{OWN}.module_utils",))} for path in MODULE_UTILS.rglob("*.py")}
+    below = {name: {other for other in files if any(within(met, (other,)) for met in names) and other != name} for name, names in files.items()}
+    while below:
+        lowest = {name for name, others in below.items() if not others}
+        assert lowest, f"{sorted(below)} import each other in a circle"
+        below = {name: others - lowest for name, others in below.items() if name not in lowest}
 
 
 @pytest.mark.parametrize("path", [path for path in PLUGINS if path.is_relative_to(MODULE_UTILS) or path.parent.name == "modules"], ids=label)

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import Conflict, NotServed, object_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Conflict, NotServed, object_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import references
 
 Manifest = dict[str, Any]
-ALPHA = {"group": routes.ALPHA_GROUP, "kind": "InferencePool", "name": "llama-preview"}
-V1 = {"group": routes.V1_GROUP, "kind": "InferencePool", "name": "llama-ga"}
-KEY = routes.PoolKey(routes.ALPHA_GROUP, "InferencePool", "default", "llama-preview")
+ALPHA = {"group": manifests.ALPHA_GROUP, "kind": "InferencePool", "name": "llama-preview"}
+V1 = {"group": manifests.V1_GROUP, "kind": "InferencePool", "name": "llama-ga"}
+KEY = references.PoolKey(manifests.ALPHA_GROUP, "InferencePool", "default", "llama-preview")
 MOVES = {KEY: "llama-ga"}
 NAMESPACE = "inference-gateway-migration"
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from migration_fakes import ALPHA, NAMESPACE, FakeCluster, gateway, http_route, make_plan, rule, run_module
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import checks
-from ansible_collections.inference_gateway.migration.plugins.module_utils._http import Answer, Client
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import Probe
-from ansible_collections.inference_gateway.migration.plugins.module_utils.journal import Journal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.answer_checks import Answer
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.http_client import Client
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import checks
 from ansible_collections.inference_gateway.migration.plugins.modules import verify_gateway
 
 PLAN = make_plan()

@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import draft, estate, helm_records, plan, releases
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import Forbidden, NotServed
-from ansible_collections.inference_gateway.migration.plugins.module_utils.catalogue import CATALOGUE, Finding, View, hits
+from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Forbidden, NotServed
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import pool_migration
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import estate, helm_records
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, Finding, View, hits
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 Manifest = dict[str, Any]
@@ -69,7 +72,7 @@ class World:
         """With drafts of all pools."""
         chosen = choose(**options)
         here = self.estate()
-        return View(here, chosen, tuple(draft.drafts(here, chosen)))
+        return View(here, chosen, tuple(pool_migration.drafts(here, chosen)))
 
     def plan(self, **options: Any) -> dict[str, Any]:
         """The plan."""
@@ -80,9 +83,9 @@ class World:
         return list(hits(CATALOGUE[code], self.view(**options)))
 
 
-def choose(target: str = "v1.5.0", **options: Any) -> draft.Options:
+def choose(target: str = "v1.5.0", **options: Any) -> pool_migration.Options:
     """Options with defaults."""
-    return draft.Options(release=releases.target(target), **options)
+    return pool_migration.Options(release=releases.target(target), **options)
 
 
 def plural(kind: str) -> str:

@@ -10,7 +10,10 @@ from collections import Counter
 
 import pytest
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import draft, plan, reader, releases, screen
+from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import pool_migration
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import reader
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan, render
 
 import large_estate
 
@@ -37,7 +40,7 @@ def read(fake_cluster):
 @pytest.fixture(params=["v1.5.0", "v1.0.0"])
 def options(request):
     """Of a target that knows rewrites, and of one that does not."""
-    return draft.Options(release=releases.target(request.param))
+    return pool_migration.Options(release=releases.target(request.param))
 
 
 @pytest.mark.parametrize("one_namespace", [True, False])
@@ -45,7 +48,7 @@ def test_twice_the_pools_are_twice_the_work(read, options, one_namespace):
     counts = []
     for pools in (SMALL, 2 * SMALL):
         here = read(pools, pools if one_namespace else 10)
-        counts.append(calls(lambda here=here: screen.summary(plan.make(here, options))))
+        counts.append(calls(lambda here=here: render.summary(plan.make(here, options))))
     assert counts[1] < 2.2 * counts[0], counts
 
 

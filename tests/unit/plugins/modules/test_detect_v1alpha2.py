@@ -9,8 +9,8 @@ import json
 
 import pytest
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import reader
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Conflict, Forbidden, NotServed, WrongCluster
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Conflict, Forbidden, NotServed, WrongCluster
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import reader
 from ansible_collections.inference_gateway.migration.plugins.modules import detect_v1alpha2
 
 POOL = "vllm-llama3-8b-instruct-preview"

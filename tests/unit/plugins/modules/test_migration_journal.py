@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from migration_fakes import ALPHA, NAMESPACE, FakeCluster, http_route, make_plan, rule, run_module
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import Forbidden, Unreachable
-from ansible_collections.inference_gateway.migration.plugins.module_utils.journal import Journal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Forbidden, Unreachable
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal
 from ansible_collections.inference_gateway.migration.plugins.modules import migration_journal
 
 Manifest = dict[str, Any]

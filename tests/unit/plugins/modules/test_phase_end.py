@@ -12,15 +12,16 @@ import pytest
 from migration_fakes import ALPHA, MOVES, V1, http_route, rule
 from verify_fakes import PLAN, ROUTE, Here
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import checks, proof, routes
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import Unreachable
-from ansible_collections.inference_gateway.migration.plugins.module_utils._http import Client
-from ansible_collections.inference_gateway.migration.plugins.module_utils.dyes import Signature
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Unreachable
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.http_client import Client
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import Signature
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import weights
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import Scene
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import checks, proof
 
 Manifest = dict[str, Any]
-SPLIT = routes.reshape(ROUTE, ROUTE, MOVES, "split", 10)
-FINISHED = routes.reshape(ROUTE, ROUTE, MOVES, "finished")
+SPLIT = weights.reshape(ROUTE, ROUTE, MOVES, "split", 10)
+FINISHED = weights.reshape(ROUTE, ROUTE, MOVES, "finished")
 EVERY = {"alpha", "v1", "both", "user"}
 FOREIGN = "somebody whom its managedFields do not name: spec.rules[0].backendRefs are"
 
@@ -58,7 +59,7 @@ def test_weights_of_somebody_else_end_every_stretch(here: Here, monkeypatch: pyt
     here.failing = send
     wanted = 100 if given["check"] == "phase_end" else 10
     if given["check"] == "phase_end" and when == "meanwhile":
-        here.cluster.put(routes.reshape(ROUTE, ROUTE, MOVES, "split", 100))
+        here.cluster.put(weights.reshape(ROUTE, ROUTE, MOVES, "split", 100))
     result = here(shares={"HTTPRoute default/llm-route": wanted}, fail=False, **given)
     assert result["failed"] and result["held"] and result["foreign"] and result["verdict"] == "HELD", result
     assert FOREIGN in result["msg"] and "weight 1, where this step has" in result["msg"] and "Nothing was written over it" in result["msg"]
@@ -68,7 +69,7 @@ def test_weights_of_somebody_else_end_every_stretch(here: Here, monkeypatch: pyt
 @pytest.mark.parametrize("check", ["settled", "gate", "share", "phase_end"])
 def test_the_steps_own_weights_pass(here: Here, monkeypatch: pytest.MonkeyPatch, check: str) -> None:
     here.begin()
-    here.cluster.put(routes.reshape(ROUTE, ROUTE, MOVES, "split", 100))
+    here.cluster.put(weights.reshape(ROUTE, ROUTE, MOVES, "split", 100))
     monkeypatch.setattr(Client, "dye", lambda _client, probe: Signature(404, probe.variant != "alpha", probe.variant != "alpha", ""))
     assert here(check=check, shares="100", variants=["user"], gate={"p1": 0.2}, seconds=20, phase="shift", dyes=20)["ok"]
 
@@ -182,7 +183,7 @@ def test_a_route_made_since_the_plan_that_names_v1alpha2(ended: Here, made: Mani
 def test_a_shift_ends_held_while_another_route_sends_users_to_v1alpha2(here: Here) -> None:
     """A mirror, or a weight of 0, takes nobody there: those are in the way of a retirement alone."""
     here.begin()
-    here.cluster.put(routes.reshape(ROUTE, ROUTE, MOVES, "split", 100))
+    here.cluster.put(weights.reshape(ROUTE, ROUTE, MOVES, "split", 100))
     given = {"check": "phase_end", "phase": "shift", "shares": 100, "rounds": 1, "fail": False}
     here.cluster.put(http_route(rule(ALPHA | {"weight": 0}, V1), name="new"))
     assert here(**given)["verdict"] == "PROVEN"
@@ -230,7 +231,7 @@ def test_a_shift_is_proven_for_the_stack_that_it_began_with(here: Here) -> None:
     here.begin()
     here.cluster.put(PICKER)
     begun = here(check="baseline")["stack"]
-    here.cluster.put(routes.reshape(ROUTE, ROUTE, MOVES, "split", 100))
+    here.cluster.put(weights.reshape(ROUTE, ROUTE, MOVES, "split", 100))
     given = {"check": "phase_end", "phase": "shift", "shares": 100, "rounds": 1, "fail": False, "stack": begun}
     assert here(**given)["ok"]
     here.cluster.put(PICKER | {"spec": {"template": {"spec": {"containers": [{"image": "other"}]}}}})
@@ -296,9 +297,9 @@ def test_the_routes_are_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_silent_api_server_is_asked_again_in_the_middle_and_not_believed_at_the_end() -> None:
-    look = checks.Lookout(Seen(Unreachable("away"), Unreachable("away"), routes.Drifted("by x")), 10)  # type: ignore[arg-type]
+    look = checks.Lookout(Seen(Unreachable("away"), Unreachable("away"), weights.Drifted("by x")), 10)  # type: ignore[arg-type]
     look()
     with pytest.raises(Unreachable):
         look.last()
-    with pytest.raises(routes.Drifted):
+    with pytest.raises(weights.Drifted):
         look.last()

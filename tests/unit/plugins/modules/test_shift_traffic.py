@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from migration_fakes import ALPHA, NAMESPACE, FakeCluster, gateway, http_route, make_plan, plan_pool, rule, run_module
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import proof, routes
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Forbidden, Unreachable, object_path
-from ansible_collections.inference_gateway.migration.plugins.module_utils.journal import Journal
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scene import Scene
+from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Forbidden, Unreachable, object_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, references, weights
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import Scene
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof
 from ansible_collections.inference_gateway.migration.plugins.modules import shift_traffic
 
 Manifest = dict[str, Any]
@@ -58,9 +60,9 @@ class Here:
 
     def marked(self) -> list[str]:
         return sorted(
-            manifest["metadata"]["labels"][routes.LABEL]
+            manifest["metadata"]["labels"][probe_routes.LABEL]
             for manifest in self.cluster.objects.values()
-            if routes.LABEL in (manifest["metadata"].get("labels") or {})
+            if probe_routes.LABEL in (manifest["metadata"].get("labels") or {})
         )
 
 
@@ -192,7 +194,7 @@ def test_a_stubborn_other_writer_is_reported_and_the_step_taken_back(here: Here)
 def test_weights_that_somebody_else_changed_stop_the_step_and_take_it_back(here: Here) -> None:
     here.work("shifted", share=10)
     here.cluster.objects[path_of(SECOND)]["spec"]["rules"][0]["backendRefs"][0]["weight"] += 1
-    with pytest.raises(routes.Drifted, match="rule 0 of HTTPRoute default/other"):
+    with pytest.raises(weights.Drifted, match="rule 0 of HTTPRoute default/other"):
         here.work("shifted", share=50)
     assert here.weights() == [("llama-preview", 90), ("llama-ga", 10)]
 
@@ -262,7 +264,7 @@ def test_on_the_way_back_what_can_be_written_is(here: Here, forbidden: Manifest,
 
 def test_a_marked_route_whose_gateway_writes_its_status_meanwhile_is_read_anew(here: Here) -> None:
     here.work("marked", variants=["v1"])
-    path = next(path for path, manifest in here.cluster.objects.items() if routes.LABEL in (manifest["metadata"].get("labels") or {}))
+    path = next(path for path, manifest in here.cluster.objects.items() if probe_routes.LABEL in (manifest["metadata"].get("labels") or {}))
     here.cluster.objects[path]["spec"]["hostnames"] = ["old.example.com"]
     meddle(here, path, lambda route: route.update(status={"parents": []}))
     assert len(here.work("marked", variants=["v1"])["routes"]) == 1
@@ -407,7 +409,7 @@ def test_a_step_is_not_written_over_what_somebody_else_put_back(here: Here) -> N
     here.work("shifted", share=10, standing=[0])
     here.cluster.put(FIRST)
     before = len(here.route_writes)
-    with pytest.raises(routes.Drifted, match=r"HTTPRoute default/llm-route was written by .*weight 1, where this step has .*weight 90, .*weight 10"):
+    with pytest.raises(weights.Drifted, match=r"HTTPRoute default/llm-route was written by .*weight 1, where this step has .*weight 90, .*weight 10"):
         here.work("shifted", share=50, standing=[10])
     assert here.weights() == [("llama-preview", 1)] and len(here.route_writes) == before
     assert here.work("shifted", share=50)["changed"], "by hand any share of this migration may be found"
@@ -416,7 +418,7 @@ def test_a_step_is_not_written_over_what_somebody_else_put_back(here: Here) -> N
 def test_what_a_step_wrote_is_taken_back_but_not_what_somebody_else_did(here: Here) -> None:
     here.work("shifted", share=10, standing=[dict.fromkeys(BOTH, 0)])
     here.cluster.put(SECOND)
-    with pytest.raises(routes.Drifted, match="HTTPRoute default/other was written by"):
+    with pytest.raises(weights.Drifted, match="HTTPRoute default/other was written by"):
         here.work("shifted", share=50, standing=[10])
     assert here.weights() == [("llama-preview", 90), ("llama-ga", 10)], "the first was written, and taken back"
     assert here.weights(SECOND) == [("llama-preview", 3), ("plain", 1)]
@@ -430,9 +432,10 @@ def test_a_write_whose_answer_got_lost_is_found_done(here: Here) -> None:
 
 def test_the_way_back_leaves_what_somebody_else_wrote_and_restores_the_rest(here: Here) -> None:
     here.work("shifted", share=50)
-    theirs = routes.reshape(FIRST, FIRST, {routes.PoolKey(routes.ALPHA_GROUP, routes.POOL_KIND, "default", "llama-preview"): "llama-ga"}, "split", 20)
+    alpha = references.PoolKey(manifests.ALPHA_GROUP, manifests.POOL_KIND, "default", "llama-preview")
+    theirs = weights.reshape(FIRST, FIRST, {alpha: "llama-ga"}, "split", 20)
     here.cluster.put(theirs)
-    with pytest.raises(routes.Drifted, match="HTTPRoute default/llm-route was written by"):
+    with pytest.raises(weights.Drifted, match="HTTPRoute default/llm-route was written by"):
         here.work("restored", standing=[50])
     assert here.weights() == [("llama-preview", 80), ("llama-ga", 20)] and here.weights(SECOND) == [("llama-preview", 3), ("plain", 1)]
 

@@ -12,12 +12,14 @@ import pytest
 from migration_fakes import ALPHA, MOVES, V1, http_route, rule, run_module
 from verify_fakes import FAST, ROUTE, Here
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import routes
-from ansible_collections.inference_gateway.migration.plugins.module_utils._api import ApiError, Unreachable
-from ansible_collections.inference_gateway.migration.plugins.module_utils._http import Client, Held
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cells import Probe
-from ansible_collections.inference_gateway.migration.plugins.module_utils.dyes import Signature
-from ansible_collections.inference_gateway.migration.plugins.module_utils.sequential import Bounds
+from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Unreachable
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.answer_checks import Held
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.http_client import Client
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import Signature
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import weights
 from ansible_collections.inference_gateway.migration.plugins.modules import verify_gateway
 
 Manifest = dict[str, Any]
@@ -171,7 +173,7 @@ def test_a_baseline_asks_the_users_rules_before_v1_serves(here: Here) -> None:
 def test_where_v1_serves_users_already_there_is_no_baseline(here: Here) -> None:
     """A run that goes on where another was cut or held: alpha's marked routes need not be there either."""
     here.begin()
-    here.cluster.put(routes.reshape(ROUTE, ROUTE, MOVES, "split", 10))
+    here.cluster.put(weights.reshape(ROUTE, ROUTE, MOVES, "split", 10))
     result = here(check="baseline")
     assert (result["ok"], result["serves_v1"], result["share"], result["kinds"], here.asked) == (True, True, 10, [], [])
 
@@ -182,7 +184,7 @@ def test_where_v1_serves_users_already_there_is_no_baseline(here: Here) -> None:
 @pytest.mark.parametrize(("weight", "ok"), [(50, True), (10, False)])
 def test_the_share_that_v1_serves_is_compared_with_the_steps_own(here: Here, monkeypatch: pytest.MonkeyPatch, weight: int, ok: bool) -> None:
     here.begin()
-    here.cluster.put(routes.reshape(ROUTE, ROUTE, MOVES, "split", weight))
+    here.cluster.put(weights.reshape(ROUTE, ROUTE, MOVES, "split", weight))
     turn = iter(range(10**6))
 
     def dye(_client: Client, probe: Probe) -> Signature:
@@ -199,7 +201,7 @@ def test_the_share_that_v1_serves_is_compared_with_the_steps_own(here: Here, mon
 
 # -- without a plan ------------------------------------------------------------------------------------------------------
 
-V1_POOL = {"apiVersion": f"{routes.V1_GROUP}/v1", "kind": "InferencePool", "metadata": {"name": "llama-ga", "namespace": "default"}, "spec": {}}
+V1_POOL = {"apiVersion": f"{manifests.V1_GROUP}/v1", "kind": "InferencePool", "metadata": {"name": "llama-ga", "namespace": "default"}, "spec": {}}
 POOL = {"namespace": "default", "name": "llama-ga", "models": ["llama"], "endpoints": ["/v1/completions"]}
 
 

@@ -1,0 +1,261 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only file that talks to an API server.
+
+Requests go by path through the dynamic client's raw request, so that nothing depends on discovery: looking up an absent
+kind through discovery costs a dozen requests and its cache lies after a CRD was deleted. kubernetes.core's client
+is behind it; ``openshift.dynamic.DynamicClient`` has the same ``request`` and works in its place.
+
+For internal use of this collection only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+from urllib.parse import quote
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import FIELD_MANAGER, Manifest
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
+
+try:
+    from kubernetes.client.rest import ApiException
+    from kubernetes.dynamic.exceptions import DynamicApiError
+    from urllib3.exceptions import HTTPError
+except ImportError:
+    # AnsibleK8SModule reports the missing library before anything here is called.
+    ApiException = DynamicApiError = HTTPError = Exception  # type: ignore[misc, assignment]
+
+PAGE = 500
+"""Objects a page of a list, as kubectl asks for."""
+
+RETRY_STATUS = (429, 500, 502, 503, 504)
+
+
+class ApiError(Exception):
+    """The API server's refusal, in its own words. ``status`` is the HTTP status, 0 where there was no answer."""
+
+    status = 0
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status or self.status
+
+
+class NotServed(ApiError):
+    """404 to a list: the kind is not served here."""
+
+    status = 404
+
+
+class Forbidden(ApiError):
+    """403: the credential may not do this."""
+
+    status = 403
+
+
+class Conflict(ApiError):
+    """409: changed since it was read, or there already."""
+
+    status = 409
+
+
+class Unreachable(ApiError):
+    """No usable answer within the time the caller gave."""
+
+
+class WrongCluster(ApiError):
+    """The connection does not lead, or can't be known to lead, to the cluster that was meant."""
+
+
+ERRORS: dict[int, type[ApiError]] = {403: Forbidden, 404: NotServed, 409: Conflict}
+
+
+def auth_argument_spec() -> dict[str, Any]:
+    """The connection options every module of this collection takes: kubernetes.core's own and ``cluster_id``."""
+    return deepcopy(AUTH_ARG_SPEC) | {"cluster_id": {"type": "str"}}
+
+
+def plural(kind: str) -> str:
+    """The resource name of a kind, by the rule that every kind this collection touches follows."""
+    word = kind.lower()
+    return word[:-1] + "ies" if word.endswith("y") and word[-2] not in "aeiou" else word + "s"
+
+
+def object_path(api_version: str, kind: str, namespace: str | None, name: str) -> str:
+    """Path of one object, e.g. ``("apps/v1", "Deployment", "ns", "x")`` to ``/apis/apps/v1/namespaces/ns/deployments/x``."""
+    return f"{collection_path(api_version, plural(kind), namespace)}/{quote(name)}"
+
+
+def collection_path(api_version: str, resource: str, namespace: str | None = None) -> str:
+    """Path of a collection, e.g. ``("apps/v1", "deployments", "ns")`` to ``/apis/apps/v1/namespaces/ns/deployments``."""
+    root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+    return f"{root}/namespaces/{quote(namespace)}/{resource}" if namespace else f"{root}/{resource}"
+
+
+def refuse_ambiguous_connection(params: dict[str, Any], environ: dict[str, str]) -> None:
+    """Refuse a kubeconfig or context beside K8S_AUTH_HOST in the environment.
+
+    kubernetes.core takes host and api_key from wherever it finds them before it looks at the kubeconfig, so every host of a
+    fleet would be migrated on the environment's one cluster (seen with AWX's bearer-token credential).
+
+    :raises WrongCluster: with the remedy.
+    """
+    named = [option for option in ("kubeconfig", "context") if params.get(option)]
+    if named and environ.get("K8S_AUTH_HOST") and not params.get("host"):
+        raise WrongCluster(
+            f"{' and '.join(named)} given, but K8S_AUTH_HOST={environ['K8S_AUTH_HOST']} in the environment would win over it: "
+            "remove that credential from the job (or unset K8S_AUTH_HOST), or give host and api_key in the inventory instead."
+        )
+
+
+class Cluster:
+    """One cluster's API server.
+
+    :param module: an AnsibleK8SModule whose argument spec holds :func:`auth_argument_spec`.
+    :param patience: seconds for which an unreachable or overloaded API server is tried again.
+    :raises WrongCluster: when the connection is ambiguous or leads to another cluster than ``cluster_id`` says.
+    """
+
+    def __init__(self, module: Any, patience: float = 60.0) -> None:
+        refuse_ambiguous_connection(module.params, dict(os.environ))
+        self.patience = patience
+        try:
+            found = get_api_client(module)
+        except (HTTPError, ApiException, DynamicApiError) as error:
+            # Discovery asks the server as soon as a client is made.
+            raise Unreachable(f"The API server that this host's connection names gave no usable answer: {error}") from error
+        except (CoreException, OSError, ValueError) as error:
+            raise ApiError(f"No connection to the cluster could be set up: {error} Check kubeconfig, context or host of this inventory host.") from error
+        self._client = found.client
+        self.server: str = found.configuration.host
+        self._identity: str | None = None
+        expected = module.params.get("cluster_id")
+        if expected and self.identity() != expected:
+            raise WrongCluster(
+                f"{self.server} is cluster {self.identity()}, but the inventory says migration_cluster_id {expected}: "
+                "nothing was written; correct the kubeconfig, the context or migration_cluster_id."
+            )
+
+    # -- requests ---------------------------------------------------------------------------------------------------
+
+    def request(self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None, content_type: str | None = None) -> Any:
+        """One request, tried again while the server is unreachable or overloaded; the answer's JSON.
+
+        Trying again is safe because every caller's write is: a PUT carries a resourceVersion, a POST meets its own object
+        as 409 and a DELETE as 404.
+
+        :raises ApiError: or one of its children, by HTTP status; Unreachable when patience is used up.
+        """
+        deadline = time.monotonic() + self.patience
+        pause = 0.2
+        while True:
+            try:
+                return self._once(method, path, body, query, content_type)
+            except ApiError as error:
+                if error.status not in (0, *RETRY_STATUS):
+                    raise
+                if time.monotonic() + pause > deadline:
+                    raise Unreachable(f"{self.server} gave no usable answer to {method} {path} for {self.patience:.0f} s: {error}") from error
+            time.sleep(pause)
+            pause = min(pause * 2, 3.0)
+
+    def _once(self, method: str, path: str, body: Any, query: dict[str, Any] | None, content_type: str | None) -> Any:
+        try:
+            answer = self._client.request(
+                method,
+                path,
+                body=body,
+                query_params=list((query or {}).items()),
+                header_params={"Accept": "application/json"},
+                content_type=content_type,
+                serialize=False,
+                _request_timeout=(5, 60),
+            ).data  # read here: an answer that breaks off is none
+        except (ApiException, DynamicApiError) as error:
+            raise _api_error(method, path, error) from error
+        except (HTTPError, OSError) as error:
+            raise ApiError(str(error)) from error
+        try:
+            return json.loads(answer)
+        except ValueError as error:
+            raise ApiError(f"{method} {path}: the answer is not JSON (a proxy's page?)") from error
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def list(self, path: str, **query: Any) -> Iterator[Manifest]:
+        """Every object of a collection, page by page, with apiVersion and kind filled in.
+
+        :raises NotServed, Forbidden: see there.
+        """
+        token = ""
+        while True:
+            page = self.request("GET", path, query=query | {"limit": PAGE} | ({"continue": token} if token else {}))
+            head = {"apiVersion": page["apiVersion"], "kind": page["kind"].removesuffix("List")}
+            for item in page.get("items") or []:
+                yield head | item
+            token = page["metadata"].get("continue") or ""
+            if not token:
+                return
+
+    def get(self, path: str) -> Manifest | None:
+        """One object, or None where there is none."""
+        try:
+            return self.request("GET", path)
+        except NotServed:
+            return None
+
+    def identity(self) -> str:
+        """The cluster's id: the uid of its kube-system namespace, which lives as long as the cluster."""
+        if self._identity is None:
+            self._identity = self.request("GET", "/api/v1/namespaces/kube-system")["metadata"]["uid"]
+        return self._identity
+
+    def version(self) -> str:
+        """The server's gitVersion, e.g. ``v1.34.0-gke.1626000``."""
+        return self.request("GET", "/version")["gitVersion"]
+
+    def groups(self) -> set[str]:
+        """Every served ``group/version``."""
+        return {version["groupVersion"] for group in self.request("GET", "/apis")["groups"] for version in group["versions"]}
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def create(self, path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
+        """Create one object in a collection. :raises Conflict: when it is there already."""
+        return self.request("POST", path, body=manifest, query=_dry(dry_run) | {"fieldManager": FIELD_MANAGER})
+
+    def replace(self, path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
+        """Write one whole object back under the resourceVersion it was read with. :raises Conflict: when it changed since."""
+        return self.request("PUT", path, body=manifest, query=_dry(dry_run) | {"fieldManager": FIELD_MANAGER})
+
+    def delete(self, path: str, dry_run: bool = False, **options: Any) -> bool:
+        """Delete one object; False where there was none. ``options`` are DeleteOptions, e.g. preconditions."""
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"} | options
+        try:
+            self.request("DELETE", path, body=body, query=_dry(dry_run))
+        except NotServed:
+            return False
+        return True
+
+
+def _dry(dry_run: bool) -> dict[str, Any]:
+    return {"dryRun": "All"} if dry_run else {}
+
+
+def _api_error(method: str, path: str, error: Any) -> ApiError:
+    """The server's own message where it sent a Status, else its reason."""
+    status = int(getattr(error, "status", 0) or 0)
+    body = getattr(error, "body", None) or ""
+    try:
+        message = json.loads(body).get("message") or str(body)
+    except (ValueError, AttributeError):
+        message = str(body) or str(getattr(error, "reason", error))
+    return ERRORS.get(status, ApiError)(f"{method} {path}: {message.strip()}", status)

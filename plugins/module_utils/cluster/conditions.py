@@ -1,0 +1,130 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Status predicates. Pure: a manifest in, a list of sentences out, empty when all is well.
+
+A condition counts only at the current generation: right after a change the old ``True`` still stands there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
+
+ROUTE_CONDITIONS = ("Accepted", "ResolvedRefs")
+OPTIONAL_ROUTE_CONDITIONS = ("Reconciled",)
+"""GKE writes it, others don't: judged where it is."""
+WAITING_REASONS = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+"""Waiting reasons of a container that do not pass by themselves soon."""
+
+
+def condition(conditions: list[Manifest] | None, kind: str) -> Manifest | None:
+    """The condition of a type, or None."""
+    return next((entry for entry in conditions or [] if entry.get("type") == kind), None)
+
+
+def fault(conditions: list[Manifest] | None, kind: str, generation: int | None) -> str | None:
+    """Why a condition is not True at this generation (None: generation is not compared), or None when it is."""
+    found = condition(conditions, kind)
+    if found is None:
+        return f"{kind} is not reported"
+    if generation is not None and found.get("observedGeneration", 0) < generation:
+        return f"{kind} is of generation {found.get('observedGeneration', 0)}, not {generation}"
+    if found.get("status") != "True":
+        return f"{kind} is {found.get('status')}: {found.get('reason')} {found.get('message') or ''}".strip()
+    return None
+
+
+def _said(conditions: list[Manifest] | None, kinds: tuple[str, ...], generation: int | None) -> list[str]:
+    """What stands against those conditions that are there; not every gateway writes each of them, or a generation with it."""
+    return [
+        text
+        for kind in kinds
+        if (found := condition(conditions, kind)) and (text := fault(conditions, kind, generation if "observedGeneration" in found else None))
+    ]
+
+
+def route_faults(route: Manifest) -> list[str]:
+    """What stands against a route at its current generation, parent by parent; PartiallyInvalid is a fault, not a warning."""
+    meta = route["metadata"]
+    name = f"{route.get('kind', 'HTTPRoute')} {meta.get('namespace')}/{meta['name']}"
+    reported = (route.get("status") or {}).get("parents") or []
+    faults = []
+    for parent in route["spec"].get("parentRefs") or []:
+        entries = [entry for entry in reported if _same_parent(entry.get("parentRef") or {}, parent, meta.get("namespace"))]
+        if not entries:
+            faults.append(f"{name}: no status from Gateway {parent['name']} yet")
+        for entry in entries:
+            found = entry.get("conditions")
+            kinds = [*ROUTE_CONDITIONS, *(kind for kind in OPTIONAL_ROUTE_CONDITIONS if condition(found, kind))]
+            faults += [f"{name} at Gateway {parent['name']}: {text}" for kind in kinds if (text := fault(found, kind, meta.get("generation")))]
+            partial = condition(found, "PartiallyInvalid")
+            if partial and partial.get("status") == "True":
+                faults.append(f"{name} at Gateway {parent['name']}: PartiallyInvalid: {partial.get('message') or partial.get('reason')}")
+    return faults
+
+
+def _same_parent(reported: Manifest, wanted: Manifest, namespace: str | None) -> bool:
+    """Whether two parentRefs name the same parent, after Gateway API's defaults."""
+
+    def full(parent: Manifest) -> tuple[Any, ...]:
+        group = parent.get("group", "gateway.networking.k8s.io")
+        return group, parent.get("kind", "Gateway"), parent.get("namespace", namespace), parent.get("name"), parent.get("sectionName"), parent.get("port")
+
+    return full(reported) == full(wanted)
+
+
+def gateway_faults(gateway: Manifest) -> list[str]:
+    """What stands against a Gateway: Programmed at the current generation, an address, every listener."""
+    meta, status = gateway["metadata"], gateway.get("status") or {}
+    name = f"Gateway {meta.get('namespace')}/{meta['name']}"
+    faults = [f"{name}: {text}" for text in [fault(status.get("conditions"), "Programmed", meta.get("generation"))] if text]
+    if not status.get("addresses"):
+        faults.append(f"{name}: no address")
+    for listener in status.get("listeners") or []:
+        bad = _said(listener.get("conditions"), ("Accepted", "Programmed", "ResolvedRefs"), meta.get("generation"))
+        faults += [f"{name} listener {listener.get('name')}: {text}" for text in bad]
+    return faults
+
+
+def pool_faults(pool: Manifest) -> list[str]:
+    """What stands against a pool of either group; a pool that no gateway has written a status for has none."""
+    meta, status = pool["metadata"], pool.get("status") or {}
+    name = f"InferencePool {meta.get('namespace')}/{meta['name']} ({pool['apiVersion']})"
+    parents = [entry for entry in status.get("parents") or status.get("parent") or [] if (entry.get("parentRef") or {}).get("kind") != "Status"]
+    return [f"{name}: {text}" for entry in parents for text in _said(entry.get("conditions"), ROUTE_CONDITIONS, meta.get("generation"))]
+
+
+def policy_faults(policy: Manifest) -> list[str]:
+    """What stands against a policy of GKE's: a second one of its kind for a target is never attached. One that nobody has reported on has nothing."""
+    meta = policy["metadata"]
+    faults = _said((policy.get("status") or {}).get("conditions"), ("Attached",), meta.get("generation"))
+    return [f"{policy['kind']} {meta.get('namespace')}/{meta['name']}: {text}" for text in faults]
+
+
+def deployment_faults(deployment: Manifest) -> list[str]:
+    """Why a Deployment is not available at its current generation."""
+    meta, status = deployment["metadata"], deployment.get("status") or {}
+    name = f"Deployment {meta.get('namespace')}/{meta['name']}"
+    if status.get("observedGeneration", 0) < meta.get("generation", 0):
+        return [f"{name}: its controller has not seen generation {meta.get('generation')} yet"]
+    wanted = deployment["spec"].get("replicas", 1)
+    if wanted < 1:
+        return [f"{name}: scaled to 0"]
+    ready = status.get("availableReplicas", 0)
+    return [] if ready >= wanted and status.get("updatedReplicas", 0) >= wanted else [f"{name}: {ready} of {wanted} replicas available"]
+
+
+def pod_faults(pod: Manifest) -> list[str]:
+    """What a pod's containers say of why they don't run: crash loops and image errors, with the last exit's message."""
+    meta = pod["metadata"]
+    faults = []
+    for container in (pod.get("status") or {}).get("containerStatuses") or []:
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in WAITING_REASONS:
+            ended = (container.get("lastState") or {}).get("terminated") or {}
+            detail = ended.get("message") or waiting.get("message") or ""
+            code = f" exit code {ended['exitCode']}" if "exitCode" in ended else ""
+            faults.append(f"Pod {meta.get('namespace')}/{meta['name']} container {container['name']}: {waiting['reason']}{code} {detail.strip()}".strip())
+    return faults

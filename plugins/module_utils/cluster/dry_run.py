@@ -1,0 +1,76 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Asks the server whether it would take the objects of a plan, without writing any.
+
+For internal use of this collection only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import (
+    ApiError,
+    Cluster,
+    Conflict,
+    Forbidden,
+    NotServed,
+    Unreachable,
+    collection_path,
+    plural,
+)
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
+
+MERGED = ("InferencePool", "Deployment")
+"""Kinds of which a plan holds parts alone, to be merged into what the chart made."""
+MOST = 20
+"""Objects of one kind that are tried: more of them differ in their names alone, and a cluster may hold thousands."""
+
+
+class Trial(NamedTuple):
+    """What the server said.
+
+    :param refused: objects that it would not take, with its own words. :param unchecked: for each kind what was not tried, and why.
+    """
+
+    refused: list[tuple[Manifest, str]]
+    unchecked: list[str]
+
+
+def objects(plan: dict[str, Any]) -> list[Manifest]:
+    """Whole objects that a plan creates; parts that are merged into the chart's objects can't be tried before those exist."""
+    return [entry for pool in plan["pools"] for entry in pool["objects"] if entry["kind"] not in MERGED]
+
+
+def attempt(cluster: Cluster, plan: dict[str, Any]) -> Trial:
+    """Create every planned object in a server-side dry run.
+
+    :raises Unreachable: when the server gives no usable answer.
+    """
+    refused: list[tuple[Manifest, str]] = []
+    tried: Counter[str] = Counter()
+    unable: dict[str, str] = {}
+    left: Counter[str] = Counter()
+    for entry in objects(plan):
+        kind = entry["kind"]
+        if kind in unable or tried[kind] >= MOST:
+            left[kind] += 1
+            continue
+        tried[kind] += 1
+        try:
+            cluster.create(collection_path(entry["apiVersion"], plural(kind), entry["metadata"].get("namespace")), entry, dry_run=True)
+        except Unreachable:
+            raise
+        except Conflict:
+            continue  # it is there already; the finding name-taken says what that means
+        except NotServed:
+            unable[kind] = "its definition is not installed yet"
+            left[kind] += 1
+        except Forbidden:
+            unable[kind] = "the credential may not create it"
+            left[kind] += 1
+        except ApiError as error:
+            refused.append((entry, str(error)))
+    return Trial(refused, [f"{count} {kind}: {unable.get(kind, f'only {MOST} of a kind are tried')}" for kind, count in sorted(left.items())])

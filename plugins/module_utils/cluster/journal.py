@@ -1,0 +1,255 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lease, journal and backup, kept in the cluster that is migrated.
+
+The journal names the migration and survives approvals of days; the Lease names the run, so that at most one writes. What
+is true is what is live: the journal says what was meant and done, never more than the cluster holds.
+
+For internal use of this collection only.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import secrets
+import time
+import zlib
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Cluster, Conflict, collection_path, object_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
+
+NAME = "inference-gateway-migration"
+LABELS = {"app.kubernetes.io/managed-by": NAME}
+CHUNK = 700_000
+"""Bytes of a backup in one ConfigMap, whose limit is 1 MiB with base64 and all else in it."""
+TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+ATTEMPTS = 3
+"""Times an object of ours is read and written anew on a conflict. An answer that got lost also ends in one, with our own write."""
+
+
+class LeaseHeld(Exception):
+    """Another run holds the Lease."""
+
+
+class LeaseLost(Exception):
+    """This run does not hold the Lease any more, so it must not write."""
+
+
+class BackupBroken(Exception):
+    """A backup could not be read back as it was written."""
+
+
+def pack(objects: list[Manifest]) -> tuple[list[str], str]:
+    """Objects as compressed, base64-encoded chunks and the sha256 of what they unpack to. Same objects, same bytes."""
+    raw = json.dumps(objects, sort_keys=True, separators=(",", ":")).encode()
+    packed = gzip.compress(raw, mtime=0)
+    return [base64.b64encode(packed[start:start + CHUNK]).decode() for start in range(0, len(packed), CHUNK)], hashlib.sha256(raw).hexdigest()
+
+
+def unpack(chunks: list[str], digest: str) -> list[Manifest]:
+    """The objects of a backup. :raises BackupBroken: when they are not what was packed."""
+    try:
+        raw = gzip.decompress(b"".join(base64.b64decode(chunk) for chunk in chunks))
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise BackupBroken(f"the backup can't be unpacked: {error}") from error
+    if hashlib.sha256(raw).hexdigest() != digest:
+        raise BackupBroken("the backup's sha256 differs from the one in the journal")
+    return json.loads(raw)
+
+
+def storable(manifest: Manifest) -> Manifest:
+    """An object without what the server writes, fit to be created again or compared."""
+    meta = {field: value for field, value in manifest["metadata"].items() if field not in ("managedFields", "resourceVersion", "generation", "selfLink")}
+    return {field: value for field, value in manifest.items() if field != "status"} | {"metadata": meta}
+
+
+def without_shift(record: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a record as they are once the shift that it knows counts no more."""
+    return {"phases": [phase for phase in record["phases"] if phase != "shift"], "stack": None, "retiring_since": None}
+
+
+class Journal:
+    """The journal of one cluster.
+
+    :param namespace: where Lease, journal and backup live (``migration_state_namespace``).
+    """
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self._lease = object_path("coordination.k8s.io/v1", "Lease", namespace, NAME)
+        self._record = object_path("v1", "ConfigMap", namespace, NAME)
+
+    # -- the Lease --------------------------------------------------------------------------------------------------
+
+    def acquire(self, run: str, seconds: int) -> None:
+        """Take the Lease for a run, from nobody or from a holder whose time is up.
+
+        :raises LeaseHeld: names the holder and when its time is up.
+        """
+        now = datetime.now(timezone.utc)
+        lease = self.cluster.get(self._lease)
+        try:
+            if lease is None:
+                spec = _held(run, seconds, now) | {"acquireTime": now.strftime(TIME), "leaseTransitions": 0}
+                meta = {"name": NAME, "namespace": self.namespace, "labels": LABELS}
+                body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
+                self.cluster.create(collection_path("coordination.k8s.io/v1", "leases", self.namespace), body)
+                return
+            spec = lease.get("spec") or {}
+            if _holder(lease) not in (None, run) and now < _expiry(spec):
+                raise LeaseHeld(
+                    f"Another run ({spec['holderIdentity']}) is at work on this cluster; its lock runs out at {_expiry(spec):%Y-%m-%d %H:%M:%S} UTC. "
+                    f"Wait for it, or delete Lease {self.namespace}/{NAME} if that run is known to be dead."
+                )
+            taken = spec | _held(run, seconds, now) | {"acquireTime": now.strftime(TIME), "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
+            self.cluster.replace(self._lease, lease | {"spec": taken})
+        except Conflict as error:
+            if _holder(self.cluster.get(self._lease)) == run:
+                return
+            raise LeaseHeld(f"Another run took Lease {self.namespace}/{NAME} at the same moment: start again when it has ended.") from error
+
+    def check(self, run: str | None) -> Manifest:
+        """The Lease, where this run holds it: to be looked at before every write.
+
+        :raises LeaseLost: when somebody else holds it, or nobody.
+        """
+        lease = self.cluster.get(self._lease)
+        holder = _holder(lease)
+        if lease is None or not run or holder != run:
+            raise LeaseLost(
+                f"Lease {self.namespace}/{NAME} is held by {holder or 'nobody'}, not by this run ({run or 'which has no name: give run'}): "
+                "nothing more was written."
+            )
+        return lease
+
+    def hold(self, run: str | None) -> None:
+        """Renew the Lease. :raises LeaseLost: when somebody else holds it, or nobody."""
+        for _attempt in range(ATTEMPTS):
+            lease = self.check(run)
+            try:
+                self.cluster.replace(self._lease, lease | {"spec": lease["spec"] | {"renewTime": datetime.now(timezone.utc).strftime(TIME)}})
+                return
+            except Conflict:
+                continue
+        raise LeaseLost(f"Lease {self.namespace}/{NAME} is being written by somebody else.")
+
+    def release(self, run: str | None) -> None:
+        """Give the Lease up, where this run holds it."""
+        for attempt in range(ATTEMPTS):
+            lease = self.cluster.get(self._lease)
+            if lease is None or not run or _holder(lease) != run:
+                return
+            try:
+                self.cluster.replace(self._lease, lease | {"spec": {field: value for field, value in lease["spec"].items() if field != "holderIdentity"}})
+                return
+            except Conflict:
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    # -- the journal ------------------------------------------------------------------------------------------------
+
+    def read(self) -> dict[str, Any] | None:
+        """The record of the migration, or None where there was none: migration, nonce, status, plan, entries, verdict, reason, backup, phases done,
+        ``begun`` (to change the cluster), ``retiring_since`` (when v1alpha2 began to be taken away, in seconds since the epoch),
+        ``stack`` (what of v1 the shift proved)."""
+        found = self.cluster.get(self._record)
+        return json.loads(found["data"]["record"]) if found else None
+
+    def open(self, plan: dict[str, Any], objects: list[Manifest]) -> dict[str, Any]:
+        """Begin a migration: the backup first, then the record that refers to it.
+
+        :param objects: every object the migration will change or delete, as live.
+        """
+        migration = secrets.token_hex(4)
+        record = {
+            "migration": migration,
+            "nonce": f"igm{migration}",
+            "status": "open",
+            "plan": plan,
+            "begun": False,
+            "retiring_since": None,
+            "stack": None,
+            "phases": ["plan"],
+            "entries": [],
+            "verdict": None,
+            "reason": None,
+            "backup": self._store(migration, objects),
+        }
+        return self.update(record, "phase plan done")
+
+    def update(self, record: dict[str, Any], event: str | None = None, **fields: Any) -> dict[str, Any]:
+        """The record with fields replaced and an event added, written back."""
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        entries = record["entries"] + ([{"time": now, "event": event}] if event else [])
+        after = record | fields | {"entries": entries}
+        self._write(after)
+        return after
+
+    def begin_to_retire(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The record that says, before the first write, that v1alpha2 is taken away; with the time when that was first so."""
+        return record if record.get("retiring_since") else self.update(record, "begins to take v1alpha2 away", retiring_since=time.time())
+
+    def _write(self, record: dict[str, Any]) -> None:
+        meta = {"name": NAME, "namespace": self.namespace, "labels": LABELS}
+        data = {"record": json.dumps(record, sort_keys=True), "status": record["status"], "verdict": record["verdict"] or ""}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+        for attempt in range(ATTEMPTS):
+            found = self.cluster.get(self._record)
+            try:
+                if found is None:
+                    self.cluster.create(collection_path("v1", "configmaps", self.namespace), body)
+                else:
+                    self.cluster.replace(self._record, found | {"data": data})
+                return
+            except Conflict:
+                # The Lease is ours, so what is there is our own answer that got lost, or somebody's label.
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    # -- the backup -------------------------------------------------------------------------------------------------
+
+    def _store(self, migration: str, objects: list[Manifest]) -> dict[str, Any]:
+        """Write the backup and read it back. :raises BackupBroken: when it does not come back whole."""
+        chunks, digest = pack([storable(manifest) for manifest in objects])
+        names = [f"{NAME}-backup-{migration}-{number}" for number in range(len(chunks))]
+        for name, chunk in zip(names, chunks):
+            meta = {"name": name, "namespace": self.namespace, "labels": LABELS}
+            body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "binaryData": {"objects": chunk}}
+            try:
+                self.cluster.create(collection_path("v1", "configmaps", self.namespace), body)
+            except Conflict:
+                continue
+        backup = {"names": names, "sha256": digest}
+        self.backup(backup)
+        return backup
+
+    def backup(self, stored: dict[str, Any]) -> list[Manifest]:
+        """The objects as they were before the migration. :raises BackupBroken: when they are not whole."""
+        found = [self.cluster.get(object_path("v1", "ConfigMap", self.namespace, name)) for name in stored["names"]]
+        chunks = [((manifest or {}).get("binaryData") or {}).get("objects") for manifest in found]
+        missing = [name for name, chunk in zip(stored["names"], chunks) if not chunk]
+        if missing:
+            raise BackupBroken(f"ConfigMaps {', '.join(missing)} of the backup are gone from namespace {self.namespace}")
+        return unpack([chunk for chunk in chunks if chunk], stored["sha256"])
+
+
+def _held(run: str, seconds: int, now: datetime) -> dict[str, Any]:
+    return {"holderIdentity": run, "leaseDurationSeconds": seconds, "renewTime": now.strftime(TIME)}
+
+
+def _holder(lease: Manifest | None) -> str | None:
+    """Who holds a Lease; None for nobody."""
+    return ((lease or {}).get("spec") or {}).get("holderIdentity") or None
+
+
+def _expiry(spec: dict[str, Any]) -> datetime:
+    """When a Lease runs out by its own words."""
+    renewed = datetime.strptime(spec.get("renewTime") or "1970-01-01T00:00:00.000000Z", TIME).replace(tzinfo=timezone.utc)
+    return renewed + timedelta(seconds=spec.get("leaseDurationSeconds") or 0)

@@ -1,0 +1,305 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one cluster holds that matters here: lists in, a frozen Estate with its lookups out. Pure.
+
+Nothing here trusts a manifest's shape: the alpha CRD accepts objects without spec, and what is found in the wild is worse.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import health_check_policy
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.label_index import Labelled, Selectors, grouped
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS, Listing
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import (
+    ALPHA_GROUP,
+    POOL_KIND,
+    Manifest,
+    age_order,
+    dig,
+    name_of,
+    namespace_of,
+    selects,
+)
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, Reference, RouteKey, opened, references
+
+DEFAULT_EPP_PORT = 9002
+"""The port that alpha documents for an extensionRef without portNumber."""
+
+
+class Refused(NamedTuple):
+    """What the credential may not read.
+
+    :param alpha: it hides whether v1alpha2 is in use.
+    :param overridable: whether a plan without it is worth anything.
+    :param listing: None for what is read by name. :param namespace: None for all.
+    """
+
+    what: str
+    message: str
+    alpha: bool
+    overridable: bool
+    listing: Listing | None = None
+    namespace: str | None = None
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who brings a pool back when it is changed or deleted.
+
+    :param kind: ``helm``, ``controller`` (an object or a GitOps tool that would fight back) or ``objects`` (nobody: plain objects).
+    :param name: of the Helm release, or of the controller. :param namespace: of the Helm release.
+    """
+
+    kind: Literal["helm", "objects", "controller"]
+    name: str | None = None
+    namespace: str | None = None
+
+
+@dataclass(frozen=True)
+class Epp:
+    """The endpoint picker that an alpha pool names. ``deployment`` and ``service`` are None where they don't exist."""
+
+    name: str
+    port: int
+    service: Manifest | None
+    deployment: Manifest | None
+
+    @property
+    def container(self) -> Manifest:
+        """The EPP's container, empty where there is no Deployment."""
+        containers = dig(self.deployment or {}, "spec", "template", "spec", "containers", default=[])
+        return next((entry for entry in containers if entry.get("name") == "epp"), containers[0] if containers else {})
+
+    @property
+    def service_account(self) -> str:
+        """The ServiceAccount it runs as."""
+        return dig(self.deployment or {}, "spec", "template", "spec", "serviceAccountName", default="default")
+
+
+def alpha_key(pool: Manifest) -> PoolKey:
+    """The key by which references name an alpha pool."""
+    return PoolKey(ALPHA_GROUP, POOL_KIND, namespace_of(pool), name_of(pool))
+
+
+def policy_targets(policy: Manifest) -> list[PoolKey]:
+    """What a policy is attached to: targetRef and targetRefs, in the policy's own namespace unless it says another."""
+    spec = dig(policy, "spec", default={})
+    named = [*dig(spec, "targetRefs", default=[]), *([spec["targetRef"]] if dig(spec, "targetRef") else [])]
+    return [
+        PoolKey(entry.get("group") or "", entry.get("kind") or "", entry.get("namespace") or namespace_of(policy), entry.get("name") or "") for entry in named
+    ]
+
+
+def model_pool(model: Manifest) -> PoolKey:
+    """The pool of an InferenceModel or InferenceObjective, by its poolRef. Absent parts are alpha's defaults."""
+    ref = dig(model, "spec", "poolRef", default={})
+    return PoolKey(ref.get("group", ALPHA_GROUP), ref.get("kind") or POOL_KIND, namespace_of(model), ref.get("name") or "")
+
+
+# -- owners -------------------------------------------------------------------------------------------------------------
+
+_GITOPS = {
+    "argocd.argoproj.io/tracking-id": "Argo CD",
+    "argocd.argoproj.io/instance": "Argo CD",
+    "kustomize.toolkit.fluxcd.io/name": "Flux",
+    "helm.toolkit.fluxcd.io/name": "Flux",
+    "configmanagement.gke.io/managed": "Config Sync",
+    "configsync.gke.io/resource-id": "Config Sync",
+}
+
+
+def gitops(manifest: Manifest) -> str | None:
+    """The GitOps tool whose label or annotation an object carries."""
+    said = dig(manifest, "metadata", "annotations", default={}) | dig(manifest, "metadata", "labels", default={})
+    return next((tool for mark, tool in _GITOPS.items() if said.get(mark) not in (None, "disabled")), None)
+
+
+def controller(manifest: Manifest) -> str | None:
+    """``Kind name`` of the object that controls this one, e.g. KServe's LLMInferenceService."""
+    owners = dig(manifest, "metadata", "ownerReferences", default=[])
+    return next((f"{owner.get('kind')} {owner.get('name')}" for owner in owners if owner.get("controller")), None)
+
+
+def helm_owner(manifest: Manifest) -> tuple[str, str] | None:
+    """(namespace, name) of the Helm release that owns an object, by Helm's own annotations."""
+    said = dig(manifest, "metadata", "annotations", default={})
+    release = said.get("meta.helm.sh/release-name")
+    return (said.get("meta.helm.sh/release-namespace") or namespace_of(manifest), release) if release else None
+
+
+def owner(pool: Manifest) -> Owner:
+    """Who owns a pool. A controller wins over Helm: whatever Helm deletes it would bring back."""
+    fights_back = controller(pool) or gitops(pool)
+    if fights_back:
+        return Owner("controller", fights_back)
+    release = helm_owner(pool)
+    return Owner("helm", release[1], release[0]) if release else Owner("objects")
+
+
+def managed_crd(crd: Manifest, platform_ships_it: bool) -> bool:
+    """Whether the platform, not a person, keeps a CRD: it is marked so, or this GKE release is known to bring it.
+
+    :param platform_ships_it: what is known by the server's version.
+    """
+    said = dig(crd, "metadata", "annotations", default={}) | dig(crd, "metadata", "labels", default={})
+    return platform_ships_it or any(mark.startswith(("addonmanager.kubernetes.io/", "components.gke.io/")) for mark in said)
+
+
+# -- the estate ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Estate:
+    """One cluster.
+
+    :param objects: manifests by the name of their listing; a kind that is not served is absent.
+    :param crds: live CustomResourceDefinitions by name.
+    :param refused: lists that were forbidden.
+    :param releases: Helm releases by (namespace, release): None where the record can't be read, absent where there is none.
+    :param config_maps: those that hold an alpha EPP's plugin configuration, by (namespace, name).
+    :param hidden_records: namespaces whose Helm records may not be read.
+    """
+
+    server: str
+    cluster_id: str
+    version: str
+    objects: Mapping[str, tuple[Manifest, ...]]
+    crds: Mapping[str, Manifest] = field(default_factory=dict)
+    refused: tuple[Refused, ...] = ()
+    releases: Mapping[tuple[str, str], HelmRelease | None] = field(default_factory=dict)
+    config_maps: Mapping[tuple[str, str], Manifest] = field(default_factory=dict)
+    hidden_records: frozenset[str] = frozenset()
+
+    def of(self, listing: str) -> tuple[Manifest, ...]:
+        """Every object of one listing."""
+        return self.objects.get(listing, ())
+
+    @property
+    def in_use(self) -> bool:
+        """Whether v1alpha2 is in use, or can't be known not to be."""
+        return bool(self.of("pools") or self.of("models")) or any(entry.alpha for entry in self.refused)
+
+    @cached_property
+    def strict_health_checks(self) -> bool:
+        """Whether the live HealthCheckPolicy CRD refuses a check without portSpecification."""
+        return health_check_policy.wants_port_specification(self.crds.get(health_check_policy.CRD))
+
+    @cached_property
+    def pools(self) -> dict[PoolKey, Manifest]:
+        """Alpha pools by key, in order of namespace and name."""
+        return {alpha_key(pool): pool for pool in sorted(self.of("pools"), key=lambda pool: (namespace_of(pool), name_of(pool)))}
+
+    @cached_property
+    def routes(self) -> tuple[Manifest, ...]:
+        """HTTPRoutes and GRPCRoutes."""
+        return (*self.of("http_routes"), *self.of("grpc_routes"))
+
+    @cached_property
+    def route_of(self) -> dict[tuple[str, str, str], Manifest]:
+        """Routes by (kind, namespace, name)."""
+        return {(route["kind"], namespace_of(route), name_of(route)): route for route in self.routes}
+
+    @cached_property
+    def references(self) -> dict[PoolKey, list[Reference]]:
+        """Every backendRef and mirror, by what it names."""
+        found: dict[PoolKey, list[Reference]] = defaultdict(list)
+        for route in self.routes:
+            for reference in references(route):
+                found[reference.target].append(reference)
+        return found
+
+    @cached_property
+    def _references_of(self) -> dict[RouteKey, list[Reference]]:
+        return grouped((reference for named in self.references.values() for reference in named), lambda reference: reference.route)
+
+    def route_references(self, key: RouteKey) -> list[Reference]:
+        """Every backendRef and mirror of one route, by rule and index."""
+        return sorted(self._references_of.get(key, []), key=lambda reference: (reference.rule, reference.index))
+
+    @cached_property
+    def models(self) -> dict[PoolKey, list[Manifest]]:
+        """InferenceModels by pool, oldest first."""
+        found: dict[PoolKey, list[Manifest]] = defaultdict(list)
+        for model in sorted(self.of("models"), key=age_order):
+            found[model_pool(model)].append(model)
+        return found
+
+    @cached_property
+    def policies(self) -> dict[PoolKey, list[Manifest]]:
+        """GKE policies by what they are attached to, oldest first: of two of one kind the oldest one holds."""
+        found: dict[PoolKey, list[Manifest]] = defaultdict(list)
+        every = (*self.of("health_policies"), *self.of("backend_policies"), *self.of("traffic_policies"))
+        for policy in sorted(every, key=age_order):
+            for attached in policy_targets(policy):
+                found[attached].append(policy)
+        return found
+
+    @cached_property
+    def grants(self) -> dict[PoolKey, list[Manifest]]:
+        """ReferenceGrants by the alpha pool that they open to other namespaces; its name is empty where they open every pool."""
+        found: dict[PoolKey, list[Manifest]] = defaultdict(list)
+        for grant in self.of("grants"):
+            for name in sorted({entry.get("name") or "" for entry in opened(grant)}):
+                found[PoolKey(ALPHA_GROUP, POOL_KIND, namespace_of(grant), name)].append(grant)
+        return found
+
+    @cached_property
+    def monitorings(self) -> tuple[Manifest, ...]:
+        """PodMonitorings and ClusterPodMonitorings."""
+        return (*self.of("pod_monitorings"), *self.of("cluster_pod_monitorings"))
+
+    @cached_property
+    def named(self) -> dict[tuple[str, str, str], Manifest]:
+        """Namespaced objects of the pools' namespaces by (listing, namespace, name)."""
+        return {
+            (listing.name, namespace_of(manifest), name_of(manifest)): manifest
+            for listing in LISTINGS if listing.scope == "pools"
+            for manifest in self.of(listing.name)
+        }
+
+    @cached_property
+    def monitoring_selectors(self) -> Selectors[Manifest]:
+        """PodMonitorings and ClusterPodMonitorings by what they select."""
+        return Selectors((namespace_of(entry), dig(entry, "spec", "selector", "matchLabels", default={}), entry) for entry in self.monitorings)
+
+    @cached_property
+    def _pods(self) -> Labelled[Manifest]:
+        return Labelled((namespace_of(entry), _pod_labels(entry), entry) for entry in self.of("deployments"))
+
+    def epp(self, pool: Manifest) -> Epp:
+        """The endpoint picker of an alpha pool, found as traffic finds it: by the Service's selector."""
+        name = dig(pool, "spec", "extensionRef", "name", default="")
+        service = self.named.get(("services", namespace_of(pool), name))
+        selector = dig(service or {}, "spec", "selector", default={})
+        deployment = next((entry for entry in self._pods.candidates(namespace_of(pool), selector) if selects(selector, _pod_labels(entry))), None)
+        return Epp(name, dig(pool, "spec", "extensionRef", "portNumber", default=None) or _service_port(service), service, deployment)
+
+    def unlisted(self, names: Collection[str], namespace: str = "") -> list[str]:
+        """Kinds, as their lists are named, that could not be listed whole, or not in this namespace."""
+        hidden = (entry.listing for entry in self.refused if entry.namespace in (None, namespace))
+        return sorted({listing.plural for listing in hidden if listing and listing.name in names})
+
+
+def _pod_labels(deployment: Manifest) -> dict[str, str]:
+    return dig(deployment, "spec", "template", "metadata", "labels", default={})
+
+
+def _service_port(service: Manifest | None) -> int:
+    """The ext_proc port of an EPP's Service: the one that says so or is the documented default, else its only port."""
+    ports = dig(service or {}, "spec", "ports", default=[])
+    numbers = [entry.get("port") for entry in ports if entry.get("name") == "grpc-ext-proc" or entry.get("port") == DEFAULT_EPP_PORT]
+    only = [entry.get("port") for entry in ports] if len(ports) == 1 else []
+    return next(iter([*numbers, *only]), DEFAULT_EPP_PORT)
+
+
+def in_scope(manifests: Iterable[Manifest], namespaces: frozenset[str]) -> tuple[Manifest, ...]:
+    """Only what lies in the pools' namespaces: a cluster holds thousands of Deployments that matter to nobody here."""
+    return tuple(manifest for manifest in manifests if namespace_of(manifest) in namespaces)

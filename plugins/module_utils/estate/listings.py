@@ -1,0 +1,66 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kinds that one detection lists, each once. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP
+
+
+class Listing(NamedTuple):
+    """One kind to list.
+
+    :param api_versions: the first one that is served is listed.
+    :param scope: ``alpha``: decides whether v1alpha2 is in use; ``pools``: only the pools' namespaces matter; ``cluster``: any namespace may name a pool
+        or its rights; ``workloads``: only what runs as an alpha EPP's ServiceAccount matters; ``crowds``: as well, and there are too many of them in
+        a cluster to list any but those of the namespaces in question.
+    """
+
+    name: str
+    api_versions: tuple[str, ...]
+    plural: str
+    scope: Literal["alpha", "pools", "cluster", "workloads", "crowds"]
+
+
+ALPHA_VERSION = f"{ALPHA_GROUP}/v1alpha2"
+_GATEWAY = ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1")
+_RBAC = ("rbac.authorization.k8s.io/v1",)
+_GKE = ("networking.gke.io/v1",)
+_MONITORING = ("monitoring.googleapis.com/v1",)
+
+LISTINGS = (
+    Listing("pools", (ALPHA_VERSION,), "inferencepools", "alpha"),
+    Listing("models", (ALPHA_VERSION,), "inferencemodels", "alpha"),
+    Listing("v1_pools", ("inference.networking.k8s.io/v1",), "inferencepools", "pools"),
+    Listing("objectives", (ALPHA_VERSION,), "inferenceobjectives", "pools"),
+    Listing("rewrites", (ALPHA_VERSION,), "inferencemodelrewrites", "pools"),
+    Listing("services", ("v1",), "services", "pools"),
+    Listing("deployments", ("apps/v1",), "deployments", "pools"),
+    Listing("health_policies", _GKE, "healthcheckpolicies", "pools"),
+    Listing("backend_policies", _GKE, "gcpbackendpolicies", "pools"),
+    Listing("traffic_policies", _GKE, "gcptrafficdistributionpolicies", "pools"),
+    Listing("pod_monitorings", _MONITORING, "podmonitorings", "pools"),
+    Listing("hpas", ("autoscaling/v2",), "horizontalpodautoscalers", "pools"),
+    Listing("scaled_objects", ("keda.sh/v1alpha1",), "scaledobjects", "pools"),
+    Listing("autoscaling_metrics", ("autoscaling.gke.io/v1beta1",), "autoscalingmetrics", "pools"),
+    Listing("network_policies", ("networking.k8s.io/v1",), "networkpolicies", "pools"),
+    Listing("cluster_pod_monitorings", _MONITORING, "clusterpodmonitorings", "cluster"),
+    Listing("cluster_role_bindings", _RBAC, "clusterrolebindings", "cluster"),
+    Listing("role_bindings", _RBAC, "rolebindings", "cluster"),
+    Listing("http_routes", _GATEWAY, "httproutes", "cluster"),
+    Listing("grpc_routes", ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha2"), "grpcroutes", "cluster"),
+    Listing("gateways", _GATEWAY, "gateways", "cluster"),
+    Listing("gateway_classes", _GATEWAY, "gatewayclasses", "cluster"),
+    Listing("grants", ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"), "referencegrants", "cluster"),
+    Listing("stateful_sets", ("apps/v1",), "statefulsets", "workloads"),
+    Listing("daemon_sets", ("apps/v1",), "daemonsets", "workloads"),
+    Listing("cron_jobs", ("batch/v1",), "cronjobs", "workloads"),
+    Listing("replication_controllers", ("v1",), "replicationcontrollers", "workloads"),
+    Listing("replica_sets", ("apps/v1",), "replicasets", "crowds"),
+    Listing("jobs", ("batch/v1",), "jobs", "crowds"),
+    Listing("pods", ("v1",), "pods", "crowds"),
+)
+BINDINGS = frozenset({"role_bindings", "cluster_role_bindings"})

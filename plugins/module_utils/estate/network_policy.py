@@ -1,0 +1,67 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What NetworkPolicies admit, by pod labels alone. Pure.
+
+Peers in other namespaces and IP blocks are taken to admit whoever needs it: a warning must not be a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig
+
+Direction = Literal["Ingress", "Egress"]
+Labels = Mapping[str, str]
+
+
+def fits(selector: Manifest | None, labels: Labels) -> bool:
+    """Whether a LabelSelector (matchLabels and matchExpressions) selects these labels; an empty one selects all."""
+    wanted = selector or {}
+    return all(labels.get(name) == value for name, value in (wanted.get("matchLabels") or {}).items()) and all(
+        _expression(entry, labels) for entry in wanted.get("matchExpressions") or []
+    )
+
+
+def _expression(entry: Manifest, labels: Labels) -> bool:
+    value, values = labels.get(entry.get("key", "")), entry.get("values") or []
+    return {
+        "In": value in values,
+        "NotIn": value not in values,
+        "Exists": value is not None,
+        "DoesNotExist": value is None,
+    }.get(entry.get("operator", ""), False)
+
+
+def applying(policies: Iterable[Manifest], direction: Direction, pods: Labels) -> list[Manifest]:
+    """The policies that govern one direction for some pods. Without policyTypes every policy governs ingress."""
+    return [
+        policy for policy in policies
+        if direction in (dig(policy, "spec", "policyTypes") or ["Ingress", *(["Egress"] if dig(policy, "spec", "egress") else [])])
+        and fits(dig(policy, "spec", "podSelector"), pods)
+    ]
+
+
+def _admits(policy: Manifest, peer: Labels) -> bool:
+    """Whether an ingress rule of a policy lets pods with these labels in."""
+    return any(
+        not sources or any("podSelector" not in source or fits(source["podSelector"], peer) for source in sources)
+        for rule in dig(policy, "spec", "ingress", default=[])
+        for sources in [rule.get("from") or []]
+    )
+
+
+def admitting_only(policies: Iterable[Manifest], pods: Labels, old: Labels, new: Labels) -> list[Manifest]:
+    """Policies on ``pods`` that let ``old`` in, where none lets ``new`` in."""
+    governing = applying(policies, "Ingress", pods)
+    return [] if any(_admits(policy, new) for policy in governing) else [policy for policy in governing if _admits(policy, old)]
+
+
+def closing(policies: Iterable[Manifest], direction: Direction, old: Labels, new: Labels) -> list[Manifest]:
+    """Policies that close a direction for ``new`` altogether, where some policy opens it for ``old``."""
+    policies, rules = list(policies), direction.lower()
+    mine = applying(policies, direction, new)
+    opened = any(dig(policy, "spec", rules) for policy in applying(policies, direction, old))
+    return mine if opened and not any(dig(policy, "spec", rules) for policy in mine) else []

@@ -1,0 +1,159 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads one cluster into an Estate, through whatever lists and gets as _api.Cluster does."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Cluster, Forbidden, NotServed, collection_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import epp_flags, health_check_policy, helm_records, workloads
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate, Refused, in_scope, owner
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS, Listing
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, namespace_of
+from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import ALPHA_CRDS, CRD_FILES
+
+
+def read_estate(cluster: Cluster, namespaces: list[str]) -> Estate:
+    """Everything that matters of a cluster.
+
+    :param namespaces: only alpha objects of these; empty for all.
+    :raises ApiError: when the server gives no usable answer. A forbidden list is no error, the estate says it.
+    """
+    return _Reader(cluster, namespaces).estate()
+
+
+class _Reader:
+    """Reads one cluster into an Estate: one LIST a kind, kinds that are not served skipped, forbidden ones written down."""
+
+    def __init__(self, cluster: Cluster, namespaces: list[str]) -> None:
+        self.cluster = cluster
+        self.namespaces = namespaces
+        self.served = cluster.groups() | {"v1"}
+        self.refused: list[Refused] = []
+
+    def estate(self) -> Estate:
+        """The estate; only the alpha kinds where they show that nothing else matters."""
+        found = {listing.name: tuple(self.read(listing, self.namespaces)) for listing in LISTINGS if listing.scope == "alpha"}
+        alpha = (*found["pools"], *found["models"])
+        crds: dict[str, Manifest] = {}
+        if alpha or self.refused:
+            scope = frozenset(namespace_of(entry) for entry in alpha)
+            for listing in LISTINGS:
+                if listing.scope == "pools":
+                    found[listing.name] = in_scope(self.read(listing, self.namespaces), scope)
+                elif listing.scope == "cluster":
+                    found[listing.name] = tuple(self.read(listing))
+            crds = self.crds()
+        releases, hidden = self.releases(found["pools"])
+        cluster = self.cluster
+        estate = Estate(cluster.server, cluster.identity(), cluster.version(), found, crds, tuple(self.refused), releases, hidden_records=hidden)
+        # These need the EPPs, which the estate finds. Nobody has seen it yet, and a copy would have to look for everything again.
+        self.workloads(estate, found)
+        config_maps = self.config_maps(estate)
+        refused = tuple(self.refused)
+        return replace(estate, config_maps=config_maps, refused=refused) if config_maps or refused != estate.refused else estate
+
+    def workloads(self, estate: Estate, found: dict[str, tuple[Manifest, ...]]) -> None:
+        """Put in what runs as an EPP's account: a list a kind; of the kinds with very many objects only where it is not known yet that others run as it."""
+        accounts = workloads.others(estate).keys()
+
+        def of_accounts(manifests: Iterator[Manifest]) -> Iterator[Manifest]:
+            return (workloads.bare(entry) for entry in manifests if workloads.account(entry) in accounts)
+
+        for listing in (entry for entry in LISTINGS if entry.scope == "workloads" and accounts):
+            found[listing.name] = tuple(of_accounts(self.read(listing, self.namespaces)))
+        open_: dict[str, list[str]] = defaultdict(list)
+        for (namespace, account), others in sorted(workloads.others(estate).items()):
+            if not others:
+                open_[namespace].append(account)
+        for listing in (entry for entry in LISTINGS if entry.scope == "crowds"):
+            # The server can choose pods by account, and no other kind.
+            query = {name: {"fieldSelector": f"spec.serviceAccountName={of[0]}"} for name, of in open_.items() if listing.name == "pods" and len(of) == 1}
+            every = (entry for namespace in open_ for entry in self.read(listing, [namespace], **query.get(namespace, {})))
+            found[listing.name] = tuple(of_accounts(every))
+
+    def read(self, listing: Listing, namespaces: Sequence[str] = (), **query: Any) -> Iterator[Manifest]:
+        """Every object of one kind, in the first version that has it: a group may be served in v1 and a kind of it in v1beta1 alone.
+
+        :param namespaces: none for all. :param query: of the list.
+        """
+        for version in (entry for entry in listing.api_versions if entry in self.served):
+            try:
+                for namespace in namespaces or [None]:
+                    yield from self.collection(listing, version, namespace, **query)
+            except NotServed:
+                continue
+            return
+
+    def collection(self, listing: Listing, version: str, namespace: str | None, **query: Any) -> Iterator[Manifest]:
+        """One list, or a note that it was forbidden. :raises NotServed: before the first object, where there is no such kind."""
+        try:
+            for manifest in self.cluster.list(collection_path(version, listing.plural, namespace), **query):
+                # Half of an object in memory, and no finding asks who wrote which field.
+                manifest["metadata"].pop("managedFields", None)
+                yield manifest
+        except Forbidden as error:
+            where = f" in namespace {namespace}" if namespace else ""
+            alpha = listing.scope == "alpha"
+            self.refused.append(Refused(f"{listing.plural} ({version}){where}", str(error), alpha, not alpha, listing, namespace))
+
+    def crds(self) -> dict[str, Manifest]:
+        """The CRDs that matter, by name: reading each is cheaper than every CRD of the cluster."""
+        found: dict[str, Manifest] = {}
+        for name in (*ALPHA_CRDS, *CRD_FILES, *([health_check_policy.CRD] if "networking.gke.io/v1" in self.served else [])):
+            try:
+                crd = self.cluster.get(collection_path("apiextensions.k8s.io/v1", "customresourcedefinitions") + f"/{name}")
+            except Forbidden as error:
+                # Without it nothing tells whether that CRD is there already, and it might be overwritten.
+                self.refused.append(Refused(f"CustomResourceDefinition {name}", str(error), alpha=False, overridable=False))
+                continue
+            if crd is not None:
+                found[name] = crd
+        return found
+
+    def releases(self, pools: tuple[Manifest, ...]) -> tuple[dict[tuple[str, str], HelmRelease | None], frozenset[str]]:
+        """Helm's records of the releases that own pools, and the namespaces where they may not be read: the finding helm-release-unknown says it."""
+        found: dict[tuple[str, str], HelmRelease | None] = {}
+        hidden: set[str] = set()
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for entry in (owner(pool) for pool in pools):
+            if entry.kind == "helm":
+                wanted[entry.namespace or ""].add(entry.name or "")
+        for namespace, names in sorted(wanted.items()):
+            try:
+                # Superseded revisions are most of a history, and the newest one is not among them unless somebody deleted Secrets.
+                records = self.records(namespace, "status!=superseded")
+                for name in sorted(names):
+                    one = records if name in records else self.records(namespace, f"name={name}")
+                    found |= {(namespace, name): one[name]} if name in one else {}
+            except Forbidden:
+                hidden.add(namespace)
+        return found, frozenset(hidden)
+
+    def records(self, namespace: str, selector: str) -> dict[str, HelmRelease | None]:
+        """The newest record of each release of a namespace, of those that a selector chooses."""
+        path = collection_path("v1", "secrets", namespace)
+        return helm_records.newest(self.cluster.list(path, fieldSelector="type=helm.sh/release.v1", labelSelector=f"owner=helm,{selector}"))
+
+    def config_maps(self, estate: Estate) -> dict[tuple[str, str], Manifest]:
+        """ConfigMaps that alpha EPPs read their plugins from. A refusal is no error: the finding epp-settings-not-carried says it."""
+        found: dict[tuple[str, str], Manifest] = {}
+        for pool in estate.pools.values():
+            epp = estate.epp(pool)
+            source = epp_flags.plugin_source(epp.deployment, epp.container)
+            key = (namespace_of(pool), source.config_map if source else "")
+            if source is None or key in found:
+                continue
+            try:
+                config_map = self.cluster.get(collection_path("v1", "configmaps", key[0]) + f"/{key[1]}")
+            except Forbidden:
+                continue
+            if config_map is not None:
+                found[key] = config_map
+        return found

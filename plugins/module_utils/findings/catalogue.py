@@ -1,0 +1,64 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The catalogue of findings: all of them, and docs/findings.md, which is generated from it. Pure."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from difflib import get_close_matches
+
+# Importing a module of findings registers them.
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import (
+    autoscaling,
+    epp_settings,
+    helm_releases,
+    platform,
+    pools,
+    probes,
+    routes,
+)
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, SEVERITIES, Finding, View, hits
+
+MODULES = (pools, helm_releases, platform, epp_settings, autoscaling, routes, probes)
+
+
+def find(view: View) -> list[Finding]:
+    """Every finding of an estate, the worst first, then by code and object."""
+    found = [entry for code in CATALOGUE.values() for entry in hits(code, view)]
+    return sorted(found, key=lambda entry: (SEVERITIES.index(entry.severity), entry.code, entry.object, entry.message))
+
+
+def blocked(found: list[Finding], accept: Collection[str]) -> list[str]:
+    """Codes of the blockers that nobody overruled, or nobody may overrule."""
+    return sorted({entry.code for entry in found if entry.severity == "blocker" and not (entry.overridable and entry.code in accept)})
+
+
+def unknown_code(codes: Collection[str]) -> str | None:
+    """One sentence about the first code that the catalogue does not have, None where all are known."""
+    for code in sorted(set(codes) - set(CATALOGUE)):
+        near = get_close_matches(code, CATALOGUE, 1)
+        return f"accept names {code}, which is no finding" + (f": did you mean {near[0]}?" if near else ": docs/findings.md lists them.")
+    return None
+
+
+def documentation() -> str:
+    """docs/findings.md."""
+    lines = [
+        "# Findings",
+        "",
+        "What `detect_v1alpha2` warns of, by severity. A blocker stops every write; one marked *may be accepted* is overruled by naming its code",
+        "in `migration_accept`. This page is generated from `plugins/module_utils/findings/` by",
+        "`python -m ansible_collections.inference_gateway.migration.plugins.module_utils.findings.catalogue`.",
+    ]
+    for severity in SEVERITIES:
+        lines += ["", f"## {severity.capitalize()}"]
+        for entry in sorted((entry for entry in CATALOGUE.values() if entry.severity == severity), key=lambda entry: entry.code):
+            acceptance = (" *(may be accepted)*" if entry.overridable else "") if severity == "blocker" else ""
+            lines += ["", f"### {entry.code}{acceptance}", "", entry.about, "", f"- Remedy: {entry.remedy}", f"- Source: {entry.source}"]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(documentation())

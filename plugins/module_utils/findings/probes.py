@@ -1,0 +1,176 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Findings about what probes can reach: Gateways, hostnames and matches, one small function each. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.reachability import Reach
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import Hit, View, finding
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.precedence import meet
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, rules
+
+EXTENSION_CHAINS = 5
+"""Extension chains that one load balancer takes (Google Cloud, LbRouteExtension and LbTrafficExtension: extensionChains)."""
+
+
+@finding(
+    "address-not-probed", "warning",
+    about="A Gateway through which users reach a pool has no address, no HTTP or HTTPS listener for the route, or does not exist. Nothing can be asked there.",
+    remedy="Repair the Gateway or take it out of the route's parentRefs; where no Gateway of a route can be asked, its pool can't be migrated.",
+    source="PROTOCOL 7.1",
+)
+def address_not_probed(view: View) -> Iterator[Hit]:
+    """Gateways without a place to ask. A route that has no other one blocks."""
+    if any(refused.what.startswith("gateways ") for refused in view.estate.refused):
+        return  # what may not be read is no evidence; may-not-list says so
+    found: dict[str, tuple[str, bool]] = {}
+    for entry in view.reaches:
+        alone = not any(parent.addresses for parent in entry.parents)
+        for parent in entry.parents:
+            if not parent.addresses:
+                why = "does not exist" if parent.manifest is None else _why_silent(parent.manifest)
+                found[str(parent)] = (why, alone or found.get(str(parent), ("", False))[1])
+        if not entry.parents:
+            found[str(entry.reference.route)] = ("names no Gateway as its parent", True)
+    for name, (why, alone) in sorted(found.items()):
+        yield Hit(name, f"{name} {why}, so no probe can be sent there.", severity="blocker" if alone else None, overridable=not alone)
+
+
+def _why_silent(gateway: Manifest) -> str:
+    return "has no HTTP or HTTPS listener for the route" if dig(gateway, "status", "addresses") else "has no address in its status"
+
+
+@finding(
+    "hostname-not-concrete", "info",
+    about="A route takes requests for any hostname, or for a wildcard. Probes ask for one name below it, or for the bare address.",
+    remedy="Nothing to do where every name is served alike; with TLS, the listener's certificate must cover the name that is probed.",
+    source="PROTOCOL 7.1",
+)
+def hostname_not_concrete(view: View) -> Iterator[Hit]:
+    """Routes without a concrete hostname."""
+    for route, parents in sorted({entry.reference.route: entry.parents for entry in view.reaches}.items(), key=lambda item: item[0]):
+        manifest = view.estate.route_of[route.kind, route.namespace, route.name]
+        listeners = {place.hostname or "" for parent in parents for place in parent.addresses} or {""}
+        met = {meet(wanted, listener) for wanted in dig(manifest, "spec", "hostnames", default=[]) or [""] for listener in listeners}
+        vague = sorted(name or "any" for name in met if name is not None and (not name or name.startswith("*")))
+        if vague:
+            yield Hit(str(route), f"it takes requests for {', '.join(vague)}; one name stands for all of them.")
+
+
+@finding(
+    "regex-precedence-undefined", "warning",
+    about="A match with a regular expression: nobody but its author knows a request that fits, and which of two expressions wins is the gateway's choice.",
+    remedy="Write the match as Exact or PathPrefix; a rule whose every match is a regular expression can't be proven.",
+    source="Gateway API: precedence of RegularExpression is implementation-specific",
+)
+def regex_precedence_undefined(view: View) -> Iterator[Hit]:
+    """Matches that can't be probed. A rule that has no other one blocks."""
+    for entry in _by_rule(view):
+        if entry.open_ended:
+            every = len(entry.open_ended) == len(entry.matches)
+            text = f"rule {entry.reference.rule}: {len(entry.open_ended)} of {len(entry.matches)} matches hold a regular expression and are not probed."
+            yield Hit(str(entry.reference.route), text, severity="blocker" if every else None, overridable=not every)
+
+
+@finding(
+    "probe-shadowed-by-rule", "warning",
+    about="Requests that would fit a rule are taken by a more specific one, of this route or of another on the same Gateway, so neither users nor "
+          "probes reach it so.",
+    remedy="Nothing to do for a single match; remove a rule that nothing can reach, or make it more specific.",
+    source="Gateway API: HTTPRoute rule precedence",
+)
+def probe_shadowed_by_rule(view: View) -> Iterator[Hit]:
+    """Rules behind others. One that nothing reaches blocks."""
+    for entry in _by_rule(view):
+        if entry.taken:
+            every = len(entry.taken) == len(entry.ways)
+            cell, route, rule = entry.taken[0]
+            text = f"rule {entry.reference.rule}: requests for {cell.hostname or 'any host'}{cell.path} are taken by rule {rule} of {route}"
+            end = "; nothing reaches this rule." if every else "."
+            yield Hit(str(entry.reference.route), text + end, severity="blocker" if every else None, overridable=not every)
+
+
+@finding(
+    "rule-not-probed", "blocker",
+    about="No request of the endpoints in use fits a rule that sends traffic to the pool: its path, its method or a rewrite leads elsewhere. "
+          "Nothing can be proven for it.",
+    remedy="List the endpoints that clients call there (endpoints), correct the rule, or add a request of your own that it takes (migration_probes) "
+           "and accept rule-not-probed: without any request the shift refuses the rule.",
+    source="PROTOCOL 7.1",
+)
+def rule_not_probed(view: View) -> Iterator[Hit]:
+    """Rules for which no request can be made, though there is a place to ask and a match without a regular expression."""
+    for entry in _by_rule(view):
+        if not entry.ways and len(entry.open_ended) < len(entry.matches) and any(parent.addresses for parent in entry.parents):
+            yield Hit(str(entry.reference.route), f"rule {entry.reference.rule}: none of {', '.join(view.options.endpoints)} can be asked through it.")
+
+
+def _by_rule(view: View) -> list[Reach]:
+    """One entry a rule: its references share the matches."""
+    return list({(entry.reference.route, entry.reference.rule): entry for entry in reversed(view.reaches)}.values())[::-1]
+
+
+# -- Gateways -----------------------------------------------------------------------------------------------------------
+
+
+@finding(
+    "pool-on-several-gateways", "info",
+    about="Users reach the pool through several Gateways. Each takes changes at its own time; all are probed, and a step waits for the slowest.",
+    remedy="Nothing to do.",
+    source="PROTOCOL 7.1",
+)
+def pool_on_several_gateways(view: View) -> Iterator[Hit]:
+    """Pools behind more than one Gateway."""
+    found: dict[PoolKey, set[str]] = defaultdict(set)
+    for entry in view.reaches:
+        found[entry.reference.target].update(str(parent) for parent in entry.parents)
+    for draft in view.drafts:
+        if len(found[draft.key]) > 1:
+            yield Hit(describe(draft.pool), f"it is reached through {', '.join(sorted(found[draft.key]))}.")
+
+
+@finding(
+    "gateway-extension-limit", "warning",
+    about="While both stacks stand side by side, a Gateway calls the endpoint pickers of twice as many pools. Google Cloud bounds the extension "
+          "chains of a load balancer; beyond that a pool is not programmed.",
+    remedy="Migrate the namespaces one after the other (namespaces), so that fewer pools stand side by side.",
+    source="Google Cloud Service Extensions: 5 extension chains a resource, one resource a forwarding rule",
+)
+def gateway_extension_limit(view: View) -> Iterator[Hit]:
+    """GKE Gateways that would serve more pools than chains."""
+    found: dict[tuple[str, str], set[PoolKey]] = defaultdict(set)
+    for entry in view.reaches:
+        for parent in entry.parents:
+            found[parent.namespace, parent.name].add(entry.reference.target)
+    for gateway in view.estate.of("gateways"):
+        pools = found[namespace_of(gateway), name_of(gateway)]
+        if dig(gateway, "spec", "gatewayClassName", default="").startswith("gke-l7-") and 2 * len(pools) > EXTENSION_CHAINS:
+            yield Hit(describe(gateway), f"{len(pools)} pools and their v1 twins are {2 * len(pools)}; {EXTENSION_CHAINS} extension chains are documented.")
+
+
+# -- what binds a client to one pod -------------------------------------------------------------------------------------
+
+
+@finding(
+    "session-affinity-split", "warning",
+    about="Clients are bound to a backend by cookie or address. A step moves them from one stack to the other, and shares by weight hold for new "
+          "sessions only.",
+    remedy="Expect sessions to change their pod once at each step; remove the affinity for the migration where that matters.",
+    source="Gateway API: sessionPersistence; GCPBackendPolicy: sessionAffinity",
+)
+def session_affinity_split(view: View) -> Iterator[Hit]:
+    """Rules with session persistence and policies with session affinity."""
+    for entry in _by_rule(view):
+        key = entry.reference.route
+        if rules(view.estate.route_of[key.kind, key.namespace, key.name])[entry.reference.rule].get("sessionPersistence"):
+            yield Hit(str(key), f"rule {entry.reference.rule} has sessionPersistence.")
+    for draft in view.drafts:
+        policy = draft.policies.get("GCPBackendPolicy", {})
+        kind = dig(policy, "spec", "default", "sessionAffinity", "type", default="NONE")
+        if kind != "NONE":
+            yield Hit(describe(policy), f"sessionAffinity {kind} holds for pool {draft.name}.")

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What differs between two plans, as lines for a person: what was approved against what would run. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.plan import HASHED
+
+_NAMES = ("api_version", "apiVersion", "kind", "namespace", "name", "rule", "index", "objective", "section", "file")
+"""Fields by which the entries of a plan's lists are told apart."""
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """One line for each intended change that is not the same in both, e.g. ``pools models/llama timeout_seconds: 30 -> 300``.
+
+    Only what the hash covers is compared.
+    """
+    return [line for field in HASHED for line in _differ(field, before.get(field), after.get(field))]
+
+
+def _differ(place: str, before: Any, after: Any) -> Iterator[str]:
+    if before == after:
+        return
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for name in [*before, *(name for name in after if name not in before)]:
+            yield from _differ(f"{place} {name}", before.get(name), after.get(name))
+    elif isinstance(before, list) and isinstance(after, list):
+        old, new = _keyed(before), _keyed(after)
+        for name in [*old, *(name for name in new if name not in old)]:
+            yield from _differ(f"{place} {name}", old.get(name), new.get(name))
+        if list(old) != list(new) and set(old) == set(new):
+            yield f"{place}: in another order"
+    elif before is None:
+        yield f"{place}: added{_shown(after)}"
+    elif after is None:
+        yield f"{place}: gone{_shown(before)}"
+    else:
+        yield f"{place}: {json.dumps(before)} -> {json.dumps(after)}"
+
+
+def _shown(value: Any) -> str:
+    """A short value; of objects the place says enough."""
+    return "" if isinstance(value, (Mapping, list)) else f" {json.dumps(value)}"
+
+
+def _keyed(entries: list[Any]) -> dict[str, Any]:
+    """List entries by what names them, by position where nothing does."""
+    found: dict[str, Any] = {}
+    for number, entry in enumerate(entries):
+        name = _named(entry) if isinstance(entry, Mapping) else json.dumps(entry)
+        found[name if name and name not in found else f"{name}[{number}]"] = entry
+    return found
+
+
+def _named(entry: Mapping[str, Any]) -> str:
+    said = {**entry, **entry["metadata"]} if isinstance(entry.get("metadata"), Mapping) else entry
+    return " ".join(str(said[field]) for field in _NAMES if said.get(field) is not None)

@@ -1,0 +1,92 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Plan on one screen a pool, for a person. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, V1_GROUP
+
+REPORT = "report_text"
+"""Key of the module's result under which its action plugin finds the text of the report."""
+MOST = 100
+"""Pools, and findings of one code, that are shown: nobody reads thousands on a screen, and plan and findings hold them all."""
+
+
+def summary(plan: dict[str, Any]) -> list[str]:
+    """Short lines: the cluster, each pool, then what it will trip over, the worst first."""
+    if not plan["in_use"]:
+        return [not_in_use(plan)]
+    cluster = plan["cluster"]
+    lines = [f"Cluster {cluster['server']} ({cluster['version']}, id {cluster['id']}): target {plan['target']}, plan {plan['hash'][:12]}, {_state(plan)}"]
+    lines += _crds(plan["crds"])
+    for pool in plan["pools"][:MOST]:
+        lines += _pool(pool, plan["target"])
+    if len(plan["pools"]) > MOST:
+        lines.append(f"{len(plan['pools']) - MOST} pools more: detect writes all {len(plan['pools'])} to migration_report_path")
+    lines += [f"Not tried on the server yet: {entry}" for entry in plan["unchecked"]]
+    return [*lines, *_findings(plan["findings"])]
+
+
+def _findings(found: list[dict[str, str]]) -> Iterator[str]:
+    """A line each; of what is found very often the first ones, and how many more there are."""
+    for (severity, code), group in groupby(found, key=itemgetter("severity", "code")):
+        same = list(group)
+        yield from (f"{severity}: {code}: {entry['object']}: {entry['message']} Remedy: {entry['remedy']}" for entry in same[:MOST])
+        if len(same) > MOST:
+            yield f"{severity}: {code}: {len(same) - MOST} more: detect writes all {len(same)} to migration_report_path"
+
+
+def report(whole: dict[str, Any]) -> str:
+    """JSON, on lines that people can read where there are no more pools than anybody reads: writing those takes many times as long."""
+    return json.dumps(whole, indent=4 if len(whole["plan"]["pools"]) <= MOST else None) + "\n"
+
+
+def not_in_use(plan: dict[str, Any]) -> str:
+    """The sentence for a cluster without alpha objects."""
+    return f"v1alpha2 is not in use on {plan['cluster']['server']} (cluster id {plan['cluster']['id']}): nothing to migrate."
+
+
+def _state(plan: dict[str, Any]) -> str:
+    return f"BLOCKED by {', '.join(plan['blocked'])}" if plan["blocked"] else f"about {plan['estimate']['seconds']} s"
+
+
+def _crds(crds: dict[str, Any]) -> list[str]:
+    lines = []
+    if crds["install"]:
+        lines.append(f"  CRDs to install: {', '.join(entry['name'] for entry in crds['install'])}")
+    if crds["keep"]:
+        lines.append(f"  CRDs that stay: {', '.join(entry['name'] + ' ' + (entry['bundle'] or '(no version)') for entry in crds['keep'])}")
+    if crds["retire"]:
+        lines.append(f"  CRDs to delete when nothing is left: {', '.join(crds['retire'])}")
+    return lines
+
+
+def _pool(pool: dict[str, Any], target: str) -> list[str]:
+    objects = Counter(entry["kind"] for entry in pool["objects"])
+    epp = f"{pool['epp']['service']}:{pool['epp']['port']}"
+    lines = [
+        f"Pool {pool['namespace']}/{pool['name']} -> {pool['v1_name']}: chart {target}, EPP {epp}, {pool['failure_mode']}",
+        f"  create besides the chart: {', '.join(f'{count} {kind}' for kind, count in objects.items()) or 'nothing'}",
+    ]
+    lines += [
+        f"  move: {entry['kind']} {entry['namespace']}/{entry['name']} rule {entry['rule']} reference {entry['index']}, weight {entry['weight']}: "
+        f"{ALPHA_GROUP}/{pool['name']} -> {V1_GROUP}/{pool['v1_name']}"
+        for entry in pool["references"]
+    ]
+    lines += [
+        f"  model {entry['name']}: {entry['criticality'] or 'criticality unset'} -> priority {entry['priority']} by header value {entry['objective']}"
+        for entry in pool["models"]
+    ]
+    retire = [f"{entry['kind']} {entry['metadata']['name']}" for entry in pool["retire"]]
+    if pool["owner"]["kind"] == "helm":
+        retire.append(f"Helm release {pool['owner']['release']}")
+    lines.append(f"  delete after a drain of {pool['timeout_seconds']} s: {', '.join(retire)}")
+    return lines + [f"  stays: {entry['object']}: {entry['why']}" for entry in pool["stays"]]

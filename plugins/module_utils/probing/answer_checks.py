@@ -1,0 +1,144 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks one answer to a probe: status, mark, EPP header, JSON shape, model, finish_reason, ``[DONE]``. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import EMBEDDINGS, OWN, RESPONSES, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import MARK_HEADER
+
+EPP_HEADER = "x-went-into-resp-headers"
+"""Set by every EPP from v0.3.0 to v1.5.0 on what it handled (seen), so that FailOpen can't hide a dead one."""
+
+REFUSED = "an error instead of an answer"
+ERROR_EVENT = b'data: {"error"'
+"""How a server that has begun a stream with status 200 says that it refuses the request (seen with more tokens than the context has)."""
+
+FINISHED = ("stop", "length")
+ANSWERED = ("completed", "incomplete")
+"""Statuses of a response; ``incomplete`` is what a small max_output_tokens brings."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. ``reason`` is None for a complete, valid answer, else one short sentence; ``status`` 0 without one.
+
+    :param sent: seconds since the epoch. :param seconds: until the last byte.
+    """
+
+    status: int
+    reason: str | None
+    sent: float
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it counts as a success."""
+        return self.reason is None
+
+    @property
+    def kind(self) -> str:
+        """The reason without what differs between failures of one kind: error texts, addresses, names."""
+        reason = self.reason or "none"
+        return f"status {self.status}" if reason.startswith("status ") else reason.partition(":")[0].partition(" (")[0]
+
+
+@dataclass(frozen=True)
+class Held:
+    """How a long stream was served. ``reason`` is None where it ended with ``[DONE]`` or was let go whole.
+
+    :param opened: when its answer began, in seconds since the epoch, 0 where none did. :param seconds: from then to its end.
+    """
+
+    status: int
+    reason: str | None
+    opened: float
+    seconds: float
+
+
+def judge(probe: Probe, status: int, headers: dict[str, str], body: bytes) -> str | None:
+    """None for a success, else why the answer is none. The order matters: an answer with another mark than the probe's came by
+    another rule, whatever its status says; a probe without a mark must come by a rule of the user's.
+
+    :param headers: names in lower case.
+    """
+    fault = head_fault(probe, status, headers, body)
+    if fault:
+        return fault
+    return _stream_fault(probe, body) if probe.cell.stream else _unary_fault(probe, body)
+
+
+def head_fault(probe: Probe, status: int, headers: dict[str, str], body: bytes) -> str | None:
+    """What of :func:`judge` is known when an answer begins: mark, status and EPP header."""
+    if headers.get(MARK_HEADER) != probe.mark:
+        return f"{'still answered by' if probe.mark is None else 'not answered by'} the marked route (status {status})"
+    if status != 200:
+        return f"status {status}{_detail(body)}"
+    if probe.epp and EPP_HEADER not in headers:
+        return "answered without the endpoint picker (it is down or not asked)"
+    return None
+
+
+def _detail(body: bytes) -> str:
+    """The start of a gateway's or server's error text. Never of a 200: that would be model output."""
+    text = " ".join(body[:120].decode("utf-8", "replace").split())
+    return f" {text}" if text else " with an empty body"
+
+
+def _unary_fault(probe: Probe, body: bytes) -> str | None:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return "200 with a body that is not JSON"
+    return None if probe.cell.endpoint == OWN else _shape_fault(probe, answer)
+
+
+def _stream_fault(probe: Probe, body: bytes) -> str | None:
+    events = [line[5:].strip() for line in body.splitlines() if line.startswith(b"data:")]
+    if not events or events[-1] != b"[DONE]":
+        return "stream cut before [DONE]"
+    try:
+        chunks = [json.loads(event) for event in events[:-1]]
+    except ValueError:
+        return "stream with an event that is not JSON"
+    if probe.cell.endpoint == OWN:
+        return None
+    named = [(chunk, choice) for chunk in chunks if (choice := _first(chunk, "choices")) is not None]
+    if not named:
+        return "stream without choices"
+    finish = next((choice["finish_reason"] for _chunk, choice in reversed(named) if choice.get("finish_reason")), None)
+    return _model_fault(probe, named[0][0]) or _finish_fault(finish)
+
+
+def _shape_fault(probe: Probe, answer: Any) -> str | None:
+    field = {EMBEDDINGS: "data", RESPONSES: "output"}.get(probe.cell.endpoint, "choices")
+    found = _first(answer, field)
+    if found is None:
+        return f"200 without {field}"
+    if probe.cell.endpoint == EMBEDDINGS:
+        return _model_fault(probe, answer) or (None if found.get("embedding") else "200 with an empty embedding")
+    if probe.cell.endpoint == RESPONSES:
+        return _model_fault(probe, answer) or (None if answer.get("status") in ANSWERED else f"status of the response is {answer.get('status')}")
+    return _model_fault(probe, answer) or _finish_fault(found.get("finish_reason"))
+
+
+def _first(answer: Any, field: str) -> dict[str, Any] | None:
+    """The first entry of a list in an answer, None where it is not of that shape."""
+    found = answer.get(field) if isinstance(answer, dict) else None
+    return found[0] if isinstance(found, list) and found and isinstance(found[0], dict) else None
+
+
+def _model_fault(probe: Probe, answer: dict[str, Any]) -> str | None:
+    model = answer.get("model")
+    if probe.answers and not (isinstance(model, str) and model in probe.answers):
+        return f"answer names model {model}, asked for {probe.cell.model}"
+    return None
+
+
+def _finish_fault(finish: Any) -> str | None:
+    return None if finish in FINISHED else f"finish_reason is {finish}"

@@ -1,0 +1,119 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges v1 beside v1alpha2 by pairs of probes, until the sequential test decides. The sender is handed in."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Answered, Faults, Look, Pace, Sender
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Decision, Evidence, classify
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Cell, Probe
+
+CELL_SUCCESSES = 3
+"""Successes every cell must have in a gate, whatever the sum over all cells says."""
+VOID_PAIRS = 30
+"""Pairs without evidence that, once they are the most, say that nothing can be decided."""
+
+Ruling = Literal["accept", "reject", "undecided", "void"]
+"""What a gate says: ``void`` where v1alpha2 fails so often that v1 can't be compared with it."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A gate's evidence so far; JSON-safe through :meth:`dump`, so that one module execution can go on where another ended.
+
+    :param pairs: v1 against alpha through marked routes. :param user: the user's own rule against alpha's marked route.
+    :param cells: successes by cell. :param novel: kinds of failure of the user's own rule that alpha's baseline does not have.
+    """
+
+    pairs: Evidence = Evidence()
+    user: Evidence = Evidence()
+    cells: tuple[tuple[str, int], ...] = ()
+    sent: int = 0
+    faults: tuple[str, ...] = ()
+    novel: tuple[str, ...] = ()
+
+    def dump(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self) | {"cells": dict(self.cells), "faults": list(self.faults), "novel": list(self.novel)}
+
+    @classmethod
+    def load(cls, data: dict[str, Any] | None) -> Judgement:
+        """From plain data."""
+        if not data:
+            return cls()
+        pairs, user = Evidence(**data["pairs"]), Evidence(**data["user"])
+        return cls(pairs, user, tuple(data["cells"].items()), data["sent"], tuple(data["faults"]), tuple(data["novel"]))
+
+    def decide(self, cells: Iterable[Cell]) -> Ruling:
+        """Reject as soon as either test rejects; accept when the pairs accept and every cell has been seen to work.
+
+        A failure of the users' own rule of a kind that they did not meet before pauses the step: then their test must
+        accept as well. Without cells nothing was measured, so nothing has passed.
+        """
+        known, cells = dict(self.cells), list(cells)
+        if not cells:
+            return "void"
+        tests = (self.pairs.decision, self.user.decision)
+        if "reject" in tests:
+            return "reject"
+        if self.pairs.void >= max(VOID_PAIRS, self.pairs.successes + self.pairs.failures):
+            return "void"
+        covered = all(known.get(str(cell), 0) >= CELL_SUCCESSES for cell in cells)
+        wanted: tuple[Decision, ...] = tests if self.novel else tests[:1]
+        return "accept" if covered and set(wanted) == {"accept"} else "undecided"
+
+
+Trio = tuple[Probe, Probe, Probe]
+
+
+def judge(trios: list[Trio], send: Sender, bounds: Bounds, before: Judgement, deadline: float, pace: Pace, workers: int,
+          known: frozenset[str] = frozenset(), hold: float = 0.0, look: Look = lambda: None) -> Judgement:
+    """Send trios in random order, every cell as often as the others, until the gate decides or the deadline.
+
+    :param trios: for each cell the probe through alpha's marked rule, through v1's, and through the user's own rule.
+    :param known: kinds of failure that the users' own rules had before v1 got any of their traffic.
+    :param hold: on the clock of time.monotonic; until then it goes on though v1 was accepted. :param look: called after every batch.
+    """
+    after, faults = before, Faults()
+    cells = [trio[0].cell for trio in trios]
+    order: list[Trio] = []
+    batch = max(1, workers // 3)
+    with ThreadPoolExecutor(workers) as pool:
+        while trios and time.monotonic() < deadline:
+            ruling = after.decide(cells)
+            if ruling in ("reject", "void") or (ruling == "accept" and time.monotonic() >= hold):
+                break
+            while len(order) < batch:
+                order += random.sample(trios, len(trios))
+            chosen, order = order[:batch], order[batch:]
+            pace.take(3 * batch)
+            answers = list(pool.map(send, [probe for trio in chosen for probe in trio]))
+            pace.heed(answers)
+            for number, trio in enumerate(chosen):
+                mine = answers[3 * number:3 * number + 3]
+                for probe, answer in zip(trio, mine):
+                    faults.note(probe, answer)
+                after = _add(after, trio[0].cell, mine, bounds, known)
+            look()
+    return replace(after, faults=tuple([*before.faults, *faults.worst()][-6:]))
+
+
+def _add(judgement: Judgement, cell: Cell, answers: list[Answered], bounds: Bounds, known: frozenset[str]) -> Judgement:
+    alpha, v1, user = answers
+    counted = dict(judgement.cells)
+    counted[str(cell)] = counted.get(str(cell), 0) + v1.ok
+    paired = replace(judgement, pairs=judgement.pairs.add(classify(alpha.ok, v1.ok), bounds), cells=tuple(counted.items()), sent=judgement.sent + 3)
+    return add_user(paired, alpha.ok, user, bounds, known, user.ok)
+
+
+def add_user(judgement: Judgement, alpha_ok: bool, user: Answered, bounds: Bounds, known: frozenset[str], user_ok: bool) -> Judgement:
+    fresh = () if user.ok or user.kind in known or user.kind in judgement.novel else (user.kind,)
+    return replace(judgement, user=judgement.user.add(classify(alpha_ok, user_ok), bounds), novel=judgement.novel + fresh)

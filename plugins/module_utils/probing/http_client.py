@@ -1,0 +1,242 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only file that sends a request through a gateway.
+
+Every probe opens a connection of its own (a gateway's front ends take a change at different times, and a kept connection
+sees only one of them), is sent once and never again, and ignores proxies of the environment.
+
+For internal use of this collection only.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.answer_checks import (
+    EPP_HEADER,
+    ERROR_EVENT,
+    REFUSED,
+    Answer,
+    Held,
+    head_fault,
+    judge,
+)
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import LENGTHS, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import Signature, signature
+
+READ_LIMIT = 1_000_000
+"""Bytes of an answer that are read at most; a probe asks for a handful of tokens."""
+
+LAST = 64
+"""Bytes at the end of a long stream that are kept: ``data: [DONE]`` is in them."""
+
+
+def argument_spec() -> dict[str, Any]:
+    """The options that say how probes are sent, and which ones of a person's own: for the module that sends them and for the plugin that drives it."""
+    probe = {
+        "path": {"type": "str", "required": True},
+        "body": {"type": "dict", "required": True},
+        "hostname": {"type": "str"},
+        "headers": {"type": "dict", "default": {}},
+    }
+    return {
+        "probes": {"type": "list", "elements": "dict", "default": [], "options": probe},
+        "probe_token": {"type": "str", "no_log": True},
+        "probe_ca_cert": {"type": "path"},
+        "probe_validate_certs": {"type": "bool", "default": True},
+        "probe_proxy": {"type": "str"},
+        "probe_rate": {"type": "int", "default": 60},
+        "probe_timeout": {"type": "int", "default": 10},
+    }
+
+
+def client(params: dict[str, Any]) -> Client:
+    """How probes are sent, by a module's parameters. :raises ValueError: for a proxy or a file of authorities that can't be used."""
+    made = Client(params["probe_timeout"], params["probe_ca_cert"], params["probe_validate_certs"], params["probe_token"], _proxy(params["probe_proxy"]))
+    if params["probe_ca_cert"]:
+        try:
+            made.tls  # noqa: B018  (read now, so that a wrong file is one sentence and not a failure of every probe)
+        except OSError as error:
+            raise ValueError(f"probe_ca_cert {params['probe_ca_cert']} can't be used: {error.strerror or error}.") from error
+    return made
+
+
+def _proxy(url: str | None) -> tuple[str, int] | None:
+    """Host and port of a proxy. :raises ValueError: for what is none."""
+    if url is None:
+        return None
+    found = urlsplit(url)
+    try:
+        port = found.port
+    except ValueError:
+        port = None
+    if found.scheme != "http" or not found.hostname or port is None or found.username is not None:
+        raise ValueError("probe_proxy must be http://HOST:PORT, without a user.")
+    return found.hostname, port
+
+
+class TooLong(Exception):
+    """An answer that is not read to its end."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """How probes are sent.
+
+    :param timeout: seconds for the whole answer. :param ca_file: certificate authority of HTTPS listeners, None for the system's.
+    :param verify: whether their certificates are checked. :param token: bearer token that goes with each request. :param proxy: host and port.
+    """
+
+    timeout: float
+    ca_file: str | None = None
+    verify: bool = True
+    token: str | None = None
+    proxy: tuple[str, int] | None = None
+
+    @cached_property
+    def tls(self) -> ssl.SSLContext:
+        """One for all connections, since making it reads a file of authorities.
+
+        :raises OSError: when there is no such file. :raises ssl.SSLError: when there is no certificate in it.
+        """
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if not self.verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+    def send(self, probe: Probe) -> Answer:
+        """Send one probe and judge its answer: status, mark, EPP header, JSON shape, model, finish_reason, ``[DONE]``."""
+        sent, begun = time.time(), time.monotonic()
+        status, reason = 0, None
+        try:
+            with self._asked(probe, _body(probe)) as response:
+                status = response.status
+                reason = judge(probe, status, _named(response), _read(response, begun + self.timeout))
+        except (TimeoutError, socket.timeout):
+            reason = f"no complete answer within {self.timeout:g} s"
+        except TooLong as error:
+            reason = f"{error}"
+        except (OSError, http.client.HTTPException) as error:
+            reason = f"connection failed: {error or type(error).__name__}"
+        return Answer(status, reason, sent, time.monotonic() - begun)
+
+    def dye(self, probe: Probe) -> Signature | None:
+        """Send one request for a model that nobody uses; what its answer looks like, None where there is no complete one."""
+        begun = time.monotonic()
+        try:
+            with self._asked(probe, _body(probe)) as response:
+                body = _read(response, begun + self.timeout)
+                return signature(probe, response.status, body, EPP_HEADER in _named(response))
+        except (OSError, http.client.HTTPException, TooLong):
+            return None
+
+    def hold(self, probe: Probe, until: float) -> Held:
+        """Ask for a long stream and read it until it ends, or until a moment on the clock of time.monotonic; then it is let go.
+
+        A server that can't give as many tokens refuses, and is asked for fewer. An event must come within each ``timeout`` seconds.
+        """
+        held = Held(0, None, 0.0, 0.0)
+        for tokens, ignore_eos in LENGTHS:
+            text = f"{secrets.token_hex(8)}: count from one upwards, one number a line, and do not stop."
+            held = self._held(probe, json.dumps(probe.long_body(text, tokens, ignore_eos)).encode(), until)
+            if held.status != 400 and held.reason != REFUSED:
+                break
+        return held
+
+    def _held(self, probe: Probe, body: bytes, until: float) -> Held:
+        status, opened, begun, last, reason = 0, 0.0, time.monotonic(), b"", None
+        try:
+            with self._asked(probe, body) as response:
+                status = response.status
+                reason = head_fault(probe, status, _named(response), b"" if status == 200 else response.read(LAST))
+                opened, begun = (time.time(), time.monotonic()) if reason is None else (0.0, begun)
+                while reason is None and time.monotonic() < until:
+                    part = response.read1(65536)
+                    if ERROR_EVENT in last + part:
+                        reason = REFUSED
+                    last = (last + part)[-LAST:]
+                    if not part:
+                        reason = None if b"data: [DONE]" in last else "it ended before [DONE]"
+                        break
+        except (TimeoutError, socket.timeout):
+            reason = f"nothing came for {self.timeout:g} s"
+        except (OSError, http.client.HTTPException) as error:
+            reason = f"connection failed: {error or type(error).__name__}"
+        return Held(status, reason, opened, time.monotonic() - begun if opened else 0.0)
+
+    @contextmanager
+    def _asked(self, probe: Probe, body: bytes) -> Iterator[http.client.HTTPResponse]:
+        """One request over a connection of its own, and the answer's beginning."""
+        connection = self._connection(probe)
+        try:
+            own = (("Authorization", f"Bearer {self.token}"),) if self.token else ()
+            connection.request("POST", probe.cell.path, body, dict((*_headers(probe), *own)))
+            yield connection.getresponse()
+        finally:
+            connection.close()
+
+    def _connection(self, probe: Probe) -> http.client.HTTPConnection:
+        place = probe.cell.address
+        host, port = self.proxy or (place.host, place.port)
+        made = (_NamedTLS(host, port, self.timeout, self.tls, probe.cell.hostname or place.host) if place.tls
+                else http.client.HTTPConnection(host, port, timeout=self.timeout))
+        if self.proxy:
+            # A tunnel for plain HTTP as well: a proxy that forwards takes the address for the Host header, and the route is by hostname.
+            made.set_tunnel(place.host, place.port)
+        return made
+
+
+class _NamedTLS(http.client.HTTPSConnection):
+    """HTTPS to an address while asking for, and checking, another host's certificate."""
+
+    def __init__(self, address: str, port: int, timeout: float, context: ssl.SSLContext, server_name: str) -> None:
+        super().__init__(address, port, timeout=timeout, context=context)
+        self._server = server_name
+        self._tls = context
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._server)
+
+
+def _named(response: http.client.HTTPResponse) -> dict[str, str]:
+    """Headers with their names in lower case."""
+    return {name.lower(): value for name, value in response.getheaders()}
+
+
+def _headers(probe: Probe) -> tuple[tuple[str, str], ...]:
+    place = probe.cell.address
+    host = probe.cell.hostname or place.host
+    port = "" if place.port == (443 if place.tls else 80) else f":{place.port}"
+    return (("Host", host + port), ("Content-Type", "application/json"), ("Connection", "close"), *probe.headers)
+
+
+def _body(probe: Probe) -> bytes:
+    """The request, its text random from the first character on: prefix caching would pin equal prompts to one pod."""
+    return json.dumps(probe.body(f"{secrets.token_hex(8)}: answer with one word.")).encode()
+
+
+def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
+    parts, size = [], 0
+    while part := response.read1(65536):
+        parts.append(part)
+        size += len(part)
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        if size > READ_LIMIT:
+            raise TooLong(f"the answer is longer than {READ_LIMIT} bytes")
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
+    return b"".join(parts)

@@ -1,0 +1,107 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Long streams, held open while weights change, and what their ends say about v1. The sender is handed in.
+
+A gateway gives up on an answer after its backend's time-out, 30 s unless a policy says more, and one that is not moved along
+with its pool is found by no short request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe
+
+SLACK = 2.0
+"""Seconds by which one stream must end before another for that to mean anything."""
+CHAIN_GAP = 1.0
+"""Seconds between the end of a stream and the next of its chain."""
+
+
+class KeptOpen(Protocol):
+    """How one long stream was served, see :class:`answer_checks.Held`."""
+
+    opened: float
+    seconds: float
+    reason: str | None
+
+
+Keeper = Callable[[Probe, float], KeptOpen]
+
+
+@dataclass(frozen=True)
+class Lasted:
+    """How long the streams by one rule were served: of those that were cut the shortest, else the longest.
+
+    :param whole: whether any of several side by side was not cut.
+    :param opened: when the first of each chain had begun, in seconds since the epoch; 0 where one did not. :param asked: how many there were.
+    """
+
+    seconds: float
+    reason: str | None
+    opened: float
+    asked: int
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Long streams by one moved reference at one address. ``sides``: by marked rule (``alpha``, ``v1``), and ``user`` for the user's own."""
+
+    what: str
+    sides: Mapping[str, Lasted]
+
+    @property
+    def fault(self) -> str | None:
+        """Why v1 is worse than v1alpha2: it cut a stream that v1alpha2 keeps. Where both cut after the same time, nothing stands against v1.
+
+        Of several side by side every one must have been cut: one alone may be a pod's restart.
+        """
+        alpha, v1 = self.sides.get("alpha"), self.sides.get("v1")
+        if alpha is None or v1 is None or v1.reason is None or v1.whole or (alpha.reason is not None and v1.seconds + SLACK >= alpha.seconds):
+            return None
+        kept = f"{'kept one for' if alpha.reason is None else 'cut its own only after'} {alpha.seconds:.0f} s"
+        return f"v1 cut a stream after {v1.seconds:.0f} s ({v1.reason}) where v1alpha2 {kept} ({self.what})"
+
+    def dump(self) -> dict[str, Any]:
+        """As plain data."""
+        opened = [side.opened for side in self.sides.values()]
+        sides = {who: {"seconds": round(side.seconds, 1), "reason": side.reason} for who, side in self.sides.items()}
+        return {"what": self.what, "opened": max(opened) if all(opened) else 0.0} | sides
+
+
+def hold(places: list[list[Probe]], keep: Keeper, until: float, copies: int) -> list[Compared]:
+    """Hold long streams open, ``copies`` for each probe at once; one that ends by itself is followed by the next.
+
+    :param places: for each cell its probes, each through another rule. :param until: on the clock of time.monotonic.
+    """
+    if not places:
+        return []
+    with ThreadPoolExecutor(copies * sum(len(probes) for probes in places)) as pool:
+        chains = [[[pool.submit(_chain, probe, keep, until) for _copy in range(copies)] for probe in probes] for probes in places]
+        lasted = [[_lasted([chain.result() for chain in side]) for side in probes] for probes in chains]
+    return [
+        Compared(str(probes[0].cell), {probe.variant or "user": side for probe, side in zip(probes, sides)})
+        for probes, sides in zip(places, lasted)
+    ]
+
+
+def _chain(probe: Probe, keep: Keeper, until: float) -> list[KeptOpen]:
+    """Streams one after the other, until one is cut or time is up."""
+    held = [keep(probe, until)]
+    while held[-1].reason is None and time.monotonic() + CHAIN_GAP < until:
+        time.sleep(CHAIN_GAP)
+        held.append(keep(probe, until))
+    return held
+
+
+def _lasted(chains: list[list[KeptOpen]]) -> Lasted:
+    ends = [chain[-1] for chain in chains if chain[-1].reason is not None]
+    shown = min(ends, key=lambda held: held.seconds) if ends else max((held for chain in chains for held in chain), key=lambda held: held.seconds)
+    firsts = [chain[0].opened for chain in chains]
+    return Lasted(shown.seconds, shown.reason, max(firsts) if all(firsts) else 0.0, sum(len(chain) for chain in chains), len(ends) < len(chains))

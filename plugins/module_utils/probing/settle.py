@@ -1,0 +1,112 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waits until probes are answered without a failure, and records how users fare before and meanwhile. The sender is handed in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import Judgement, add_user
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Answered, Faults, Look, Pace, Sender, send_round
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Evidence
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How settling ended.
+
+    :param rounds: clean ones in a row. :param passing: whether each stack (alpha, v1, both, user) passed all its probes in any round of this stretch.
+    :param faults: of the last round.
+    :param first: when the first of the clean rounds had ended, in seconds since the epoch; 0 without one.
+    :param sent: probes of this stretch.
+    """
+
+    done: bool
+    rounds: int
+    passing: dict[str, bool]
+    faults: Faults
+    first: float
+    sent: int
+
+
+class Watch:
+    """How users fare while a gateway takes a change, for which a few rounds without a failure afterwards make up for nothing.
+
+    What fails where v1alpha2 does not counts in the gate's watch, whose error is for a million pairs: these rounds are among them.
+    Where the users' own rules are not asked it is their rehearsal that counts, the marked rules that name both stacks.
+
+    :param control: whether v1alpha2's marked rules are compared with; without it, while the users' own rules are v1alpha2's, every new kind of failure counts.
+    :param before: what :attr:`judgement` was when an earlier stretch ended.
+    """
+
+    def __init__(self, bounds: Bounds, known: Iterable[str], control: bool, before: dict[str, Any]) -> None:
+        self.bounds, self.known, self.control = bounds, frozenset(known), control
+        self.judgement = Judgement.load(before) if before else Judgement(user=Evidence(decision="accept"))
+
+    @property
+    def rejects(self) -> bool:
+        """Whether so much failed that it is no chance."""
+        return self.judgement.user.decision == "reject"
+
+    def note(self, round_of: list[tuple[Probe, Answered]]) -> None:
+        """Count one round."""
+        watched = None if any(probe.variant is None for probe, _answer in round_of) else "both"
+        control = self.control or watched == "both"
+        failed = {probe.cell for probe, answer in round_of if control and probe.variant == "alpha" and not answer.ok}
+        for probe, answer in round_of:
+            if probe.variant == watched:
+                fine = answer.ok or answer.kind in self.known
+                self.judgement = add_user(self.judgement, probe.cell not in failed, answer, self.bounds, self.known, fine)
+
+
+def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int, clean: int = 0, watch: Watch | None = None,
+           look: Look = lambda: None) -> Settled:
+    """Send every probe in rounds until ``rounds`` rounds in a row are without any failure, or until the deadline.
+
+    A failure anywhere starts the count anew: front ends converge at different times, and only a run of fresh connections
+    without a single miss says that all have.
+
+    :param deadline: on the clock of time.monotonic; the round that is on its way then is ended.
+    :param clean: rounds in a row with which an earlier stretch ended, since many cells may need longer than one.
+    :param watch: ends it early where users suffer. :param look: called after every round.
+    """
+    first, sent, passing = time.time() if clean else 0.0, 0, dict[str, bool]()
+    with ThreadPoolExecutor(workers) as pool:
+        while True:
+            last = Faults()
+            sent += len(probes)
+            answered = list(zip(probes, send_round(probes, send, pace, pool)))
+            for probe, answer in answered:
+                last.note(probe, answer)
+            passing |= {who: passing.get(who, False) or not last.worst(who) for who in last.sent}
+            clean = 0 if last.counts else clean + 1
+            if clean < 2:
+                first = time.time() if clean else 0.0
+            if watch:
+                watch.note(answered)
+            look()
+            if clean >= rounds or time.monotonic() >= deadline or (watch and watch.rejects):
+                return Settled(clean >= rounds, clean, passing, last, first, sent)
+
+
+def baseline(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int) -> tuple[Faults, tuple[str, ...], tuple[str, ...]]:
+    """How the users' own rules answer before v1 has any of their traffic.
+
+    :returns: what failed, the kinds of failure, and the cells (as text) that never answered.
+    """
+    faults, kinds, answered = Faults(), set(), {str(probe.cell): False for probe in probes}
+    with ThreadPoolExecutor(workers) as pool:
+        for number in range(rounds):
+            if number and time.monotonic() >= deadline:
+                break
+            for probe, answer in zip(probes, send_round(probes, send, pace, pool)):
+                faults.note(probe, answer)
+                answered[str(probe.cell)] |= answer.ok
+                kinds |= set() if answer.ok else {answer.kind}
+    return faults, tuple(sorted(kinds)), tuple(cell for cell, ok in answered.items() if not ok)

@@ -1,0 +1,289 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What to probe. Pure: a route, its Gateways and the Plan's pool become cells; a cell and a variant become a request.
+
+A cell is Gateway address x hostname x match of a rule x model x endpoint x stream: every way by which a user's request of
+its own kind can reach a moved pool.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from urllib.parse import urlencode
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.precedence import Table, meet
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import PROBE_HEADER, Variant, mark, probe_value
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, parents, references, route_key, rules
+
+COMPLETIONS = "/v1/completions"
+CHAT = "/v1/chat/completions"
+EMBEDDINGS = "/v1/embeddings"
+RESPONSES = "/v1/responses"
+STREAMS = {COMPLETIONS: (False, True), CHAT: (False, True), EMBEDDINGS: (False,), RESPONSES: (False,)}
+"""Endpoints for which a request can be made and its answer judged, and whether without and with a stream."""
+LONG = (COMPLETIONS, CHAT)
+"""Endpoints that can be asked for a long stream."""
+OWN = "own"
+"""The endpoint of a probe that a person added: its request is the person's, and of its answer only status and form are known."""
+LENGTHS = ((16_000, True), (7_500, True), (1_900, True), (1_900, False))
+"""Tokens to ask for in a long stream, and whether by ignore_eos, which vLLM and SGLang know: the next one is for servers that refuse, for instance
+because their context is shorter."""
+TOO_MANY = 429
+"""Status by which a server sheds load."""
+UNIQUE = "{unique}"
+"""Stands in a person's request for a text that differs each time."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a Gateway's listener answers. ``port`` 1..65535; ``tls`` for HTTPS listeners."""
+
+    gateway: str
+    host: str
+    port: int
+    tls: bool
+    hostname: str | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way a user's request reaches a moved pool.
+
+    :param index: of the reference in the rule. :param shared: whether other backends than pools of ours serve the rule too.
+    :param body: the request of a probe that a person added, as JSON.
+    """
+
+    address: Address
+    hostname: str
+    route: str
+    rule: int
+    index: int
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    model: str
+    endpoint: str
+    stream: bool
+    shared: bool = False
+    body: str = ""
+
+    def __str__(self) -> str:
+        """Different for every cell: the gate counts by it."""
+        place, stream = self.address, " stream" if self.stream else ""
+        headers = "".join(f" {name}={value}" for name, value in self.headers)
+        by = f"{self.route} rule {self.rule}" + (f" reference {self.index}" if self.index else "")
+        asked = f"body {self.body}" if self.endpoint == OWN else f"model {self.model}{stream}"
+        return f"{place.gateway} {place.host}:{place.port} {self.hostname}{self.path}{headers} {asked} ({by})"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One request to send: a cell through a marked rule, or, with ``variant`` None, through the user's own rule.
+
+    :param mark: the response mark that the answer must carry, None for the user's own rule.
+    :param answers: model names of which one must stand in the answer; empty where any may.
+    :param epp: whether the answer must show that an endpoint picker handled it.
+    """
+
+    cell: Cell
+    variant: Variant | None
+    headers: tuple[tuple[str, str], ...]
+    mark: str | None
+    answers: frozenset[str]
+    epp: bool = True
+
+    def body(self, text: str) -> Manifest:
+        """A small real request at temperature 0, or the person's own. ``text`` must be fit to stand in a JSON string."""
+        if self.cell.endpoint == OWN:
+            return dict(json.loads(self.cell.body.replace(UNIQUE, text)))
+        short: Manifest = {"max_tokens": 4, "temperature": 0, "stream": self.cell.stream}
+        shapes: dict[str, Manifest] = {
+            COMPLETIONS: short | {"prompt": text},
+            CHAT: short | {"messages": [{"role": "user", "content": text}]},
+            EMBEDDINGS: {"input": text},
+            RESPONSES: {"input": text, "max_output_tokens": 16, "temperature": 0},
+        }
+        return {"model": self.cell.model} | shapes[self.cell.endpoint]
+
+    def long_body(self, text: str, tokens: int, ignore_eos: bool) -> Manifest:
+        """The same request for an answer that does not end soon; of an endpoint in :data:`LONG`."""
+        return self.body(text) | {"max_tokens": tokens} | ({"ignore_eos": True} if ignore_eos else {})
+
+
+def addresses(gateway: Manifest, section: str | None = None, namespace: str | None = None) -> list[Address]:
+    """Every address x HTTP(S) listener of a Gateway that takes routes of ``namespace`` (None: of its own)."""
+    own = gateway["metadata"].get("namespace", "default")
+    name = f"{own}/{gateway['metadata']['name']}"
+    listeners = [
+        listener
+        for listener in (gateway.get("spec") or {}).get("listeners") or []
+        if listener.get("protocol") in ("HTTP", "HTTPS") and section in (None, listener.get("name"))
+        and (namespace in (None, own) or ((listener.get("allowedRoutes") or {}).get("namespaces") or {}).get("from", "Same") != "Same")
+    ]
+    return [
+        Address(name, found["value"], listener["port"], listener["protocol"] == "HTTPS", listener.get("hostname"))
+        for found, listener in product((gateway.get("status") or {}).get("addresses") or [], listeners)
+    ]
+
+
+def cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: Mapping[PoolKey, Manifest]) -> list[Cell]:
+    """Every cell of a route's moved references.
+
+    :param gateways: (namespace, name) to manifest. :param pools: alpha pool to its entry in the Plan (models, endpoints).
+    """
+    key = route_key(route)
+    places = _places(route, gateways)
+    hostnames = (route.get("spec") or {}).get("hostnames") or [""]
+    found = []
+    for reference in references(route):
+        pool = pools.get(reference.target)
+        if reference.kind != "backend" or pool is None:
+            continue
+        rule = rules(route)[reference.rule]
+        shared = _shared(route, reference.rule, pools)
+        for place, wanted, match, endpoint in product(places, hostnames, rule.get("matches") or [{}], pool["endpoints"]):
+            hostname = _concrete(meet(wanted, place.hostname or ""))
+            path = _path(match, rule, endpoint)
+            headers = _headers(match)
+            if hostname is None or path is None or headers is None or match.get("method", "POST") != "POST":
+                continue
+            found += [
+                Cell(place, hostname, str(key), reference.rule, reference.index, path, headers, model["name"], endpoint, stream, shared)
+                for model, stream in product(pool["models"], STREAMS.get(endpoint, ()))
+            ]
+    return list(dict.fromkeys(found))
+
+
+def own_cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: Mapping[PoolKey, Manifest], own: Manifest) -> list[Cell]:
+    """A probe that a person added, as cells of every moved reference of a route; :func:`reached` says which of them it comes by.
+
+    :param own: ``path``, ``body`` (dict), and where they are given ``hostname`` and ``headers``.
+    """
+    key = route_key(route)
+    headers = tuple((str(name), str(value)) for name, value in (own.get("headers") or {}).items())
+    body = json.dumps(own["body"])
+    moved = [reference for reference in references(route) if reference.kind == "backend" and reference.target in pools]
+    hostnames = [own["hostname"]] if own.get("hostname") else (route.get("spec") or {}).get("hostnames") or [""]
+    found = []
+    for place, wanted, reference in product(_places(route, gateways), hostnames, moved):
+        hostname = _concrete(meet(wanted, place.hostname or ""))
+        if hostname is not None:
+            found.append(Cell(place, hostname, str(key), reference.rule, reference.index, own["path"], headers, "", OWN, bool(own["body"].get("stream")),
+                              _shared(route, reference.rule, pools), body))
+    return list(dict.fromkeys(found))
+
+
+def streaming(found: list[Cell]) -> list[Cell]:
+    """One cell with a stream for each address and moved reference."""
+    chosen: dict[tuple[Address, str, int, int], Cell] = {}
+    for cell in found:
+        if cell.stream and cell.endpoint in LONG:
+            chosen.setdefault((cell.address, cell.route, cell.rule, cell.index), cell)
+    return list(chosen.values())
+
+
+def _places(route: Manifest, gateways: Mapping[tuple[str, str], Manifest]) -> list[Address]:
+    """Where the Gateways of a route answer."""
+    return [place for namespace, name, section in parents(route) if (namespace, name) in gateways
+            for place in addresses(gateways[namespace, name], section, route_key(route).namespace)]
+
+
+def _shared(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> bool:
+    """Whether a rule sends traffic to anything but pools of ours as well."""
+    return any(other.kind == "backend" and other.rule == rule and other.weight and other.target not in pools for other in references(route))
+
+
+def reached(found: list[Cell], candidates: list[Manifest]) -> list[Cell]:
+    """The cells whose requests come by their own rule: those that a more specific rule takes are no user's either.
+
+    :param candidates: every route known.
+    """
+    tables = gateway_tables(candidates)
+    return [cell for cell in found if taken_by(cell, tables) == (cell.route, cell.rule)]
+
+
+def gateway_tables(candidates: Iterable[Manifest]) -> dict[str, Table]:
+    """For each Gateway (``namespace/name``) the matches of the HTTPRoutes that name it as their parent."""
+    beside: dict[str, list[Manifest]] = defaultdict(list)
+    for route in candidates:
+        for gateway in {f"{namespace}/{name}" for namespace, name, _section in parents(route)}:
+            beside[gateway].append(route)
+    return {gateway: Table(routes) for gateway, routes in beside.items()}
+
+
+def taken_by(cell: Cell, tables: Mapping[str, Table]) -> tuple[str, int] | None:
+    """The route and rule that take a cell's requests."""
+    found = tables[cell.address.gateway].winner(cell.hostname, cell.path, dict(cell.headers))
+    return (str(found[0]), found[1]) if found else None
+
+
+def unprobed(route: Manifest, found: list[Cell], pools: Mapping[PoolKey, Manifest]) -> list[int]:
+    """Rules with a moved reference that no cell reaches: nothing can be proven for them."""
+    return sorted({
+        reference.rule
+        for reference in references(route)
+        if reference.kind == "backend" and reference.target in pools
+        and not any((cell.rule, cell.index) == (reference.rule, reference.index) for cell in found)
+    })
+
+
+def probe(cell: Cell, variant: Variant | None, nonce: str, models: Mapping[str, Manifest], gone: bool = False) -> Probe:
+    """One request for a cell through a marked rule, or through the user's own rule with ``variant`` None.
+
+    :param gone: the marked rule was removed: its request must now be answered by the user's own rule.
+    :param models: model name to its entry in the Plan. EPP v0.3.0 answers with the target's name, v1 with the name that
+        was asked for (seen), so answers from alpha, or from either stack, may show both. Where other backends serve the
+        user's rule too, its answer need not come from a pool, nor name its models.
+    """
+    entry = models.get(cell.model, {})
+    answers = {cell.model, entry.get("answer") or cell.model} | set(entry.get("alpha_answers") or []) if cell.model else set()
+    own = () if variant is None else ((PROBE_HEADER, probe_value(nonce, variant, cell.rule, cell.index)),)
+    if variant is None or gone:
+        return Probe(cell, variant, cell.headers + own, None, frozenset(() if cell.shared else answers), epp=not cell.shared)
+    return Probe(cell, variant, cell.headers + own, mark(variant, cell.rule, cell.index), frozenset(answers))
+
+
+def _concrete(hostname: str | None) -> str | None:
+    """A wildcard stands for any name below it: probe one."""
+    return f"probe{hostname[1:]}" if hostname and hostname.startswith("*.") else hostname
+
+
+def _headers(match: Manifest) -> tuple[tuple[str, str], ...] | None:
+    """The headers a match asks for; None where a regular expression leaves open what to send."""
+    wanted = match.get("headers") or []
+    if any(header.get("type", "Exact") != "Exact" for header in wanted):
+        return None
+    return tuple((header["name"], header["value"]) for header in wanted)
+
+
+def _path(match: Manifest, rule: Manifest, endpoint: str) -> str | None:
+    """The request path that a match takes and that arrives at the model server as ``endpoint``; None where there is none."""
+    path = match.get("path") or {"type": "PathPrefix", "value": "/"}
+    value, kind = path.get("value", "/"), path.get("type", "PathPrefix")
+    query = [(parameter["name"], parameter["value"]) for parameter in match.get("queryParams") or []]
+    if any(parameter.get("type", "Exact") != "Exact" for parameter in match.get("queryParams") or []) or kind not in ("Exact", "PathPrefix"):
+        return None
+    rewrite = next((entry.get("urlRewrite", {}).get("path") for entry in rule.get("filters") or [] if entry.get("type") == "URLRewrite"), None)
+    found = _rewritten(value, kind, rewrite, endpoint) if rewrite else _plain(value, kind, endpoint)
+    return found if found is None or not query else f"{found}?{urlencode(query)}"
+
+
+def _plain(value: str, kind: str, endpoint: str) -> str | None:
+    if kind == "Exact":
+        return endpoint if value == endpoint else None
+    prefix = value.rstrip("/")
+    return endpoint if endpoint == prefix or endpoint.startswith(prefix + "/") else None
+
+
+def _rewritten(value: str, kind: str, rewrite: Manifest, endpoint: str) -> str | None:
+    if rewrite.get("type") == "ReplaceFullPath":
+        return value if rewrite.get("replaceFullPath") == endpoint else None
+    replacement = (rewrite.get("replacePrefixMatch") or "/").rstrip("/")
+    if kind != "PathPrefix" or not (endpoint == replacement or endpoint.startswith(replacement + "/")):
+        return None
+    return value.rstrip("/") + endpoint.removeprefix(replacement) or "/"

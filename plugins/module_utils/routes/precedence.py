@@ -1,0 +1,127 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which rule takes a request, by Gateway API's precedence. Pure.
+
+A rule's match may cover a request that another, more specific rule takes (``/`` beside ``/v1/chat``). A probe for such a
+match would never come by its own rule, and no user's request does either: there is nothing to prove.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import RouteKey, route_key, rules
+
+Rank = tuple[Any, ...]
+
+
+class Table:
+    """Every match of some HTTPRoutes of one Gateway, found by hostname and path: a Gateway may hold thousands."""
+
+    def __init__(self, routes: Iterable[Manifest]) -> None:
+        self._entries: dict[tuple[str, str, str], list[tuple[Manifest, int, Manifest]]] = defaultdict(list)
+        for route in routes:
+            hostnames = (route.get("spec") or {}).get("hostnames") or [""]
+            for number, rule in enumerate(rules(route)):
+                for match, hostname in product(rule.get("matches") or [{}], hostnames):
+                    kind, value = _path(match)
+                    self._entries[hostname, kind, _place(kind, value)].append((route, number, match))
+
+    def winner(self, hostname: str, url: str, headers: Mapping[str, str]) -> tuple[RouteKey, int] | None:
+        """The route and rule that take a POST, None where no rule does.
+
+        :param url: path and query.
+        """
+        ranked = [
+            (rank, (*_age(route), number), (route_key(route), number))
+            for key in _keys(hostname, urlsplit(url).path)
+            for route, number, match in self._entries.get(key, ())
+            if (host := host_rank(route, hostname)) is not None and (rank := _rank(match, host, url, headers)) is not None
+        ]
+        best = max((rank for rank, _order, _place in ranked), default=None)
+        return min(((order, place) for rank, order, place in ranked if rank == best), default=(None, None))[1]
+
+
+def _keys(hostname: str, path: str) -> Iterator[tuple[str, str, str]]:
+    """Where a request's matches can stand: its hostname and the wildcards above it, its path and the prefixes of that."""
+    labels = hostname.split(".")
+    hostnames = dict.fromkeys([hostname, *(".".join(["*", *labels[number:]]) for number in range(1, len(labels))), ""])
+    segments = path.rstrip("/").split("/")
+    prefixes = ["/".join(segments[:number]) for number in range(1, len(segments) + 1)]
+    places = [("Exact", path), ("RegularExpression", ""), *(("PathPrefix", prefix) for prefix in dict.fromkeys(["", *prefixes]))]
+    return ((name, *place) for name, place in product(hostnames, places))
+
+
+def _path(match: Manifest) -> tuple[str, str]:
+    """Kind and value of a match's path, by Gateway API's default."""
+    path = match.get("path") or {}
+    return path.get("type", "PathPrefix"), path.get("value", "/")
+
+
+def _place(kind: str, value: str) -> str:
+    return {"Exact": value, "PathPrefix": value.rstrip("/")}.get(kind, "")
+
+
+def host_rank(route: Manifest, hostname: str) -> tuple[bool, int] | None:
+    """How closely a route's hostnames fit: a name before a wildcard, the longer one first; None where none does."""
+    fitting = [(not entry.startswith("*"), len(entry)) for entry in (route.get("spec") or {}).get("hostnames") or [""] if _covers(entry, hostname)]
+    return max(fitting, default=None)
+
+
+def meet(one: str, other: str) -> str | None:
+    """The narrower of two hostnames, of which each may be empty or a wildcard; None where they have no name in common."""
+    for wide, narrow in ((one, other), (other, one)):
+        if _covers(wide, narrow):
+            return narrow
+    return None
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    return wide in ("", narrow) or (wide.startswith("*.") and narrow.removeprefix("*").endswith(wide[1:]) and narrow != wide[1:])
+
+
+def _age(route: Manifest) -> tuple[str, str, str]:
+    """Older routes go first, then by namespace and name."""
+    meta = route["metadata"]
+    return meta.get("creationTimestamp") or "", meta.get("namespace", ""), meta["name"]
+
+
+def _rank(match: Manifest, host: tuple[bool, int], url: str, headers: Mapping[str, str]) -> Rank | None:
+    """Exact path, longest prefix, method, headers, parameters; None where the match does not cover the request."""
+    parts = urlsplit(url)
+    kind, value = _path(match)
+    covered = {
+        "Exact": parts.path == value,
+        "PathPrefix": parts.path == value.rstrip("/") or parts.path.startswith(value.rstrip("/") + "/"),
+        "RegularExpression": _fits(value, parts.path),
+    }.get(kind, False)
+    sent = {name.lower(): content for name, content in headers.items()}
+    asked = dict(parse_qsl(parts.query))
+    if not covered or match.get("method", "POST") != "POST":
+        return None
+    if not all(_same(entry, sent.get(entry["name"].lower())) for entry in match.get("headers") or []):
+        return None
+    if not all(_same(entry, asked.get(entry["name"])) for entry in match.get("queryParams") or []):
+        return None
+    return host, kind == "Exact", len(value), "method" in match, len(match.get("headers") or []), len(match.get("queryParams") or [])
+
+
+def _same(entry: Manifest, content: str | None) -> bool:
+    if content is None:
+        return False
+    return content == entry["value"] if entry.get("type", "Exact") == "Exact" else _fits(entry["value"], content)
+
+
+def _fits(pattern: str, text: str) -> bool:
+    """Gateways know patterns that Python does not: such a one counts as one that does not match."""
+    try:
+        return re.fullmatch(pattern, text) is not None
+    except re.error:
+        return False

@@ -1,0 +1,105 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes probe routes: copies of a user's rules that only probes reach, and whose answers carry a mark. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Literal
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, Reference, references, route_key, rules
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.weights import move_reference
+
+MAX_RULES = 16
+"""Gateway API's upper bound of rules in a route."""
+MAX_MATCHES = 128
+"""Gateway API's upper bound of matches in all rules of a route."""
+
+PROBE_HEADER = "x-inference-gateway-migration-probe"
+MARK_HEADER = "x-inference-gateway-migration-mark"
+LABEL = "inference-gateway-migration/marked-route"
+
+Variant = Literal["alpha", "v1", "both"]
+VARIANTS: tuple[Variant, ...] = ("alpha", "v1", "both")
+
+
+# -- marked routes ------------------------------------------------------------------------------------------------------
+
+
+def mark(variant: Variant, rule: int, index: int) -> str:
+    """The value by which one marked rule answers."""
+    return f"{variant}-{rule}-{index}"
+
+
+def probe_value(nonce: str, variant: Variant, rule: int, index: int) -> str:
+    """The request header value that leads into one marked rule."""
+    return f"{nonce}-{mark(variant, rule, index)}"
+
+
+def marked_routes(original: Manifest, moves: Mapping[PoolKey, str], variant: Variant, nonce: str) -> list[Manifest]:
+    """Copies of a user's rules that only probes reach, for one variant.
+
+    One rule a moved reference: same parents, hostnames, matches and filters (mirrors excepted: a copy must not double
+    somebody else's traffic) plus a header match with the nonce, and a response header by which its answers are known.
+    Until a gateway has programmed the copy, probes fall through to the user's rule; without the mark that would count.
+    The variant ``both`` sends half to each stack: the rehearsal of a mixed rule, before any user meets one.
+    """
+    key = route_key(original)
+    copies = [
+        _marked_rule(rules(original)[reference.rule], reference, moves, variant, nonce)
+        for reference in references(original)
+        if reference.kind == "backend" and reference.target in moves
+    ]
+    spec = {field: value for field, value in original["spec"].items() if field != "rules"}
+    return [
+        {
+            "apiVersion": key.api_version,
+            "kind": key.kind,
+            "metadata": {"name": f"{key.name[:200]}-{nonce}-{variant}-{number}", "namespace": key.namespace, "labels": {LABEL: variant}},
+            "spec": deepcopy(spec) | {"rules": chunk},
+        }
+        for number, chunk in enumerate(_chunks(copies))
+    ]
+
+
+def _marked_rule(rule: Manifest, reference: Reference, moves: Mapping[PoolKey, str], variant: Variant, nonce: str) -> Manifest:
+    copy = deepcopy(rule)
+    copy.pop("name", None)
+    header = {"type": "Exact", "name": PROBE_HEADER, "value": probe_value(nonce, variant, reference.rule, reference.index)}
+    copy["matches"] = [match | {"headers": [*(match.get("headers") or []), header]} for match in copy.get("matches") or [{}]]
+    copy["filters"] = _with_mark(copy.get("filters") or [], mark(variant, reference.rule, reference.index))
+    backend = rule["backendRefs"][reference.index]
+    if backend.get("filters"):
+        backend = backend | {"filters": _without_mirrors(backend["filters"])}
+    alpha, v1 = deepcopy(backend) | {"weight": 1}, move_reference(backend, moves[reference.target], 1)
+    copy["backendRefs"] = {"alpha": [alpha], "v1": [v1], "both": [alpha, v1]}[variant]
+    return copy
+
+
+def _with_mark(filters: list[Manifest], value: str) -> list[Manifest]:
+    """The filters without mirrors and with the mark; a rule may hold one ResponseHeaderModifier only, so it joins the user's."""
+    kept = deepcopy(_without_mirrors(filters))
+    header = {"name": MARK_HEADER, "value": value}
+    own = next((entry for entry in kept if entry.get("type") == "ResponseHeaderModifier"), None)
+    if own is None:
+        return [*kept, {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [header]}}]
+    own.setdefault("responseHeaderModifier", {}).setdefault("set", []).append(header)
+    return kept
+
+
+def _without_mirrors(filters: list[Manifest]) -> list[Manifest]:
+    return [entry for entry in filters if entry.get("type") != "RequestMirror"]
+
+
+def _chunks(copies: list[Manifest]) -> list[list[Manifest]]:
+    """Rules in routes that respect Gateway API's limits of rules and matches."""
+    chunks: list[list[Manifest]] = []
+    for copy in copies:
+        full = not chunks or len(chunks[-1]) == MAX_RULES or sum(len(rule["matches"]) for rule in [*chunks[-1], copy]) > MAX_MATCHES
+        if full:
+            chunks.append([])
+        chunks[-1].append(copy)
+    return chunks

@@ -1,0 +1,114 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads which backends a route names: backendRefs and mirrors, each by (group, kind, namespace, name). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, POOL_KIND, Manifest, dig, namespace_of
+
+
+class PoolKey(NamedTuple):
+    """What a reference names. Never the name alone: pools of both groups may share name and namespace."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+
+class RouteKey(NamedTuple):
+    """One route object."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One backendRef or mirror of a route.
+
+    :param rule: index of the rule. :param index: index in the rule's backendRefs, -1 for a mirror.
+    :param weight: as Gateway API counts it: 1 where it is not said.
+    """
+
+    route: RouteKey
+    rule: int
+    index: int
+    kind: Literal["backend", "mirror"]
+    target: PoolKey
+    weight: int
+
+
+class Parent(NamedTuple):
+    """A Gateway that a route names; ``section`` None means all its listeners."""
+
+    namespace: str
+    name: str
+    section: str | None
+
+
+def parents(route: Manifest) -> list[Parent]:
+    """Every Gateway that a route names as its parent, in order."""
+    return [
+        Parent(entry.get("namespace") or namespace_of(route), entry.get("name") or "", entry.get("sectionName"))
+        for entry in dig(route, "spec", "parentRefs", default=[])
+        if entry.get("kind", "Gateway") == "Gateway"
+    ]
+
+
+def route_key(route: Manifest) -> RouteKey:
+    """The key of a route manifest."""
+    meta = route["metadata"]
+    return RouteKey(route.get("apiVersion", "gateway.networking.k8s.io/v1"), route.get("kind", "HTTPRoute"), meta.get("namespace", "default"), meta["name"])
+
+
+def target(reference: Mapping[str, Any], namespace: str) -> PoolKey:
+    """What a backendRef in a route of ``namespace`` names, with Gateway API's defaults (core group, Service)."""
+    return PoolKey(reference.get("group") or "", reference.get("kind") or "Service", reference.get("namespace") or namespace, reference.get("name", ""))
+
+
+def opened(grant: Manifest) -> list[Manifest]:
+    """Those of a ReferenceGrant's targets that are alpha pools."""
+    return [entry for entry in (grant.get("spec") or {}).get("to") or [] if (entry.get("group"), entry.get("kind")) == (ALPHA_GROUP, POOL_KIND)]
+
+
+def rules(route: Manifest) -> list[Manifest]:
+    """The rules of a route, none where spec is missing."""
+    return (route.get("spec") or {}).get("rules") or []
+
+
+def references(route: Manifest) -> list[Reference]:
+    """Every backendRef and every mirror of a route, in order."""
+    key = route_key(route)
+    return [
+        Reference(key, number, index, kind, target(reference, key.namespace), reference.get("weight", 1))
+        for number, rule in enumerate(rules(route))
+        for kind, index, reference in _rule_references(rule)
+    ]
+
+
+def _rule_references(rule: Manifest) -> Iterator[tuple[Literal["backend", "mirror"], int, Mapping[str, Any]]]:
+    for index, reference in enumerate(rule.get("backendRefs") or []):
+        yield "backend", index, reference
+        yield from (("mirror", -1, mirror) for mirror in _mirrors(reference.get("filters")))
+    yield from (("mirror", -1, mirror) for mirror in _mirrors(rule.get("filters")))
+
+
+def _mirrors(filters: list[Manifest] | None) -> list[Mapping[str, Any]]:
+    found = ((entry.get("requestMirror") or {}).get("backendRef") for entry in filters or [] if entry.get("type") == "RequestMirror")
+    return [reference for reference in found if reference]
+
+
+def describe_references(found: list[Manifest]) -> str:
+    """References with their weights, as a message names them."""
+    return ", ".join(f"{reference.get('group') or 'core'}/{reference.get('name')} weight {reference.get('weight', 1)}" for reference in found) or "gone"

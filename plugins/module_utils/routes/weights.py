@@ -1,0 +1,215 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Computes the backendRefs of a rule at each step, and tells at which step a live rule stands. Pure.
+
+``HTTPRoute.spec.rules`` is an atomic list, so every write replaces it whole: these functions take a route as it was read and
+touch nothing but the backendRefs they were asked to move, unknown fields included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from math import gcd
+from typing import Any, Literal
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import V1_GROUP, Manifest
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import (
+    PoolKey,
+    describe_references,
+    references,
+    route_key,
+    rules,
+    target,
+)
+
+MAX_WEIGHT = 1_000_000
+"""Gateway API's upper bound of backendRefs[].weight."""
+
+
+class Drifted(Exception):
+    """A rule holds weights or references that neither the user's own rule nor any step of ours would."""
+
+
+# -- weights ------------------------------------------------------------------------------------------------------------
+
+
+def move_reference(reference: Mapping[str, Any], name: str, weight: int | None = None) -> Manifest:
+    """A backendRef as it was, but naming the v1 pool ``name``; ``weight`` None keeps what was said, or not said."""
+    moved = deepcopy(dict(reference)) | {"group": V1_GROUP, "name": name}
+    return moved if weight is None else moved | {"weight": weight}
+
+
+def split_references(original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str], share: int) -> list[Manifest]:
+    """A rule's backendRefs with ``share`` percent of each moved reference's traffic on v1.
+
+    A reference of weight w becomes two that sum to w times a factor common to the rule, so every other reference keeps
+    its exact share.
+
+    :param original: the rule's backendRefs before the migration.
+    :param moves: alpha pool to the name of its v1 pool (in the same namespace).
+    :param share: 0 to 100.
+    :raises ValueError: when the rule's weights can't be split in whole numbers up to 1,000,000.
+    """
+    if not 0 <= share <= 100:
+        raise ValueError(f"A share is a percentage from 0 to 100, not {share}.")
+    weighted: list[tuple[Mapping[str, Any], str | None, int]] = []
+    for reference in original:
+        name = moves.get(target(reference, namespace))
+        weight = reference.get("weight", 1)
+        if name is None:
+            weighted.append((reference, None, weight * 100))
+        else:
+            weighted.append((reference, None, weight * (100 - share)))
+            weighted.append((reference, name, weight * share))
+    divisor = _divisor([weight for *rest, weight in weighted])
+    return [
+        deepcopy(dict(reference)) | {"weight": weight // divisor} if name is None else move_reference(reference, name, weight // divisor)
+        for reference, name, weight in weighted
+    ]
+
+
+def _divisor(weights: list[int]) -> int:
+    """1 where the weights fit as they are (90 and 10 read better than 9 and 1), else their greatest common divisor."""
+    if max(weights, default=0) <= MAX_WEIGHT:
+        return 1
+    divisor = gcd(*weights)
+    if max(weights) // divisor > MAX_WEIGHT:
+        raise ValueError(f"Weights {weights} can't be split in whole numbers up to {MAX_WEIGHT}: give the rule's references smaller weights of the same ratio.")
+    return divisor
+
+
+def finished_references(original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str]) -> list[Manifest]:
+    """A rule's backendRefs after the migration: as before, but for group and name of what moved."""
+    return [
+        deepcopy(reference) if (name := moves.get(target(reference, namespace))) is None else move_reference(reference, name)
+        for reference in original
+    ]
+
+
+def recognise(live: list[Manifest], original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str]) -> set[int]:
+    """The shares at which a live rule may stand: 0 for the user's own rule, 100 for the finished one; none where it is neither.
+
+    Usually one; every share where all that moves weighs 0, for such a rule looks the same at each.
+    """
+    if live == original:
+        return {0}
+    if live == finished_references(original, namespace, moves):
+        return {100}
+    return {share for share in range(101) if live == _splittable(original, namespace, moves, share)}
+
+
+def _splittable(original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str], share: int) -> list[Manifest] | None:
+    """The rule at a share, None at one for which there are no whole numbers."""
+    try:
+        return split_references(original, namespace, moves, share)
+    except ValueError:
+        return None
+
+
+def places(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> dict[int, int]:
+    """Where each moved rule of a route stands in the live one: people insert and remove other rules meanwhile.
+
+    A rule is known by all that is not ours to change, else by its place, where its own matches or filters were changed.
+
+    :returns: index in the original to index in the live route, without those that are gone or hold references that are not ours.
+    """
+    namespace = route_key(original).namespace
+    found: dict[int, int] = {}
+    for known_by_itself in (True, False):
+        for number in moved_rules(original, moves):
+            if number in found:
+                continue
+            before = rules(original)[number]
+            fitting = [
+                index for index, rule in enumerate(rules(live))
+                if index not in found.values()
+                and (_bare(rule) == _bare(before) if known_by_itself else index == number)
+                and recognise(rule.get("backendRefs") or [], before["backendRefs"], namespace, moves)
+            ]
+            if fitting:
+                found[number] = number if number in fitting else fitting[0]
+    return found
+
+
+def _bare(rule: Manifest) -> Manifest:
+    return {field: value for field, value in rule.items() if field != "backendRefs"}
+
+
+def current(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> Manifest:
+    """A user's route as it is today (parents, hostnames, matches, filters), with the references that its moved rules had.
+
+    Of this marked copies are made, and by this probes ask: a Gateway that became a parent meanwhile must be proven too.
+    Rules keep their places in the original, by which marks are named; rules that came meanwhile are left out.
+    """
+    at = places(live, original, moves)
+    kept = [
+        rules(live)[at[number]] | {"backendRefs": rule["backendRefs"]} if number in at else rule
+        for number, rule in enumerate(rules(original))
+    ]
+    return deepcopy(original | {"spec": live["spec"] | {"rules": kept}})
+
+
+Form = Literal["original", "split", "finished"]
+
+
+def reshape(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str], form: Form, share: int = 0) -> Manifest:
+    """A live route with the backendRefs of every moved rule in another form, and nothing else changed.
+
+    What the user changed meanwhile elsewhere in the route stays; a moved rule whose references are not ours any more
+    stops everything.
+
+    :raises Drifted: names the route and the rule.
+    """
+    key = route_key(original)
+    after, at = deepcopy(live), places(live, original, moves)
+    for number in moved_rules(original, moves):
+        before = rules(original)[number]["backendRefs"]
+        if number not in at:
+            found = rules(live)[number].get("backendRefs") or [] if number < len(rules(live)) else []
+            raise Drifted(f"rule {number} of {key} was changed by somebody else: its backendRefs are {describe_references(found)}")
+        rules(after)[at[number]]["backendRefs"] = (
+            deepcopy(before) if form == "original"
+            else finished_references(before, key.namespace, moves) if form == "finished"
+            else split_references(before, key.namespace, moves, share)
+        )
+    return after
+
+
+def moved_rules(original: Manifest, moves: Mapping[PoolKey, str]) -> list[int]:
+    """Indexes of the rules that send traffic to a moved pool."""
+    return sorted({reference.rule for reference in references(original) if reference.kind == "backend" and reference.target in moves})
+
+
+def share_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> int | None:
+    """The share at which every moved rule of a live route stands, or None where they differ or are not ours."""
+    key, at = route_key(original), places(live, original, moves)
+    shares = [
+        recognise(rules(live)[at[number]].get("backendRefs") or [], rules(original)[number]["backendRefs"], key.namespace, moves) if number in at else set()
+        for number in moved_rules(original, moves)
+    ]
+    return max(set.intersection(*shares), default=None) if shares else None
+
+
+def form_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> tuple[Form, int]:
+    """The form and share by which :func:`reshape` makes a live route's moved rules again. :raises Drifted: when none does."""
+    forms: tuple[tuple[Form, int | None], ...] = (("original", 0), ("finished", 100), ("split", share_of(live, original, moves)))
+    for form, share in forms:
+        if share is not None and reshape(live, original, moves, form, share) == live:
+            return form, share
+    raise Drifted(f"the moved rules of {route_key(original)} stand at different shares")
+
+
+def only_references_differ(before: Manifest, after: Manifest, moved: Iterable[int]) -> bool:
+    """Whether two versions of a route have the same labels, annotations and spec but for the backendRefs of ``moved`` rules (indexes in them)."""
+    chosen = list(moved)
+
+    def bare(route: Manifest) -> Manifest:
+        spec = deepcopy(route.get("spec") or {})
+        for number in chosen:
+            if number < len(spec.get("rules") or []):
+                spec["rules"][number].pop("backendRefs", None)
+        return {"labels": route["metadata"].get("labels"), "annotations": route["metadata"].get("annotations"), "spec": spec}
+
+    return bare(before) == bare(after)

@@ -1,0 +1,164 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes the users' routes: read, change the references alone, write under the resourceVersion, and never over what somebody else wrote.
+
+For internal use of this collection only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import (
+    ApiError,
+    Cluster,
+    Conflict,
+    collection_path,
+    object_path,
+    plural,
+)
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import step_weights, weights
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import LABEL, Variant
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, RouteKey, references, route_key
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import Shares
+
+Written = tuple[RouteKey, Manifest, Manifest]
+"""A route with what it was before and after."""
+
+ATTEMPTS = 5
+"""Writes of one route tried before a stubborn other writer is reported."""
+
+
+def route_path(key: RouteKey) -> str:
+    """API path of a route."""
+    return object_path(key.api_version, key.kind, key.namespace, key.name)
+
+
+@dataclass(frozen=True)
+class RouteWriter:
+    """Writes the routes of one migration.
+
+    :param originals: the users' routes as they were before the migration. :param moves: alpha pool to the name of its v1 pool.
+    :param guard: called before every write; raises where the Lease is not this run's any more.
+    :param dry_run: the server is asked to take each write, and stores none.
+    """
+
+    cluster: Cluster
+    originals: Mapping[RouteKey, Manifest]
+    moves: Mapping[PoolKey, str]
+    guard: Callable[[], None]
+    dry_run: bool = False
+
+    # -- users' routes ----------------------------------------------------------------------------------------------
+
+    def write_all(self, form: weights.Form, share: int, standing: Sequence[Shares] = ()) -> list[Written]:
+        """Write every route as one step: where one can't be written, those before it are taken back.
+
+        On the way back to the users' own rules they are not: what can be is given to v1alpha2, whatever is left.
+        """
+        done: list[Written] = []
+        failed: Exception | None = None
+        for key in self.originals:
+            try:
+                done.append((key, *self.write(key, form, share, standing)))
+            except (ApiError, weights.Drifted, ValueError) as error:
+                if form != "original":
+                    self.take_back(done, _target(form, share))
+                    raise
+                failed = failed or error
+        if failed:
+            raise failed
+        return done
+
+    def write(self, key: RouteKey, form: weights.Form, share: int, standing: Sequence[Shares] = ()) -> tuple[Manifest, Manifest]:
+        """Read, change and write one route under its resourceVersion, computed anew from what is live on every conflict.
+
+        :param standing: at which shares it may be found, besides the one that is wanted; none where any share of ours may be.
+        :returns: the route before and after.
+        :raises weights.Drifted: when somebody else changed a moved rule. :raises ApiError: when more than references changed.
+        """
+        original, before = self.originals[key], None
+        for _attempt in range(ATTEMPTS):
+            self.guard()
+            live = self.cluster.get(route_path(key))
+            if live is None:
+                raise ApiError(f"{key}: gone since the plan was made.")
+            # The first one read: after a conflict the write that is found done may be ours, whose answer got lost.
+            before = before or live
+            self._refuse_drift(key, live, [*standing, _target(form, share)] if standing else [])
+            wanted = weights.reshape(live, original, self.moves, form, share)
+            if wanted == live:
+                return before, live
+            try:
+                written = self.cluster.replace(route_path(key), wanted, self.dry_run)
+            except Conflict:
+                continue
+            if not weights.only_references_differ(live, written, weights.places(live, original, self.moves).values()):
+                raise ApiError(f"{key}: the API server stored more than the references that were written (a webhook?): compare it with the backup.")
+            if references(written) != references(wanted):
+                raise ApiError(f"{key}: the API server stored other references or weights than were written (a webhook?): compare it with the backup.")
+            return before, written
+        raise _stubborn(key)
+
+    def take_back(self, done: list[Written], written: Shares) -> None:
+        """Give routes back what they were before a step; one that can't be written keeps none of the others from it.
+
+        :param written: the share that they were given: what somebody else has changed since is left to them.
+        """
+        for key, before, _after in reversed(done):
+            with suppress(ApiError, weights.Drifted, ValueError):  # the next run reads what is live, and why it came to this is raised
+                self.write(key, *weights.form_of(before, self.originals[key], self.moves), [written])
+
+    def _refuse_drift(self, key: RouteKey, live: Manifest, standing: Sequence[Shares]) -> None:
+        """:raises weights.Drifted: where a route stands at none of the shares; it names what the first one would be. No shares, no demand."""
+        found = [list(step_weights.faults(live, self.originals[key], self.moves, step_weights.of(str(key), wanted))) for wanted in standing]
+        if found and all(found):
+            raise weights.Drifted("; ".join(found[0]))
+
+    # -- probe routes -----------------------------------------------------------------------------------------------
+
+    def write_probe_route(self, manifest: Manifest) -> bool:
+        """Create a probe route, or bring it up to date where its user's route has changed since; False where it stands as it should.
+
+        Its gateway writes its status at any time, so a conflict is read anew.
+        """
+        key = route_key(manifest)
+        for _attempt in range(ATTEMPTS):
+            there = self.cluster.get(route_path(key))
+            if there and there["spec"] == manifest["spec"]:
+                return False
+            self.guard()
+            if there is None:
+                # A conflict is our own write whose answer got lost: nobody else knows the nonce in the name.
+                with suppress(Conflict):
+                    self.cluster.create(collection_path(key.api_version, plural(key.kind), key.namespace), manifest, self.dry_run)
+                return True
+            try:
+                self.cluster.replace(route_path(key), there | {"spec": manifest["spec"]}, self.dry_run)
+                return True
+            except Conflict:
+                continue
+        raise _stubborn(key)
+
+    def remove_probe_routes(self, variants: Sequence[Variant]) -> list[RouteKey]:
+        """Remove the probe routes of some variants: ours by label, whatever migration made them."""
+        removed = []
+        for api_version, kind, namespace in sorted({(key.api_version, key.kind, key.namespace) for key in self.originals}):
+            path = collection_path(api_version, plural(kind), namespace)
+            for manifest in list(self.cluster.list(path, labelSelector=f"{LABEL} in ({','.join(variants)})")):
+                self.guard()
+                self.cluster.delete(route_path(route_key(manifest)), self.dry_run)
+                removed.append(route_key(manifest))
+        return removed
+
+
+def _target(form: weights.Form, share: int) -> Shares:
+    return "finished" if form == "finished" else 0 if form == "original" else share
+
+
+def _stubborn(key: RouteKey) -> Conflict:
+    return Conflict(f"{key}: written by somebody else {ATTEMPTS} times in a row: stop that writer, then start again.", 409)

@@ -1,0 +1,256 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one bounded piece of work needs: the Plan, the routes as they were, and what of them is live now.
+
+For internal use of this collection only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import conditions
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import (
+    ApiError,
+    Cluster,
+    NotServed,
+    collection_path,
+    object_path,
+)
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, POOL_KIND, V1_GROUP, Manifest
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets, traffic_split
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, references, step_weights, weights
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, RouteKey
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import Shares
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.writer import route_path
+
+POLICY_VERSION = "networking.gke.io/v1"
+POLICIES = ("gcpbackendpolicies", "healthcheckpolicies")
+
+
+def moves(plan: Mapping[str, Any]) -> dict[PoolKey, str]:
+    """Every alpha pool of a Plan and the name of its v1 pool."""
+    return {PoolKey(ALPHA_GROUP, POOL_KIND, pool["namespace"], pool["name"]): pool["v1_name"] for pool in plan["pools"]}
+
+
+def route_keys(plan: Mapping[str, Any]) -> list[RouteKey]:
+    """Every route that a Plan changes, once."""
+    found = (RouteKey(ref["api_version"], ref["kind"], ref["namespace"], ref["name"]) for pool in plan["pools"] for ref in pool["references"])
+    return list(dict.fromkeys(found))
+
+
+def plan_of(cluster: Cluster, pools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What stands for a Plan where nothing is migrated: v1 pools by namespace, name, models and endpoints, and every HTTPRoute that names one.
+
+    :raises ApiError: for a pool that is not there, or that no route sends anything to: there would be nothing to verify.
+    """
+    found = list(cluster.list(collection_path("gateway.networking.k8s.io/v1", "httproutes")))
+    entries = []
+    for pool in pools:
+        namespace, name = pool["namespace"], pool["name"]
+        if cluster.get(object_path(f"{V1_GROUP}/v1", POOL_KIND, namespace, name)) is None:
+            raise ApiError(f"{POOL_KIND} {namespace}/{name} of {V1_GROUP} is not there: correct its namespace and name.")
+        key = PoolKey(V1_GROUP, POOL_KIND, namespace, name)
+        naming = [references.route_key(route) for route in found
+                  if any(reference.target == key and reference.kind == "backend" and reference.weight for reference in references.references(route))]
+        if not naming:
+            raise ApiError(f"{POOL_KIND} {namespace}/{name}: no HTTPRoute gives it any weight, so no request reaches it and nothing can be verified.")
+        entries.append({
+            "namespace": namespace, "name": name, "v1_name": name, "models": [{"name": model} for model in pool["models"]],
+            "endpoints": pool["endpoints"], "references": [route._asdict() for route in naming],
+        })
+    return {"pools": entries}
+
+
+def affected(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
+    """(api_version, kind, namespace, name) of every live object that a migration changes or deletes: what the backup holds."""
+    found = [tuple(key) for key in route_keys(plan)]
+    for pool in plan["pools"]:
+        found.append((f"{ALPHA_GROUP}/v1alpha2", POOL_KIND, pool["namespace"], pool["name"]))
+        found += [(item["apiVersion"], item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in pool["retire"]]
+        found += [("apps/v1", "Deployment", pool["namespace"], pool["alpha_epp"]["deployment"])] if pool["alpha_epp"].get("deployment") else []
+    return list(dict.fromkeys(found))  # type: ignore[arg-type]
+
+
+def policy_target(policy: Manifest) -> tuple[str, str, str | None, str | None]:
+    """(namespace, group, kind, name) of what a policy is attached to."""
+    to = policy["spec"].get("targetRef") or {}
+    return policy["metadata"].get("namespace", "default"), to.get("group", ""), to.get("kind"), to.get("name")
+
+
+def pickers_services(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
+    """The Services of alpha's endpoint pickers, in the form of :func:`affected`."""
+    return [("v1", "Service", pool["namespace"], pool["alpha_epp"]["service"]) for pool in plan["pools"] if pool["alpha_epp"].get("service")]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One migration on one cluster, as of now.
+
+    :param originals: the routes as they were before the migration. :param live: the same routes as they are.
+    :param current: as they are, but with the references that they had, see :func:`weights.current`: of these marked routes and probes are made.
+    :param own: probes that a person added, see :func:`targets.own_cells`.
+    """
+
+    cluster: Cluster
+    plan: Mapping[str, Any]
+    nonce: str
+    originals: dict[RouteKey, Manifest]
+    live: dict[RouteKey, Manifest]
+    current: dict[RouteKey, Manifest]
+    gateways: dict[tuple[str, str], Manifest]
+    own: Sequence[Manifest] = ()
+
+    @classmethod
+    def read(cls, cluster: Cluster, plan: Mapping[str, Any], nonce: str, backup: list[Manifest] | None, own: Sequence[Manifest] = ()) -> Scene:
+        """Read what is live.
+
+        :param backup: the objects as they were; None where nothing was saved, then what is live counts as such.
+        :raises ApiError: when a route of the Plan is gone.
+        """
+        keys = route_keys(plan)
+        live = {key: manifest for key in keys if (manifest := cluster.get(route_path(key)))}
+        missing = [str(key) for key in keys if key not in live]
+        if missing:
+            raise ApiError(f"{', '.join(missing)}: gone since the plan was made. Make a new plan.")
+        saved = {references.route_key(manifest): manifest for manifest in backup or [] if manifest["kind"] in ("HTTPRoute", "GRPCRoute")}
+        originals = {key: saved.get(key, live[key]) for key in keys}
+        current = {key: weights.current(live[key], original, moves(plan)) for key, original in originals.items()}
+        named = {(namespace, name) for route in current.values() for namespace, name, section in references.parents(route)}
+        gateways = {
+            place: manifest for place in named
+            if (manifest := cluster.get(object_path("gateway.networking.k8s.io/v1", "Gateway", *place)))
+        }
+        return cls(cluster, plan, nonce, originals, live, current, gateways, own)
+
+    def serves_v1(self, key: RouteKey) -> bool:
+        """Whether any moved rule of a live route gives v1 any traffic."""
+        pools = self.pools()
+        return any(reference.kind == "backend" and reference.weight and reference.target.group == V1_GROUP and reference.target in pools
+                   for reference in references.references(self.live[key]))
+
+    @property
+    def moves(self) -> dict[PoolKey, str]:
+        """Alpha pool to the name of its v1 pool."""
+        return moves(self.plan)
+
+    @property
+    def models(self) -> dict[str, Manifest]:
+        """Model name to its entry in the Plan; where several pools serve one name, with the answers of all of them."""
+        found: dict[str, Manifest] = {}
+        for model in (model for pool in self.plan["pools"] for model in pool["models"]):
+            known = found.setdefault(model["name"], model)
+            if known is not model:
+                both = [*(known.get("alpha_answers") or []), *(model.get("alpha_answers") or []), *filter(None, [model.get("answer")])]
+                found[model["name"]] = known | {"alpha_answers": both}
+        return found
+
+    def pools(self) -> dict[PoolKey, Manifest]:
+        """Both pools of every entry in the Plan, so that a route's references are known before, during and after."""
+        found = {}
+        for pool in self.plan["pools"]:
+            found[PoolKey(ALPHA_GROUP, POOL_KIND, pool["namespace"], pool["name"])] = pool
+            found[PoolKey(V1_GROUP, POOL_KIND, pool["namespace"], pool["v1_name"])] = pool
+        return found
+
+    @cached_property
+    def cells(self) -> list[targets.Cell]:
+        """Every cell of every route, the person's own probes last.
+
+        :raises ApiError: when a moved rule has none, or a person's probe comes by no rule that is moved; with the remedy.
+        """
+        pools, found = self.pools(), []
+        everything = list(self.current.values())
+        added = [(number, targets.reached([cell for route in everything for cell in targets.own_cells(route, self.gateways, pools, own)], everything))
+                 for number, own in enumerate(self.own)]
+        for number, mine in added:
+            if not mine:
+                own = self.own[number]
+                raise ApiError(f"Probe {number} of probes ({own.get('hostname') or 'any hostname'}{own['path']}) comes by no rule that is moved: correct its "
+                               "hostname, path or headers, or leave it out.")
+        extra = [cell for _number, mine in added for cell in mine]
+        for key, route in self.current.items():
+            mine = targets.reached(targets.cells(route, self.gateways, pools), everything) + [cell for cell in extra if cell.route == str(key)]
+            bare = targets.unprobed(route, mine, pools)
+            if bare:
+                raise ApiError(
+                    f"{key}: no request can be made that reaches rule {bare[0]} (a Gateway address, a model and an endpoint under an exact or prefix path "
+                    "that no other rule takes first are needed): nothing can be proven for it, so it is not shifted. Check that its Gateway has an address, "
+                    "that the pool serves a model, and that the rule is not hidden behind others, or add a request of your own that reaches it "
+                    "(migration_probes)."
+                )
+            found += mine
+        return found
+
+    def probes(self, variants: list[Variant | None], gone: bool = False) -> list[targets.Probe]:
+        """One probe for every cell and variant."""
+        return [targets.probe(cell, variant, self.nonce, self.models, gone) for variant in variants for cell in self.cells]
+
+    def expected(self, wanted: Shares) -> Callable[[traffic_split.Group], traffic_split.Expected]:
+        """What the weights of a group's rule must be, by the rule that the user had and the share of the step: never by what is live."""
+        shaped = {str(key): step_weights.shaped(original, self.moves, step_weights.of(str(key), wanted)) for key, original in self.originals.items()}
+        pools = self.pools()
+        return lambda group: traffic_split.expected(shaped[group.cell.route], group.cell.rule, pools)
+
+    def demand(self, wanted: Shares) -> None:
+        """Read every moved route anew.
+
+        :raises weights.Drifted: where one has other weights than it must: somebody else wrote it. :raises ApiError: where one is gone.
+        """
+        found = []
+        for key, original in self.originals.items():
+            live = self.cluster.get(route_path(key))
+            if live is None:
+                raise ApiError(f"{key}: gone since the plan was made.")
+            found += step_weights.faults(live, original, self.moves, step_weights.of(str(key), wanted))
+        if found:
+            raise weights.Drifted("; ".join(found))
+
+    def marked(self, variants: list[Variant]) -> list[Manifest]:
+        """The marked routes of some variants, as they should be."""
+        return [manifest for route in self.current.values() for variant in variants
+                for manifest in probe_routes.marked_routes(route, self.moves, variant, self.nonce)]
+
+    def status_faults(self) -> list[str]:
+        """What stands against Gateways, the user's routes, both pools and the policies of v1's, by status at the current generation."""
+        found = [fault for gateway in self.gateways.values() for fault in conditions.gateway_faults(gateway)]
+        found += [fault for route in self.live.values() for fault in conditions.route_faults(route)]
+        for key in self.pools():
+            version = "v1" if key.group == V1_GROUP else "v1alpha2"
+            pool = self.cluster.get(object_path(f"{key.group}/{version}", POOL_KIND, key.namespace, key.name))
+            found += conditions.pool_faults(pool) if pool else []
+        return found + [fault for policy in self.policies() for fault in conditions.policy_faults(policy)]
+
+    def policies(self) -> Iterator[Manifest]:
+        """GKE's policies of the v1 pools; another cluster has none."""
+        targets = {(pool["namespace"], V1_GROUP, POOL_KIND, pool["v1_name"]) for pool in self.plan["pools"]}
+        for namespace, plural in product(sorted({target[0] for target in targets}), POLICIES):
+            with suppress(NotServed):
+                for policy in self.cluster.list(collection_path(POLICY_VERSION, plural, namespace)):
+                    if policy_target(policy) in targets:
+                        yield policy
+
+    def epp_faults(self) -> list[str]:
+        """Why v1 endpoint pickers are not available, with what their pods say."""
+        found = []
+        for pool in self.plan["pools"]:
+            name, namespace = pool["epp"]["deployment"], pool["namespace"]
+            deployment = self.cluster.get(object_path("apps/v1", "Deployment", namespace, name))
+            if deployment is None:
+                found.append(f"Deployment {namespace}/{name}: not there")
+                continue
+            faults = conditions.deployment_faults(deployment)
+            found += [*self._pod_faults(deployment), *faults] if faults else []
+        return found
+
+    def _pod_faults(self, deployment: Manifest) -> list[str]:
+        labels = ",".join(f"{name}={value}" for name, value in (deployment["spec"]["selector"].get("matchLabels") or {}).items())
+        pods = self.cluster.list(collection_path("v1", "pods", deployment["metadata"]["namespace"]), labelSelector=labels)
+        return [fault for pod in pods for fault in conditions.pod_faults(pod)]

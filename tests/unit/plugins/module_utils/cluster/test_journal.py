@@ -1,0 +1,289 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lease, journal and backup against an API server of dictionaries, lost answers and other writers included."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from migration_fakes import NAMESPACE, FakeCluster
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Conflict, object_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import BackupBroken, Journal, LeaseHeld, LeaseLost
+
+LEASE = object_path("coordination.k8s.io/v1", "Lease", NAMESPACE, journal.NAME)
+RECORD = object_path("v1", "ConfigMap", NAMESPACE, journal.NAME)
+OBJECTS: list[dict[str, Any]] = [
+    {
+        "kind": "HTTPRoute",
+        "metadata": {"name": "a", "resourceVersion": "7", "managedFields": [1], "labels": {"x": "y"}},
+        "spec": {"ü": [1]},
+        "status": {"no": 1},
+    },
+    {"kind": "InferencePool", "metadata": {"name": "b", "generation": 3}},
+]
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
+
+
+@pytest.fixture
+def store(cluster: FakeCluster) -> Journal:
+    return Journal(cluster, NAMESPACE)  # type: ignore[arg-type]
+
+
+def spec(cluster: FakeCluster) -> dict[str, Any]:
+    return cluster.objects[LEASE]["spec"]
+
+
+def aged(cluster: FakeCluster, seconds: float) -> None:
+    """The Lease as if it had last been renewed ``seconds`` ago."""
+    cluster.objects[LEASE]["spec"]["renewTime"] = (datetime.now(timezone.utc) - timedelta(seconds=seconds)).strftime(journal.TIME)
+
+
+# -- pack and unpack -----------------------------------------------------------------------------------------------------
+
+VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.text(max_size=3), max_size=2)
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=3), VALUES, max_size=2), max_size=2))
+@settings(max_examples=30)
+def test_what_is_packed_comes_back(objects: list[dict[str, Any]]) -> None:
+    assert journal.unpack(*journal.pack(objects)) == objects
+    assert journal.pack(objects) == journal.pack(json.loads(json.dumps(objects)))
+
+
+def test_chunks_fit_a_config_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(base64.b64encode(b"x" * journal.CHUNK)) < 1_000_000
+    monkeypatch.setattr(journal, "CHUNK", 50)
+    chunks, digest = journal.pack(OBJECTS)
+    assert len(chunks) > 2 and all(len(base64.b64decode(chunk)) <= 50 for chunk in chunks)
+    assert journal.unpack(chunks, digest) == OBJECTS
+    for damaged in (chunks[:-1], [chunks[1], chunks[0], *chunks[2:]], []):
+        with pytest.raises(BackupBroken):
+            journal.unpack(damaged, digest)
+
+
+def test_any_corruption_is_found() -> None:
+    (chunk,), digest = journal.pack(OBJECTS)
+    packed, rng = base64.b64decode(chunk), random.Random(1)
+    for place in range(len(packed)):
+        damaged = bytearray(packed)
+        damaged[place] ^= rng.randrange(1, 256)
+        try:
+            assert journal.unpack([base64.b64encode(bytes(damaged)).decode()], digest) == OBJECTS, "a changed byte of gzip's header changes nothing"
+        except BackupBroken:
+            continue
+        assert place < 10, f"byte {place} may not change unseen"
+    with pytest.raises(BackupBroken, match="sha256 differs"):
+        journal.unpack(journal.pack([{}])[0], digest)
+    with pytest.raises(BackupBroken, match="can't be unpacked"):
+        journal.unpack(["ü"], digest)
+
+
+def test_storable_drops_what_the_server_writes() -> None:
+    assert journal.storable(OBJECTS[0]) == {"kind": "HTTPRoute", "metadata": {"name": "a", "labels": {"x": "y"}}, "spec": {"ü": [1]}}
+
+
+# -- the Lease -----------------------------------------------------------------------------------------------------------
+
+
+def test_acquire_hold_release(store: Journal, cluster: FakeCluster) -> None:
+    store.acquire("run-1", 900)
+    assert spec(cluster) | {"renewTime": 0, "acquireTime": 0} == {
+        "holderIdentity": "run-1", "leaseDurationSeconds": 900, "renewTime": 0, "acquireTime": 0, "leaseTransitions": 0,
+    }  # fmt: skip
+    aged(cluster, 100)
+    before = spec(cluster)["renewTime"]
+    store.hold("run-1")
+    assert spec(cluster)["renewTime"] > before and spec(cluster)["leaseDurationSeconds"] == 900
+    store.release("run-1")
+    assert "holderIdentity" not in spec(cluster)
+    store.acquire("run-2", 60)
+    assert (spec(cluster)["holderIdentity"], spec(cluster)["leaseTransitions"]) == ("run-2", 1)
+
+
+def test_a_lease_that_is_held_is_not_taken(store: Journal, cluster: FakeCluster) -> None:
+    store.acquire("run-1", 900)
+    aged(cluster, 890)
+    writes = len(cluster.writes)
+    with pytest.raises(LeaseHeld, match=r"Another run \(run-1\) .* runs out at 20.* UTC"):
+        store.acquire("run-2", 900)
+    assert len(cluster.writes) == writes
+    store.acquire("run-1", 900)
+
+
+def test_a_lease_whose_time_is_up_is_taken_and_its_old_holder_stops(store: Journal, cluster: FakeCluster) -> None:
+    store.acquire("run-1", 900)
+    aged(cluster, 901)
+    store.hold("run-1")
+    aged(cluster, 901)
+    store.acquire("run-2", 900)
+    for look in (store.hold, store.check):
+        with pytest.raises(LeaseLost, match="held by run-2, not by this run"):
+            look("run-1")
+    store.release("run-1")
+    assert spec(cluster)["holderIdentity"] == "run-2"
+
+
+@pytest.mark.parametrize("run", [None, "", "run-1"])
+def test_nobodys_lease_lets_nobody_write(store: Journal, cluster: FakeCluster, run: str | None) -> None:
+    for _state in ("no lease", "a released lease"):
+        for look in (store.hold, store.check):
+            with pytest.raises(LeaseLost, match="held by nobody"):
+                look(run)
+        store.acquire("run-0", 900)
+        store.release("run-0")
+    assert "holderIdentity" not in spec(cluster)
+
+
+def race(cluster: FakeCluster, method: str, change: dict[str, Any]) -> None:
+    """Somebody else changes, or makes, the Lease right before our next write of it."""
+
+    def meddle(seen: str, path: str, body: Any) -> None:
+        if (seen, path) == (method, LEASE):
+            cluster.before = lambda *_request: None
+            lease = cluster.objects.get(LEASE) or body
+            cluster.put({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"} | lease | {"spec": lease["spec"] | change})
+
+    cluster.before = meddle
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_of_two_that_take_it_at_once_one_gets_it(store: Journal, cluster: FakeCluster, there: bool) -> None:
+    if there:
+        store.acquire("run-0", 1)
+        aged(cluster, 2)
+    race(cluster, "PUT" if there else "POST", {"holderIdentity": "run-2"})
+    with pytest.raises(LeaseHeld, match="took Lease .* at the same moment"):
+        store.acquire("run-1", 900)
+    assert spec(cluster)["holderIdentity"] == "run-2"
+
+
+def test_a_conflict_while_holding_is_looked_at_again(store: Journal, cluster: FakeCluster) -> None:
+    store.acquire("run-1", 900)
+    race(cluster, "PUT", {"unknown": 1})
+    store.hold("run-1")
+    assert spec(cluster)["unknown"] == 1
+    race(cluster, "PUT", {"holderIdentity": "run-2"})
+    with pytest.raises(LeaseLost, match="run-2"):
+        store.hold("run-1")
+
+
+def test_a_lease_that_others_write_all_the_time(store: Journal, cluster: FakeCluster) -> None:
+    store.acquire("run-1", 900)
+    cluster.before = lambda method, path, body: cluster.put(cluster.objects[LEASE]) if method == "PUT" else None
+    with pytest.raises(LeaseLost, match="written by somebody else"):
+        store.hold("run-1")
+    with pytest.raises(Conflict):
+        store.release("run-1")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_lost_answers_of_lease_writes_do_no_harm(store: Journal, cluster: FakeCluster, there: bool) -> None:
+    if there:
+        store.acquire("run-0", 900)
+        store.release("run-0")
+    cluster.losing = [("PUT" if there else "POST", LEASE)]
+    store.acquire("run-1", 900)
+    cluster.losing = [("PUT", LEASE)]
+    store.hold("run-1")
+    cluster.losing = [("PUT", LEASE)]
+    store.release("run-1")
+    assert cluster.losing == [] and "holderIdentity" not in spec(cluster)
+
+
+# -- the record ----------------------------------------------------------------------------------------------------------
+
+
+def test_open_read_update(store: Journal, cluster: FakeCluster) -> None:
+    assert store.read() is None
+    opened = store.open({"pools": []}, OBJECTS)
+    assert opened["nonce"] == f"igm{opened['migration']}" and (opened["status"], opened["verdict"], opened["phases"]) == ("open", None, ["plan"])
+    assert store.read() == opened
+    assert store.backup(opened["backup"]) == [journal.storable(entry) for entry in OBJECTS]
+    posts = [path for method, path in cluster.requests if method == "POST"]
+    assert posts[-1] == RECORD and len(posts) == 2, "the backup stands before the record refers to it"
+    cluster.objects[RECORD]["metadata"]["labels"]["added"] = "by somebody"
+    after = store.update(opened, "phase install done", phases=["plan", "install"])
+    assert store.read() == after and after["phases"] == ["plan", "install"] and opened["phases"] == ["plan"]
+    assert [entry["event"] for entry in after["entries"]] == ["phase plan done", "phase install done"]
+    closed = store.update(after, status="finished", verdict="PROVEN")
+    assert closed["entries"] == after["entries"]
+    assert {field: cluster.objects[RECORD]["data"][field] for field in ("status", "verdict")} == {"status": "finished", "verdict": "PROVEN"}
+    assert cluster.objects[RECORD]["metadata"]["labels"] == journal.LABELS | {"added": "by somebody"}
+
+
+def test_two_migrations_have_backups_of_their_own(store: Journal) -> None:
+    first, second = store.open({}, OBJECTS[:1]), store.open({}, OBJECTS[1:])
+    assert first["migration"] != second["migration"]
+    assert store.read() == second
+    assert [len(store.backup(entry["backup"])) for entry in (first, second)] == [1, 1]
+
+
+def test_lost_answers_of_record_and_backup_do_no_harm(store: Journal, cluster: FakeCluster) -> None:
+    cluster.losing = [("POST", "backup"), ("POST", RECORD)]
+    opened = store.open({}, OBJECTS)
+    cluster.losing += [("PUT", RECORD)]
+    after = store.update(opened, "x")
+    assert cluster.losing == [] and store.read() == after
+
+
+def test_a_record_that_others_write_all_the_time(store: Journal, cluster: FakeCluster) -> None:
+    opened = store.open({}, [])
+    cluster.before = lambda method, path, body: cluster.put(cluster.objects[RECORD]) if method == "PUT" else None
+    with pytest.raises(Conflict):
+        store.update(opened, "x")
+
+
+# -- the backup ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "CHUNK", 50)
+
+
+@pytest.mark.usefixtures("many_chunks")
+@pytest.mark.parametrize("how", ["gone", "without data", "empty"])
+def test_missing_chunks_are_named(store: Journal, cluster: FakeCluster, how: str) -> None:
+    backup = store.open({}, OBJECTS)["backup"]
+    for name in backup["names"][1:3]:
+        path = object_path("v1", "ConfigMap", NAMESPACE, name)
+        if how == "gone":
+            del cluster.objects[path]
+        elif how == "without data":
+            del cluster.objects[path]["binaryData"]
+        else:
+            cluster.objects[path]["binaryData"]["objects"] = ""
+    with pytest.raises(BackupBroken, match=f"ConfigMaps {backup['names'][1]}, {backup['names'][2]} of the backup are gone from namespace {NAMESPACE}"):
+        store.backup(backup)
+
+
+@pytest.mark.usefixtures("many_chunks")
+def test_a_backup_that_does_not_come_back_whole_begins_nothing(store: Journal, cluster: FakeCluster) -> None:
+    def swap(method: str, path: str, body: Any) -> None:
+        if method == "POST" and path.endswith("-1"):
+            body["binaryData"]["objects"] = base64.b64encode(b"something else").decode()
+
+    cluster.before = swap
+    with pytest.raises(BackupBroken):
+        store.open({}, OBJECTS)
+    assert RECORD not in cluster.objects
+
+
+def test_no_secret_is_needed(store: Journal, cluster: FakeCluster) -> None:
+    store.acquire("run-1", 900)
+    store.open({}, OBJECTS)
+    assert {path.split("/")[-2] for _method, path in cluster.requests} == {"leases", "configmaps"}

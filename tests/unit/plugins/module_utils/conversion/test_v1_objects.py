@@ -1,0 +1,324 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import pool_migration, v1_objects
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import epp_flags, health_check_policy
+
+GA = "vllm-llama3-8b-instruct-ga"
+
+
+def only(view):
+    (one,) = view.drafts
+    return one
+
+
+def objects(view, kind):
+    return [entry for entry in v1_objects.objects(only(view), view.moved) if entry["kind"] == kind]
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "expected"),
+    [
+        ("llama-preview", {}, "llama-ga"),
+        ("llama", {}, "llama-ga"),
+        ("preview-llama", {}, "preview-llama-ga"),
+        ("llama", {"llama": "other"}, "other"),
+        ("llama", {"llama": "other", "ns/llama": "exact"}, "exact"),
+        ("llama", {"else/llama": "no"}, "llama-ga"),
+    ],
+)
+def test_v1_names(name, chosen, expected):
+    assert pool_migration.v1_name("ns", name, chosen) == expected
+
+
+def test_the_chart_keeps_40_characters():
+    assert pool_migration.epp_name("a" * 41) == "a" * 40 + "-epp"
+
+
+# -- models -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "critical", "standard", "unset", "sheddable"),
+    [("preserve_shedding", 2, -1, -1, -2), ("upstream", 2, 1, 1, -1)],
+)
+def test_priorities(demo, table, critical, standard, unset, sheddable):
+    one = only(demo.view(priorities=pool_migration.PRIORITIES[table]))
+    levels = [{"spec": {"criticality": level}} for level in ("Critical", "Standard", None, "Sheddable")]
+    assert [one.priority(model) for model in levels] == [critical, standard, unset, sheddable]
+
+
+def test_what_was_sheddable_stays_sheddable():
+    assert {level for level, priority in pool_migration.PRIORITIES["preserve_shedding"].items() if priority < 0} == {"Standard", "Unset", "Sheddable"}
+
+
+def test_objectives_name_the_v1_pool_by_group(demo):
+    base, review = objects(demo.view(), "InferenceObjective")
+    assert base["spec"] == {"priority": 2, "poolRef": {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": GA}}
+    assert review["metadata"]["name"] == "food-review" and review["spec"]["priority"] == -1
+
+
+def test_a_model_under_its_own_name_needs_no_rewrite(demo):
+    assert objects(demo.view(), "InferenceModelRewrite") == []
+
+
+def test_weighted_targets_become_a_rewrite(demo):
+    demo.get("InferenceModel", "food-review")["spec"]["targetModels"] = [{"name": "a", "weight": 75}, {"name": "b", "weight": 25}]
+    (found,) = objects(demo.view(), "InferenceModelRewrite")
+    assert found["spec"]["rules"] == [
+        {
+            "matches": [{"model": {"type": "Exact", "value": "food-review-1"}}],
+            "targets": [{"modelRewrite": "a", "weight": 75}, {"modelRewrite": "b", "weight": 25}],
+        }
+    ]
+    assert objects(demo.view(target="v1.2.0"), "InferenceModelRewrite") == []
+
+
+def test_targets_without_weights_share_equally(demo):
+    demo.get("InferenceModel", "food-review")["spec"]["targetModels"] = [{"name": "a"}, {"name": "b"}]
+    (found,) = objects(demo.view(), "InferenceModelRewrite")
+    assert [entry["weight"] for entry in found["spec"]["rules"][0]["targets"]] == [1, 1]
+
+
+def test_only_the_oldest_model_of_a_name_gets_a_twin(demo):
+    late = demo.add("inference.networking.x-k8s.io/v1alpha2", "InferenceModel", "aaa-late", spec=demo.get("InferenceModel", "food-review")["spec"])
+    late["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
+    assert [entry["metadata"]["name"] for entry in objects(demo.view(), "InferenceObjective")] == ["base-model", "food-review"]
+
+
+# -- chart --------------------------------------------------------------------------------------------------------------
+
+
+def test_values_of_v1_5_0(demo):
+    assert v1_objects.chart_values(only(demo.view())) == {
+        "inferenceExtension": {"replicas": 1, "extProcPort": 9002, "failureMode": "FailClose", "resources": None},
+        "inferencePool": {"targetPorts": [{"number": 8000}], "targetPortNumber": 8000, "modelServers": {"matchLabels": {"app": "vllm-llama3-8b-instruct"}}},
+        "provider": {"name": "none"},
+    }
+
+
+def test_values_of_v1_0_0_say_only_what_that_chart_knows(demo):
+    assert v1_objects.chart_values(only(demo.view(target="v1.0.0")))["inferenceExtension"] == {"replicas": 1, "extProcPort": 9002}
+
+
+@pytest.mark.parametrize(("target", "patched"), [("v1.0.0", True), ("v1.3.0", True), ("v1.4.0", False), ("v1.5.0", False)])
+def test_fail_open_is_kept_whatever_the_chart_does(demo, target, patched):
+    demo.get("InferencePool")["spec"]["extensionRef"]["failureMode"] = "FailOpen"
+    one = only(demo.view(target=target))
+    said = v1_objects.chart_values(one)["inferenceExtension"].get("failureMode")
+    patch = [entry["spec"] for entry in v1_objects.patches(one)]
+    assert (said, patch) == ((None, [{"endpointPickerRef": {"failureMode": "FailOpen"}}]) if patched else ("FailOpen", []))
+
+
+@pytest.mark.parametrize(("target", "patched"), [("v1.0.0", True), ("v1.3.1", True), ("v1.4.0", False), ("v1.5.0", False)])
+def test_what_the_picker_asks_is_kept_whatever_the_chart_can_say(demo, target, patched):
+    (container,) = demo.get("Deployment", "vllm-llama3-8b-instruct-preview-epp")["spec"]["template"]["spec"]["containers"]
+    container["resources"] = {"requests": {"cpu": "1"}}
+    one = only(demo.view(target=target))
+    patch = [entry["spec"]["template"]["spec"]["containers"] for entry in v1_objects.patches(one)]
+    assert patch == ([[{"name": "epp", "resources": {"requests": {"cpu": "1"}}}]] if patched else [])
+    assert v1_objects.patches(only(demo.view(target=target, epp_resources="chart"))) == []
+
+
+DEFAULT = {"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory": "16Gi"}}
+
+
+@pytest.mark.parametrize(
+    ("alpha", "expected"),
+    [
+        ({}, None),
+        ({"requests": {"cpu": "1"}}, {"limits": None, "requests": {"cpu": "1", "memory": None}}),
+        ({"limits": {"memory": "1Gi", "cpu": "2"}}, {"limits": {"memory": "1Gi", "cpu": "2"}, "requests": None}),
+        (DEFAULT, DEFAULT),
+    ],
+)
+def test_resources_undo_the_charts_own(alpha, expected):
+    assert v1_objects.resources(alpha, DEFAULT) == expected
+
+
+@pytest.mark.parametrize(
+    ("container", "expected"),
+    [
+        ({"args": ["-poolName", "p", "--v=4", "--secureServing"]}, {"poolName": "p", "v": "4", "secureServing": "true"}),
+        ({"args": ["--enablePprof", "--v", "2"]}, {"enablePprof": "true", "v": "2"}),
+        ({"command": ["/epp", "-v", "1"]}, {"v": "1"}),
+        ({"args": ["-loraInfoMetric", ""]}, {"loraInfoMetric": ""}),
+        ({}, {}),
+    ],
+)
+def test_flags_of_a_container(container, expected):
+    assert epp_flags.flags(container) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("v1.1.0", [{"name": "v", "value": "1"}, {"name": "total-queued-requests-metric", "value": "sglang:num_queue_reqs"}]),
+        ("v1.2.0", {"total-queued-requests-metric": "sglang:num_queue_reqs"}),
+    ],
+)
+def test_metric_flags_are_carried_in_the_targets_layout(demo, target, expected):
+    args = demo.get("Deployment", "vllm-llama3-8b-instruct-preview-epp")["spec"]["template"]["spec"]["containers"][0]["args"]
+    args += ["-totalQueuedRequestsMetric", "sglang:num_queue_reqs"]
+    assert v1_objects.chart_values(only(demo.view(target=target)))["inferenceExtension"]["flags"] == expected
+
+
+@pytest.mark.parametrize(("value", "lost"), [("vllm:kv_cache_usage_perc", []), ("sglang:token_usage", ["kvCacheUsagePercentageMetric"])])
+def test_pickers_that_exit_at_metric_flags_get_none_and_only_what_differs_from_their_own_is_lost(demo, value, lost):
+    args = demo.get("Deployment", "vllm-llama3-8b-instruct-preview-epp")["spec"]["template"]["spec"]["containers"][0]["args"]
+    args += ["-kvCacheUsagePercentageMetric", value]
+    for target in ("v1.4.0", "v1.5.0"):
+        draft_of = only(demo.view(target=target))
+        assert "flags" not in v1_objects.chart_values(draft_of)["inferenceExtension"]
+        assert draft_of.lost_flags == lost
+    assert only(demo.view(target="v1.3.1")).lost_flags == []
+
+
+# -- policies -----------------------------------------------------------------------------------------------------------
+
+
+def test_policies_that_differ_from_the_charts_are_copied_whole(demo):
+    demo.get("GCPBackendPolicy")["spec"]["default"]["someNewField"] = {"a": 1}
+    view = demo.view()
+    (checks,) = objects(view, "HealthCheckPolicy")
+    (backend,) = objects(view, "GCPBackendPolicy")
+    ref = {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": GA}
+    assert checks["spec"] == {"targetRef": ref, "default": {"config": {"type": "HTTP", "httpHealthCheck": {"requestPath": "/health", "port": 8000}}}}
+    assert backend["spec"] == {"targetRef": ref, "default": {"timeoutSec": 30, "someNewField": {"a": 1}}}
+    assert {checks["metadata"]["name"], backend["metadata"]["name"]} == {GA}
+
+
+def test_the_copies_share_nothing_with_the_originals(demo):
+    view = demo.view()
+    (checks,) = objects(view, "HealthCheckPolicy")
+    checks["spec"]["default"]["config"]["type"] = "changed"
+    assert demo.get("HealthCheckPolicy")["spec"]["default"]["config"]["type"] == "HTTP"
+
+
+def test_policies_equal_to_the_charts_are_left_to_the_chart(demo):
+    demo.get("GCPBackendPolicy")["spec"]["default"] = {"timeoutSec": 300, "logging": {"enabled": True}}
+    view = demo.view(target="v1.0.0")
+    assert v1_objects.chart_values(only(view))["provider"] == {"name": "gke"}
+    assert objects(view, "HealthCheckPolicy") == objects(view, "GCPBackendPolicy") == []
+    assert objects(view, "ClusterPodMonitoring") == [], "chart v1.0.0 brings its own with provider gke"
+
+
+def test_the_oldest_of_two_policies_is_the_one_that_is_copied(demo):
+    other = demo.add("networking.gke.io/v1", "GCPBackendPolicy", "zzz", spec=demo.get("GCPBackendPolicy")["spec"] | {"default": {"timeoutSec": 60}})
+    other["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
+    demo.get("GCPBackendPolicy", "vllm-llama3-8b-instruct-preview")["metadata"]["creationTimestamp"] = "2021-01-01T00:00:00Z"
+    view = demo.view()
+    assert [entry["spec"]["default"] for entry in objects(view, "GCPBackendPolicy")] == [{"timeoutSec": 60}]
+    assert only(view).timeout == 60
+
+
+def test_plural_target_refs_stay_plural_and_name_the_v1_pool_alone(demo):
+    refs = [{"group": "inference.networking.x-k8s.io", "kind": "InferencePool", "name": name} for name in ("vllm-llama3-8b-instruct-preview", "other")]
+    demo.add("networking.gke.io/v1", "GCPTrafficDistributionPolicy", "spread", spec={"targetRefs": refs, "default": {"x": 1}})
+    (found,) = objects(demo.view(), "GCPTrafficDistributionPolicy")
+    assert found["spec"] == {"targetRefs": [{"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": GA}], "default": {"x": 1}}
+
+
+def test_grants_get_a_twin_that_names_v1_pools_only(demo):
+    to = [
+        {"group": "inference.networking.x-k8s.io", "kind": "InferencePool"},
+        {"group": "inference.networking.x-k8s.io", "kind": "InferencePool", "name": "vllm-llama3-8b-instruct-preview"},
+        {"group": "", "kind": "Service"},
+    ]
+    origin = [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "web"}]
+    demo.add("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "web", spec={"from": origin, "to": to})
+    (found,) = objects(demo.view(), "ReferenceGrant")
+    assert found["metadata"]["name"] == "web-ga"
+    assert found["spec"] == {
+        "from": origin,
+        "to": [
+            {"group": "inference.networking.k8s.io", "kind": "InferencePool"},
+            {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": GA},
+        ],
+    }
+
+
+def test_a_grant_for_another_pool_is_not_this_ones(demo):
+    origin = [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "web"}]
+    to = [{"group": "inference.networking.x-k8s.io", "kind": "InferencePool", "name": "other"}]
+    demo.add("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "web", spec={"from": origin, "to": to})
+    assert objects(demo.view(), "ReferenceGrant") == [] and demo.found("grant-for-alpha-group") == []
+
+
+@pytest.mark.parametrize(("target", "rights"), [("v1.0.0", 0), ("v1.1.0", 0), ("v1.2.0", 0), ("v1.3.0", 2), ("v1.5.0", 2)])
+def test_monitoring_reads_the_new_epp_and_may(demo, target, rights):
+    view = demo.view(target=target)
+    (found,) = objects(view, "ClusterPodMonitoring")
+    assert found["metadata"]["name"] == f"default-{GA}"
+    assert found["spec"] == {
+        "endpoints": [{"port": "metrics", "scheme": "http", "interval": "5s", "path": "/metrics"}],
+        "selector": {"matchLabels": {"inferencepool": f"{GA}-epp"}},
+    }
+    assert len(objects(view, "ClusterRole") + objects(view, "ClusterRoleBinding")) == rights
+
+
+def test_monitoring_of_something_else_is_left_alone(demo):
+    demo.get("ClusterPodMonitoring")["spec"]["selector"] = {"matchLabels": {"app": "vllm-llama3-8b-instruct"}}
+    view = demo.view()
+    assert objects(view, "ClusterPodMonitoring") == objects(view, "ClusterRole") == []
+
+
+def test_everything_of_ours_is_labelled(demo):
+    view = demo.view()
+    made = v1_objects.objects(only(view), view.moved)
+    assert {entry["metadata"]["labels"]["app.kubernetes.io/managed-by"] for entry in made} == {"inference_gateway.migration"}
+
+
+# -- health checks ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [({"port": 8000}, "USE_FIXED_PORT"), ({"portName": "http"}, "USE_NAMED_PORT"), ({}, "USE_SERVING_PORT"), ({"portSpecification": "X", "port": 1}, "X")],
+)
+def test_a_check_says_what_was_meant(check, said):
+    policy = {"kind": "HealthCheckPolicy", "spec": {"default": {"config": {"type": "HTTP", "httpHealthCheck": check}}}}
+    assert health_check_policy.complete(policy)["spec"]["default"]["config"]["httpHealthCheck"] == check | {"portSpecification": said}
+    assert health_check_policy.lacking(policy) == ([] if "portSpecification" in check else ["httpHealthCheck"])
+    assert health_check_policy.lacking(health_check_policy.complete(policy)) == []
+
+
+@pytest.mark.parametrize("policy", [{}, {"spec": None}, {"spec": {"default": {"config": None}}}])
+def test_a_policy_without_checks_stays_as_it_is(policy):
+    assert health_check_policy.complete(policy) == policy
+
+
+# -- what an EPP is started with ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [("4", 4), ("500m", 0.5), ("8Gi", 8 * 2**30), ("8192Mi", 8 * 2**30), (2, 2), ("1.5", 1.5), ("1e3", None), ("lots", None), ("", None)],
+)
+def test_quantities(said, number):
+    found = epp_flags.quantity(said)
+    assert (None if found is None else float(found)) == number
+
+
+def test_plugin_types_are_read_in_every_way_to_write_them():
+    text = "plugins:\n- type: a-scorer\n- name: b\n  type: 'b-filter'\n- \"type\": c\n  parameters: {kind: x}\nschedulingProfiles:\n- name: d\n"
+    assert epp_flags.plugin_types(text) == {"a-scorer", "b-filter", "c"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mount", "expected"),
+    [
+        (["-configFile", "config/p.yaml"], "/config", ("plugins", "p.yaml")),
+        (["--configFile=/config/p.yaml"], "/config/", ("plugins", "p.yaml")),
+        (["--configFile=/other/p.yaml"], "/config", None),
+        ([], "/config", None),
+    ],
+)
+def test_where_a_plugin_configuration_comes_from(arguments, mount, expected):
+    container = {"args": arguments, "volumeMounts": [{"name": "v", "mountPath": mount}]}
+    deployment = {"spec": {"template": {"spec": {"volumes": [{"name": "v", "configMap": {"name": "plugins"}}]}}}}
+    assert epp_flags.plugin_source(deployment, container) == expected

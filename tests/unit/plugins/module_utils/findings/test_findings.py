@@ -1,0 +1,704 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every finding: an estate that has it, and one that does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import pool_migration
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import health_check_policy
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Refused
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import catalogue
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, finding
+
+ALPHA = "inference.networking.x-k8s.io"
+V1 = "inference.networking.k8s.io"
+POOL = "vllm-llama3-8b-instruct-preview"
+GA = "vllm-llama3-8b-instruct-ga"
+EPP = f"{POOL}-epp"
+OWNED = {"annotations": {"meta.helm.sh/release-name": POOL, "meta.helm.sh/release-namespace": "default"}}
+
+
+def spec(world, kind, name=None):
+    return world.get(kind, name)["spec"]
+
+
+def rule(world):
+    return spec(world, "HTTPRoute")["rules"][0]
+
+
+def container(world):
+    return spec(world, "Deployment", EPP)["template"]["spec"]["containers"][0]
+
+
+def alias(world):
+    spec(world, "InferenceModel", "food-review")["targetModels"] = [{"name": "other"}]
+
+
+def second_pool(world, name, namespace="default"):
+    return world.add(f"{ALPHA}/v1alpha2", "InferencePool", name, namespace, spec=spec(world, "InferencePool", POOL))
+
+
+def mirror(world):
+    rule(world)["filters"].append({"type": "RequestMirror", "requestMirror": {"backendRef": {"group": ALPHA, "kind": "InferencePool", "name": POOL}}})
+
+
+def crd(world, name, bundle):
+    world.add("apiextensions.k8s.io/v1", "CustomResourceDefinition", name, None)["metadata"]["annotations"] = {releases.BUNDLE_ANNOTATION: bundle}
+
+
+def grant(world):
+    origin = [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "web"}]
+    world.add("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "web", spec={"from": origin, "to": [{"group": ALPHA, "kind": "InferencePool"}]})
+
+
+def foreign_route(world):
+    reference = {"group": ALPHA, "kind": "InferencePool", "name": POOL, "namespace": "default"}
+    world.add("gateway.networking.k8s.io/v1", "HTTPRoute", "web", "web", spec={"rules": [{"backendRefs": [reference]}]})
+
+
+def late(manifest):
+    manifest["metadata"]["creationTimestamp"] = "2030-01-01T00:00:00Z"
+
+
+def annotate(world, kind, name, **annotations):
+    world.get(kind, name)["metadata"].setdefault("annotations", {}).update(annotations)
+
+
+def labels(world):
+    return spec(world, "Deployment", EPP)["template"]["metadata"]["labels"]
+
+
+def gateway(world, name, **status):
+    manifest = world.add("gateway.networking.k8s.io/v1", "Gateway", name, spec=spec(world, "Gateway"))
+    manifest["status"] = status
+    spec(world, "HTTPRoute")["parentRefs"].append({"name": name})
+
+
+ADDRESS = {"addresses": [{"type": "IPAddress", "value": "127.0.0.1"}]}
+
+
+def second_gateway(world):
+    world.get("Gateway")  # the one that is there
+    gateway(world, "second", **ADDRESS)
+
+
+def regex(world):
+    rule(world)["matches"].append({"path": {"type": "RegularExpression", "value": "/v[12]/.*"}})
+
+
+def shadow(world):
+    spec(world, "HTTPRoute")["rules"].append({"matches": [{"path": {"type": "Exact", "value": "/v1/completions"}}], "backendRefs": [{"name": "s", "port": 80}]})
+
+
+def hpa(world, name, words=None):
+    metric = {"name": name} | ({"selector": {"matchLabels": {"name": words}}} if words else {})
+    world.add("autoscaling/v2", "HorizontalPodAutoscaler", "scaler", spec={"metrics": [{"type": "External", "external": {"metric": metric}}]})
+
+
+def keda(world, query):
+    world.add("keda.sh/v1alpha1", "ScaledObject", "scaled", spec={"triggers": [{"type": "prometheus", "metadata": {"query": query}}]})
+
+
+def autoscaling_metric(world):
+    world.add("autoscaling.gke.io/v1beta1", "AutoscalingMetric", "queue", spec={"selector": {"matchLabels": dict(labels(world))}})
+
+
+def network_policy(world, name="guard", **fields):
+    world.add("networking.k8s.io/v1", "NetworkPolicy", name, spec=fields)
+
+
+def only_alpha_may(world):
+    network_policy(world, podSelector={"matchLabels": spec(world, "InferencePool")["selector"]},
+                   ingress=[{"from": [{"podSelector": {"matchLabels": dict(labels(world))}}]}])
+
+
+def five_chains(world):
+    for number in range(2):
+        second_pool(world, f"p{number}")
+        rule(world)["backendRefs"].append({"group": ALPHA, "kind": "InferencePool", "name": f"p{number}"})
+
+
+def plugins(world, text):
+    container(world)["args"].extend(["-configText", text])
+
+
+def release(world, **fields):
+    """The release of the demo's pool, recorded otherwise."""
+    world.releases = {("default", POOL): HelmRelease(POOL, "inferencepool", "v0.3.0", {})._replace(**fields)}
+
+
+def bound(world, role, *subjects, name="other", namespace="elsewhere", **metadata):
+    """A binding in a namespace without alpha objects."""
+    whom = [{"kind": "ServiceAccount", "name": subject} for subject in subjects]
+    binding = world.add("rbac.authorization.k8s.io/v1", "RoleBinding", name, namespace, subjects=whom, roleRef={"kind": "ClusterRole", "name": role})
+    binding["metadata"] |= metadata
+
+
+def listing(name):
+    (found,) = [entry for entry in LISTINGS if entry.name == name]
+    return found
+
+
+def strict_health(world):
+    crd(world, health_check_policy.CRD, "")
+    rules_ = {"x-kubernetes-validations": [{"rule": "has(self.portSpecification)"}]}
+    world.get("CustomResourceDefinition", health_check_policy.CRD)["spec"] = {"versions": [{"schema": {"openAPIV3Schema": {"properties": {"x": rules_}}}}]}
+
+
+# code: (what makes it appear, options, severity, words of the message)
+POSITIVE = {
+    "may-not-list": (lambda w: setattr(w, "refused", (Refused("httproutes (v1)", "no", False, True),)), {}, "blocker", "httproutes"),
+    "helm-values-unreadable": (lambda w: release(w, values=None), {}, "info", POOL),
+    "helm-release-unknown": (lambda w: w.remove("Secret"), {}, "blocker", f"Helm release {POOL}, of which Helm has no record"),
+    "helm-release-not-deployed": (lambda w: release(w, status="failed"), {}, "warning", "is in status failed"),
+    "alias-without-rewrite": (alias, {"target": "v1.2.0"}, "blocker", "food-review-1 and get other"),
+    "model-name-in-use": (
+        lambda w: late(w.add(f"{ALPHA}/v1alpha2", "InferenceModel", "late", spec=spec(w, "InferenceModel", "food-review"))),
+        {}, "warning", "older InferenceModel",
+    ),
+    "model-without-pool": (lambda w: spec(w, "InferenceModel", "food-review")["poolRef"].update(name="gone"), {}, "warning", "gone does not exist"),
+    "pool-without-models": (lambda w: w.remove("InferenceModel"), {}, "blocker", "no InferenceModel"),
+    "objective-needs-header": (lambda w: w.remove("InferenceModel", "food-review"), {}, "info", "x-gateway-inference-objective: base-model"),
+    "shedding-changes": (lambda w: None, {}, "warning", "Standard"),
+    "request-shape-rejected": (lambda w: None, {"target": "v1.4.0", "endpoints": ("/v1/embeddings",), "endpoints_said": True}, "blocker", "/v1/embeddings"),
+    "incomplete-pool": (lambda w: w.get("InferencePool").pop("spec"), {}, "blocker", "no targetPortNumber and no extensionRef.name"),
+    "empty-selector": (lambda w: spec(w, "InferencePool").update(selector={"matchLabels": {"app": "x"}}), {}, "blocker", "no label"),
+    "port-9002-implied": (lambda w: None, {}, "info", "9002"),
+    "fail-open-lost-by-chart": (lambda w: spec(w, "InferencePool")["extensionRef"].update(failureMode="FailOpen"), {"target": "v1.3.0"}, "warning", "v1.3.0"),
+    "controller-owned-pool": (
+        lambda w: w.get("InferencePool")["metadata"].update(ownerReferences=[{"kind": "LLMInferenceService", "name": "llm", "controller": True}]),
+        {}, "blocker", "LLMInferenceService llm",
+    ),
+    "release-owns-more": (lambda w: w.get("HTTPRoute")["metadata"].update(OWNED), {}, "blocker", "HTTPRoute default/llm-route"),
+    "name-invalid": (lambda w: None, {"pool_names": {POOL: "8b"}}, "blocker", "8b"),
+    "name-collision-40": (lambda w: None, {"pool_names": {POOL: POOL}}, "blocker", EPP),
+    "name-taken": (lambda w: w.add(f"{V1}/v1", "InferencePool", GA, spec={}), {}, "blocker", POOL),
+    "pool-names-unused": (lambda w: None, {"pool_names": {"other": "x"}}, "warning", "other"),
+    "epp-missing": (lambda w: w.remove("Deployment", EPP), {}, "warning", "Deployment behind Service"),
+    "epp-replicas-reduced": (lambda w: spec(w, "Deployment", EPP).update(replicas=3), {}, "warning", "3 replicas"),
+    "epp-settings-not-carried": (lambda w: container(w)["args"].extend(["-configFile", "/config/mine.yaml"]), {}, "warning", "configFile"),
+    "policy-bound-to-alpha-group": (lambda w: w.remove("GCPBackendPolicy"), {}, "info", GA),
+    "policy-twice-on-target": (
+        lambda w: w.add("networking.gke.io/v1", "GCPBackendPolicy", "zzz", spec=spec(w, "GCPBackendPolicy")), {}, "warning", "is older",
+    ),
+    "managed-crd": (lambda w: [crd(w, releases.V1_POOLS_CRD, "v1.5.0"), setattr(w, "version", "v1.34.0-gke.1626000")], {}, "info", "platform"),
+    "crd-older-than-target": (lambda w: crd(w, releases.V1_POOLS_CRD, "v1.0.0"), {}, "warning", "v1.0.0"),
+    "alpha-crd-in-v1-manifests": (lambda w: None, {"target": "v1.4.0"}, "info", "manifests.yaml"),
+    "shared-epp-rbac": (
+        lambda w: [w.get("InferencePool")["metadata"].pop("annotations"), spec(w, "Deployment", EPP)["template"]["spec"].pop("serviceAccountName")],
+        {}, "info", "ServiceAccount default/default",
+    ),
+    "gitops-owned-model": (lambda w: annotate(w, "InferenceModel", "food-review", **{"argocd.argoproj.io/tracking-id": "x"}), {}, "warning", "Argo CD"),
+    "gitops-owned-route": (lambda w: annotate(w, "HTTPRoute", None, **{"configsync.gke.io/resource-id": "x"}), {}, "blocker", "Config Sync"),
+    "route-source-names-alpha": (
+        lambda w: annotate(w, "HTTPRoute", None, **{"kubectl.kubernetes.io/last-applied-configuration": f'{{"group":"{ALPHA}"}}'}),
+        {}, "warning", "kubectl apply",
+    ),
+    "mirror-to-alpha-pool": (mirror, {}, "blocker", "rule 0 mirrors"),
+    "backend-refs-full": (
+        lambda w: rule(w)["backendRefs"].extend({"kind": "Service", "name": f"s{n}", "port": 80} for n in range(15)), {}, "blocker", "need 17",
+    ),
+    "no-room-for-mark": (
+        lambda w: rule(w).update(matches=[{"headers": [{"name": f"h{n}", "value": "x"} for n in range(16)]}]), {}, "blocker", "a match with 16 headers",
+    ),
+    "grpc-route": (
+        lambda w: w.add("gateway.networking.k8s.io/v1", "GRPCRoute", "g", spec={"rules": [{"backendRefs": rule(w)["backendRefs"]}]}), {}, "blocker", "rule 0",
+    ),
+    "unrouted-pool": (lambda w: w.remove("HTTPRoute"), {}, "warning", "no route"),
+    "route-to-missing-pool": (
+        lambda w: rule(w)["backendRefs"].append({"group": ALPHA, "kind": "InferencePool", "name": "gone"}), {}, "warning", "default/gone",
+    ),
+    "group-less-reference": (lambda w: rule(w)["backendRefs"].append({"kind": "InferencePool", "name": "p"}), {}, "warning", "without a group"),
+    "gateway-serves-one-group": (lambda w: spec(w, "Gateway").update(gatewayClassName="istio"), {}, "blocker", "istio"),
+    "grant-for-alpha-group": (grant, {}, "info", "twin"),
+    "cross-namespace-without-grant": (foreign_route, {}, "warning", f"default/{POOL}"),
+    "address-not-probed": (lambda w: gateway(w, "silent"), {}, "warning", "Gateway default/silent has no address"),
+    "hostname-not-concrete": (lambda w: spec(w, "HTTPRoute").update(hostnames=["*.example.com"]), {}, "info", "*.example.com"),
+    "regex-precedence-undefined": (regex, {}, "warning", "1 of"),
+    "probe-shadowed-by-rule": (shadow, {}, "warning", "taken by rule 2"),
+    "rule-not-probed": (lambda w: rule(w).update(matches=[{"path": {"type": "PathPrefix", "value": "/api"}}]), {}, "blocker", "rule 0"),
+    "pool-on-several-gateways": (second_gateway, {}, "info", "Gateway default/second"),
+    "gateway-extension-limit": (five_chains, {}, "warning", "3 pools and their v1 twins are 6"),
+    "session-affinity-split": (lambda w: rule(w).update(sessionPersistence={"sessionName": "s"}), {}, "warning", "sessionPersistence"),
+    "iap-audience-changes": (lambda w: spec(w, "GCPBackendPolicy")["default"].update(iap={"enabled": True}), {}, "warning", "IAP"),
+    "networkpolicy-blocks-new-epp": (only_alpha_may, {}, "warning", f"and not {GA}-epp"),
+    "autoscaler-reads-alpha-epp": (lambda w: hpa(w, "inference_pool_average_queue_size", POOL), {}, "blocker", "HorizontalPodAutoscaler default/scaler"),
+    "autoscaler-sums-both-epps": (lambda w: hpa(w, "inference_pool_average_queue_size"), {}, "warning", "inference_pool_average_queue_size"),
+    "metrics-label-changes": (lambda w: None, {}, "warning", f"becomes {GA}"),
+    "kv-metric-renamed": (lambda w: None, {}, "warning", "gpu_cache_usage_perc"),
+    "epp-resources-grow": (lambda w: None, {"epp_resources": "chart"}, "warning", "requests cpu 4 (now none)"),
+    "epp-shared-by-pools": (lambda w: second_pool(w, "other"), {}, "warning", "named by 2 pools"),
+    "plugins-unknown-to-target": (lambda w: plugins(w, "plugins:\n- type: low-queue-filter\n- type: queue-scorer"), {}, "warning", "low-queue-filter are gone"),
+    "chart-object-refused-by-live-crd": (strict_health, {}, "info", "portSpecification"),
+    "half-migrated-rule": (lambda w: rule(w)["backendRefs"].append({"group": V1, "kind": "InferencePool", "name": GA}), {}, "warning", GA),
+}
+USUAL = {
+    "kv-metric-renamed", "metrics-label-changes", "objective-needs-header", "shedding-changes", "port-9002-implied",
+    "policy-bound-to-alpha-group",
+}
+"""What the demo's estate itself has."""
+
+
+def test_every_code_is_tested():
+    assert set(POSITIVE) == set(CATALOGUE)
+
+
+@pytest.mark.parametrize("code", sorted(POSITIVE))
+def test_an_estate_that_has_it(demo, code):
+    change, options, severity, words = POSITIVE[code]
+    change(demo)
+    found = demo.found(code, **options)
+    assert found, f"{code} was not found"
+    assert {entry.severity for entry in found} == {severity}
+    assert any(words in f"{entry.object}: {entry.message}" for entry in found)
+    assert all(entry.remedy and entry.message.endswith(".") or code == "may-not-list" for entry in found)
+
+
+@pytest.mark.parametrize("code", sorted(set(CATALOGUE) - USUAL))
+def test_the_demo_does_not_have_it(demo, code):
+    assert demo.found(code) == []
+
+
+def test_an_estate_without_anything_to_warn_of_has_no_finding(raw):
+    view = raw.view(priorities=pool_migration.PRIORITIES["preserve_shedding"] | {"Critical": 0})
+    assert catalogue.find(view) == []
+
+
+# -- finer points -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["v1.3.0", "v1.5.0"])
+def test_an_alias_is_fine_where_rewrites_exist(demo, target):
+    alias(demo)
+    assert demo.found("alias-without-rewrite", target=target) == []
+
+
+def test_a_release_of_another_chart_owns_more(demo):
+    release(demo, chart="umbrella", version="1.0.0")
+    (found,) = demo.found("release-owns-more")
+    assert "chart umbrella" in found.message and not found.overridable
+
+
+def hide(world):
+    world.releases, world.hidden_records = {}, frozenset({"default"})
+
+
+@pytest.mark.parametrize(("change", "words", "remedy"), [
+    (hide, "may not list the Secrets of namespace default", "kubectl -n default create rolebinding"),
+    (lambda w: setattr(w, "releases", {}), "Helm has no record", "Restore the release's Secrets"),
+    (lambda w: setattr(w, "releases", {("default", POOL): None}), "could not be read", "helm -n default status"),
+])
+def test_the_three_ways_not_to_know_a_release_are_told_apart(demo, change, words, remedy):
+    change(demo)
+    (found,) = demo.found("helm-release-unknown")
+    assert (found.severity, found.overridable) == ("blocker", True)
+    assert words in found.message and remedy in found.remedy and "accept helm-release-unknown" in found.remedy
+    assert demo.plan()["blocked"] == ["helm-release-unknown"]
+
+
+def test_the_record_is_looked_for_where_the_release_lies(demo):
+    annotate(demo, "InferencePool", POOL, **{"meta.helm.sh/release-namespace": "platform"})
+    assert "no Secret in namespace platform holds one" in demo.found("helm-release-unknown")[0].message
+
+
+@pytest.mark.parametrize("change", [lambda w: w.remove("Secret"), lambda w: release(w, status="uninstalling", chart="umbrella")])
+def test_what_a_release_owns_does_not_matter_where_it_is_not_uninstalled(demo, change):
+    demo.get("HTTPRoute")["metadata"].update(OWNED)
+    assert demo.found("release-owns-more")
+    change(demo)
+    assert demo.found("release-owns-more") == []
+
+
+@pytest.mark.parametrize(("status", "words"), [
+    ("failed", "Helm then uninstalls the rest"), ("pending-upgrade", "Helm then uninstalls the rest"), ("uninstalling", "the release itself is left"),
+])
+def test_the_status_of_a_release_is_said_and_what_is_done_about_it(demo, status, words):
+    release(demo, status=status)
+    (found,) = demo.found("helm-release-not-deployed")
+    assert f"is in status {status}: " in found.message and words in found.message
+
+
+def own_binding(world):
+    """What chart v0.3.0 binds its EPP's account by."""
+    bound(world, EPP, EPP, name=EPP, namespace="default", **OWNED)
+
+
+def cron_job(world, namespace, account):
+    template = {"spec": {"template": {"spec": {"serviceAccountName": account}}}}
+    world.add("batch/v1", "CronJob", "nightly", namespace, spec={"jobTemplate": template})
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda w: cron_job(w, "default", EPP), f"ServiceAccount default/{EPP} along, which others use: in use by CronJob default/nightly"),
+    (lambda w: bound(w, EPP, "other"), f"ClusterRole {EPP} along, which others use: RoleBinding elsewhere/other gives it to ServiceAccount elsewhere/other"),
+    (lambda w: w.get("RoleBinding")["subjects"].append({"kind": "User", "name": "bob"}), f"RoleBinding default/{EPP} along, which others use: it also serves"),
+])
+def test_a_release_whose_rights_others_use_owns_more_and_may_be_accepted(demo, change, words):
+    own_binding(demo)
+    assert demo.found("release-owns-more") == []
+    change(demo)
+    found = demo.found("release-owns-more")
+    assert any(words in entry.message for entry in found) and all(entry.overridable for entry in found)
+    assert demo.plan()["blocked"] == ["release-owns-more"] and demo.plan(accept=frozenset({"release-owns-more"}))["blocked"] == []
+
+
+def test_a_role_that_the_release_did_not_bind_is_not_taken_along(demo):
+    own_binding(demo)
+    bound(demo, "metrics", EPP, name="by-hand", namespace="default")
+    bound(demo, "metrics", "other")
+    assert demo.found("release-owns-more") == []
+
+
+@pytest.mark.parametrize("name", ["pods", "cron_jobs", "role_bindings"])
+def test_not_to_know_who_uses_rights_is_a_warning_where_they_stay_and_a_blocker_where_helm_would_delete_them(demo, raw, name):
+    for world, severity in ((raw, "warning"), (demo, "blocker")):
+        world.refused = (Refused(name, "no", False, True, listing(name)),)
+        assert [entry.severity for entry in world.found("may-not-list")] == [severity]
+    raw.refused = (Refused("deployments", "no", False, True, listing("deployments")),)
+    assert raw.found("may-not-list")[0].severity == "blocker", "without them nothing is known of the EPP"
+
+
+def test_rights_that_others_use_are_named(raw):
+    bound(raw, "pod-read", "other")
+    (found,) = raw.found("shared-epp-rbac")
+    assert found.object == "Deployment models/llama-epp"
+    assert "ClusterRole pod-read stays: RoleBinding elsewhere/other gives it to ServiceAccount elsewhere/other." in found.message
+
+
+def test_what_hides_alpha_may_not_be_overruled(demo):
+    demo.refused = (Refused("inferencepools", "no", True, False),)
+    view = demo.view()
+    assert catalogue.blocked(catalogue.find(view), {"may-not-list"}) == ["may-not-list"]
+
+
+def test_helm_owned_routes_block(demo):
+    annotate(demo, "HTTPRoute", None, **{"meta.helm.sh/release-name": "web", "meta.helm.sh/release-namespace": "default"})
+    (found,) = demo.found("route-source-names-alpha")
+    assert (found.severity, found.overridable) == ("blocker", True)
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "api_version", "name", "fields"),
+    [
+        ("service", "Service", "v1", f"{GA}-epp", {"spec": {}}),
+        ("deployment", "Deployment", "apps/v1", f"{GA}-epp", {"spec": {}}),
+        ("objective", "InferenceObjective", f"{ALPHA}/v1alpha2", "base-model", {"spec": {"priority": 7, "poolRef": {"name": "other"}}}),
+        ("policy", "HealthCheckPolicy", "networking.gke.io/v1", GA, {"spec": {"default": {}}}),
+    ],
+)
+def test_names_taken_by_others(demo, place, kind, api_version, name, fields):
+    demo.add(api_version, kind, name, **fields)
+    assert [entry.object for entry in demo.found("name-taken")] == [f"{kind} default/{name}"]
+
+
+def test_what_an_earlier_run_left_is_no_taken_name(demo):
+    (one,) = demo.plan()["pools"]
+    demo.manifests += one["objects"]
+    pool = demo.add(f"{V1}/v1", "InferencePool", GA, spec={})
+    service = demo.add("v1", "Service", f"{GA}-epp", spec={})
+    for entry in (pool, service):
+        entry["metadata"]["annotations"] = {"meta.helm.sh/release-name": GA, "meta.helm.sh/release-namespace": "default"}
+    assert demo.found("name-taken") == []
+
+
+def test_equal_objects_of_others_are_no_taken_name(demo):
+    (one,) = demo.plan()["pools"]
+    for entry in one["objects"]:
+        demo.manifests.append(entry | {"metadata": {field: value for field, value in entry["metadata"].items() if field != "labels"}})
+    assert demo.found("name-taken") == []
+
+
+def test_two_planned_pools_that_share_40_characters_collide(demo):
+    second_pool(demo, "a" * 40 + "-one")
+    second_pool(demo, "a" * 40 + "-two")
+    assert [entry.object for entry in demo.found("name-collision-40")] == [f"InferencePool default/{'a' * 40}-{end}" for end in ("one", "two")]
+
+
+@pytest.mark.parametrize(("target", "collisions"), [("v1.0.0", 2), ("v1.5.0", 0)])
+def test_equal_names_in_two_namespaces_collide_only_under_v1_0_0(demo, target, collisions):
+    second_pool(demo, POOL, "other")
+    assert len(demo.found("name-collision-40", target=target)) == collisions
+
+
+def test_a_name_of_54_characters_is_too_long_for_helm(demo):
+    assert demo.found("name-invalid", pool_names={POOL: "a" * 53}) == []
+    assert demo.found("name-invalid", pool_names={POOL: "a" * 54})
+
+
+def test_old_rewrites_block_an_alias(demo):
+    crd(demo, releases.REWRITES_CRD, "v1.2.0")
+    assert [entry.severity for entry in demo.found("crd-older-than-target")] == ["warning"]
+    alias(demo)
+    assert [(entry.severity, entry.overridable) for entry in demo.found("crd-older-than-target")] == [("blocker", False)]
+
+
+@pytest.mark.parametrize("bundle", ["v1.5.0", "v1.6.0", "unknown", ""])
+def test_crds_of_the_target_or_of_unknown_age_are_no_finding(demo, bundle):
+    crd(demo, releases.V1_POOLS_CRD, bundle)
+    assert demo.found("crd-older-than-target") == []
+
+
+def test_endpoints_that_nobody_spoke_of_only_warn(demo):
+    assert {entry.severity for entry in demo.found("request-shape-rejected", target="v1.0.0")} == {"warning"}
+    assert demo.found("request-shape-rejected", target="v1.0.0", endpoints_said=True) == []
+    assert demo.found("request-shape-rejected", target="v1.5.0") == []
+
+
+def test_a_grant_allows_the_reference(demo):
+    foreign_route(demo)
+    grant(demo)
+    assert demo.found("cross-namespace-without-grant") == []
+
+
+def test_gke_is_known_by_controller_too(demo):
+    spec(demo, "Gateway")["gatewayClassName"] = "mine"
+    demo.get("GatewayClass")["metadata"]["name"] = "mine"
+    assert demo.found("gateway-serves-one-group") == []
+
+
+def test_a_gateway_that_serves_no_moved_route_does_not_matter(demo):
+    demo.add("gateway.networking.k8s.io/v1", "Gateway", "other", spec={"gatewayClassName": "istio"})
+    assert demo.found("gateway-serves-one-group") == []
+
+
+def test_missing_pools_of_namespaces_that_were_not_asked_for_do_not_matter(demo):
+    rule(demo)["backendRefs"].append({"group": ALPHA, "kind": "InferencePool", "name": "gone", "namespace": "other"})
+    assert demo.found("route-to-missing-pool", namespaces=("default",)) == []
+    assert demo.found("route-to-missing-pool")
+
+
+def test_room_for_sixteen(demo):
+    rule(demo)["backendRefs"].extend({"kind": "Service", "name": f"s{n}", "port": 80} for n in range(14))
+    assert demo.found("backend-refs-full") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"matches": [{"headers": [{"name": f"h{n}", "value": "x"} for n in range(15)]}]}, None),
+        ({"filters": [{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": f"h{n}", "value": "x"} for n in range(16)]}}]},
+         "sets 16 response headers"),
+        ({"filters": [{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": "h", "value": "x"}]}}]}, None),
+        ({"filters": [{"type": "ExtensionRef", "extensionRef": {"name": f"f{n}"}} for n in range(16)]}, "has 16 filters"),
+        ({"filters": [{"type": "ExtensionRef", "extensionRef": {"name": f"f{n}"}} for n in range(15)] + [{"type": "RequestMirror"}]}, None),
+    ],
+)  # fmt: skip
+def test_room_for_the_mark(demo, changes, words):
+    rule(demo).update(changes)
+    found = demo.found("no-room-for-mark")
+    assert [words in hit.message for hit in found] == ([True] if words else [])
+
+
+# -- what probes reach ---------------------------------------------------------------------------------------------------
+
+
+def test_a_route_whose_only_gateway_is_silent_blocks(demo):
+    demo.get("Gateway").pop("status")
+    assert [(entry.severity, entry.overridable) for entry in demo.found("address-not-probed")] == [("blocker", False)]
+
+
+@pytest.mark.parametrize(("listener", "words"), [({"protocol": "TLS"}, "no HTTP or HTTPS listener"), ({"name": "other"}, None)])
+def test_listeners_that_take_no_probe(demo, listener, words):
+    spec(demo, "Gateway")["listeners"][0].update(listener)
+    found = demo.found("address-not-probed")
+    assert [words in entry.message for entry in found] == ([True] if words else [])
+
+
+def test_a_gateway_that_does_not_exist(demo):
+    spec(demo, "HTTPRoute")["parentRefs"] = [{"name": "gone"}]
+    assert "does not exist" in demo.found("address-not-probed")[0].message
+
+
+def test_a_listener_makes_a_vague_hostname_concrete(demo):
+    spec(demo, "HTTPRoute").pop("hostnames")
+    assert [entry.message for entry in demo.found("hostname-not-concrete")] == ["it takes requests for any; one name stands for all of them."]
+    spec(demo, "Gateway")["listeners"][0]["hostname"] = "llm.example.com"
+    assert demo.found("hostname-not-concrete") == []
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        {"path": {"type": "RegularExpression", "value": "/v1/.*"}},
+        {"headers": [{"name": "x", "type": "RegularExpression", "value": ".*"}]},
+        {"queryParams": [{"name": "x", "type": "RegularExpression", "value": ".*"}]},
+    ],
+)
+def test_a_rule_of_nothing_but_regular_expressions_blocks(demo, match):
+    rule(demo)["matches"] = [match]
+    assert [(entry.severity, entry.overridable) for entry in demo.found("regex-precedence-undefined")] == [("blocker", False)]
+    assert demo.found("rule-not-probed") == []
+
+
+def test_a_rule_that_nothing_reaches_blocks(demo):
+    spec(demo, "HTTPRoute")["rules"].insert(0, {"matches": rule(demo)["matches"], "backendRefs": [{"name": "s", "port": 80}]})
+    (found,) = demo.found("probe-shadowed-by-rule")
+    assert (found.severity, found.overridable) == ("blocker", False) and "nothing reaches" in found.message
+
+
+def test_a_route_of_another_gateway_shadows_nothing(demo):
+    shadow(demo)
+    taken = spec(demo, "HTTPRoute")["rules"].pop()
+    parents = [{"name": "inference-gateway", "namespace": "elsewhere"}]
+    demo.add("gateway.networking.k8s.io/v1", "HTTPRoute", "other", spec={"parentRefs": parents, "hostnames": ["llm.example.com"], "rules": [taken]})
+    assert demo.found("probe-shadowed-by-rule") == []
+    demo.get("HTTPRoute", "other")["spec"]["parentRefs"] = [{"name": "inference-gateway"}]
+    assert "rule 0 of HTTPRoute default/other" in demo.found("probe-shadowed-by-rule")[0].message
+
+
+def test_a_rule_of_another_method_is_not_probed(demo):
+    rule(demo)["matches"] = [{"method": "GET"}]
+    assert len(demo.found("rule-not-probed")) == 1
+    rule(demo)["matches"] = [{"method": "POST"}]
+    assert demo.found("rule-not-probed") == []
+
+
+# -- autoscalers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        (f'avg(inference_pool_average_queue_size{{name="{POOL}"}})', "autoscaler-reads-alpha-epp"),
+        (f'up{{pod=~"{EPP}-.*"}}', None),
+        (f'up{{service="{EPP}"}}', "autoscaler-reads-alpha-epp"),
+        ("sum(inference_model_request_total)", "autoscaler-sums-both-epps"),
+        (f'avg(inference_pool_average_queue_size{{name="{GA}"}})', None),
+        (f'avg(inference_pool_average_queue_size{{name="{POOL}-other"}})', "autoscaler-sums-both-epps"),
+        ("sum(http_requests_total)", None),
+    ],
+)
+def test_queries_of_keda(demo, query, code):
+    keda(demo, query)
+    for known in ("autoscaler-reads-alpha-epp", "autoscaler-sums-both-epps"):
+        assert [entry.object for entry in demo.found(known)] == (["ScaledObject default/scaled"] if code == known else [])
+
+
+def test_an_exported_metric_leads_to_its_autoscaler(demo):
+    autoscaling_metric(demo)
+    hpa(demo, "autoscaling.gke.io|queue|inference_pool_average_queue_size")
+    assert [entry.object for entry in demo.found("autoscaler-reads-alpha-epp")] == [
+        "AutoscalingMetric default/queue", "HorizontalPodAutoscaler default/scaler",
+    ]
+
+
+def test_pods_metrics_are_not_summed(demo):
+    hpa(demo, "x")
+    spec(demo, "HorizontalPodAutoscaler")["metrics"] = [{"type": "Pods", "pods": {"metric": {"name": "inference_pool_average_queue_size"}}}]
+    assert demo.found("autoscaler-sums-both-epps") == []
+
+
+def test_an_autoscaler_of_another_namespace_is_not_ours(demo):
+    hpa(demo, "inference_pool_average_queue_size", POOL)
+    demo.get("HorizontalPodAutoscaler")["metadata"]["namespace"] = "other"
+    assert demo.found("autoscaler-reads-alpha-epp") == demo.found("autoscaler-sums-both-epps") == []
+
+
+@pytest.mark.parametrize(("target", "words"), [("v1.0.0", False), ("v1.1.0", True)])
+def test_metrics_by_model_are_renamed_from_v1_1_0_on(demo, target, words):
+    assert ["inference_objective_" in entry.message for entry in demo.found("metrics-label-changes", target=target)] == [words]
+
+
+@pytest.mark.parametrize(("target", "found"), [("v1.2.1", 0), ("v1.3.0", 1)])
+def test_the_cache_metric_is_renamed_from_v1_3_0_on(demo, target, found):
+    assert len(demo.found("kv-metric-renamed", target=target)) == found
+    container(demo)["args"].extend(["--kvCacheUsagePercentageMetric", "x"])
+    assert demo.found("kv-metric-renamed", target=target) == []
+
+
+# -- network policies ----------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_that_admits_everybody_blocks_nobody(demo):
+    only_alpha_may(demo)
+    network_policy(demo, "open", podSelector={}, ingress=[{}])
+    assert demo.found("networkpolicy-blocks-new-epp") == []
+
+
+def test_a_policy_that_admits_both_blocks_nobody(demo):
+    only_alpha_may(demo)
+    selector = {"matchExpressions": [{"key": "inferencepool", "operator": "In", "values": [EPP, f"{GA}-epp"]}]}
+    spec(demo, "NetworkPolicy")["ingress"][0]["from"].append({"podSelector": selector})
+    assert demo.found("networkpolicy-blocks-new-epp") == []
+
+
+@pytest.mark.parametrize("direction", ["Ingress", "Egress"])
+def test_a_closed_namespace_with_an_exception_for_alpha(demo, direction):
+    network_policy(demo, "closed", podSelector={}, policyTypes=[direction])
+    assert demo.found("networkpolicy-blocks-new-epp") == []
+    network_policy(demo, "epp", podSelector={"matchLabels": dict(labels(demo))}, policyTypes=[direction], **{direction.lower(): [{}]})
+    assert [entry.object for entry in demo.found("networkpolicy-blocks-new-epp")] == ["NetworkPolicy default/closed"]
+
+
+# -- settings ------------------------------------------------------------------------------------------------------------
+
+
+def test_affinity_of_a_policy(demo):
+    spec(demo, "GCPBackendPolicy")["default"]["sessionAffinity"] = {"type": "GENERATED_COOKIE"}
+    assert "GENERATED_COOKIE" in demo.found("session-affinity-split")[0].message
+    spec(demo, "GCPBackendPolicy")["default"]["sessionAffinity"] = {"type": "NONE"}
+    assert demo.found("session-affinity-split") == []
+
+
+def test_resources_that_alpha_already_asks_do_not_grow(demo):
+    container(demo)["resources"] = {"requests": {"cpu": "4000m", "memory": "8192Mi"}, "limits": {"memory": "16Gi"}}
+    assert demo.found("epp-resources-grow", epp_resources="chart") == []
+
+
+def test_known_plugins_are_no_finding_and_neither_lost(demo):
+    plugins(demo, "plugins:\n- type: queue-scorer\n")
+    assert demo.found("plugins-unknown-to-target") == demo.found("epp-settings-not-carried") == []
+
+
+def test_a_policy_that_says_its_port_specification_needs_nothing(demo):
+    strict_health(demo)
+    spec(demo, "HealthCheckPolicy")["default"]["config"]["httpHealthCheck"]["portSpecification"] = "USE_FIXED_PORT"
+    assert demo.found("chart-object-refused-by-live-crd") == []
+
+
+def test_the_worst_comes_first(demo):
+    mirror(demo)
+    severities = [entry.severity for entry in catalogue.find(demo.view())]
+    assert severities == sorted(severities, key=["blocker", "warning", "info"].index) and severities[0] == "blocker"
+
+
+def test_accepting_overrules_only_what_may_be_overruled(demo):
+    mirror(demo)
+    spec(demo, "Gateway")["gatewayClassName"] = "istio"
+    found = catalogue.find(demo.view())
+    assert catalogue.blocked(found, ()) == ["gateway-serves-one-group", "mirror-to-alpha-pool"]
+    assert catalogue.blocked(found, {"gateway-serves-one-group", "mirror-to-alpha-pool"}) == ["mirror-to-alpha-pool"]
+
+
+def test_unknown_codes_get_the_nearest_name():
+    assert catalogue.unknown_code(["name-taken"]) is None
+    assert "did you mean name-taken?" in catalogue.unknown_code(["name-takn"])
+    assert "docs/findings.md" in catalogue.unknown_code(["zzzzzz"])
+
+
+def test_a_code_is_registered_once():
+    with pytest.raises(ValueError, match="registered twice"):
+        finding("name-taken", "info", about="", remedy="", source="")(lambda view: iter(()))
+
+
+def test_the_page_is_as_the_catalogue_says():
+    page = Path(__file__).resolve().parents[5] / "docs" / "findings.md"
+    assert page.read_text() == catalogue.documentation(), "generate docs/findings.md again: its first lines say how"
+
+
+@pytest.mark.parametrize(
+    "kind", ["InferencePool", "InferenceModel", "HTTPRoute", "Service", "Deployment", "HealthCheckPolicy", "Gateway", "ClusterPodMonitoring"]
+)
+def test_objects_without_spec_give_findings_never_a_traceback(demo, kind):
+    for entry in demo.manifests:
+        if entry["kind"] == kind:
+            entry.pop("spec")
+    assert demo.plan()["schema"] == 1

@@ -1,0 +1,175 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a piece of work knows: the Plan, the routes as they were, and what of them is live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from migration_fakes import ALPHA, KEY, MOVES, FakeCluster, condition, gateway, http_route, make_plan, plan_pool, rule
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, NotServed
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, weights
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import Scene, affected, moves, route_keys
+
+Manifest = dict[str, Any]
+ORIGINAL = http_route(rule(ALPHA))
+
+
+def read(*manifests: Manifest, plan: Manifest | None = None, backup: list[Manifest] | None = None) -> Scene:
+    return Scene.read(FakeCluster(*manifests), plan or make_plan(), "igm1", backup)  # type: ignore[arg-type]
+
+
+def test_the_plan_names_moves_routes_and_what_the_backup_holds() -> None:
+    retire = [{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "llama-epp", "namespace": "default"}}]
+    plan = make_plan(plan_pool(retire=retire), plan_pool(name="other", v1_name="other-ga", alpha_epp={"deployment": None}))
+    assert moves(plan) == MOVES | {KEY._replace(name="other"): "other-ga"}
+    assert [str(key) for key in route_keys(plan)] == ["HTTPRoute default/llm-route"]
+    assert affected(plan) == [
+        ("gateway.networking.k8s.io/v1", "HTTPRoute", "default", "llm-route"),
+        ("inference.networking.x-k8s.io/v1alpha2", "InferencePool", "default", "llama-preview"),
+        ("v1", "Service", "default", "llama-epp"),
+        ("apps/v1", "Deployment", "default", "llama-epp"),
+        ("inference.networking.x-k8s.io/v1alpha2", "InferencePool", "default", "other"),
+    ]
+
+
+def test_cells_come_from_the_routes_as_they_were() -> None:
+    live = weights.reshape(ORIGINAL, ORIGINAL, MOVES, "finished")
+    here = read(live, gateway(), backup=[ORIGINAL, {"kind": "InferencePool", "metadata": {"name": "x"}}])
+    (key,) = here.originals
+    assert here.originals[key] == ORIGINAL and here.live[key]["spec"] == live["spec"]
+    assert len(here.cells) == 4
+    assert [probe.variant for probe in here.probes(["v1", None])] == ["v1"] * 4 + [None] * 4
+    assert {probe.mark for probe in here.probes(["v1"], gone=True)} == {None}
+    assert {manifest["metadata"]["labels"][probe_routes.LABEL] for manifest in here.marked(["alpha", "both"])} == {"alpha", "both"}
+
+
+def test_without_a_backup_what_is_live_counts() -> None:
+    here = read(weights.reshape(ORIGINAL, ORIGINAL, MOVES, "finished"), gateway())
+    assert len(here.cells) == 4, "a finished route is known by its v1 reference"
+
+
+def test_a_route_that_is_gone_is_named() -> None:
+    with pytest.raises(ApiError, match="HTTPRoute default/llm-route: gone since the plan was made. Make a new plan."):
+        read(gateway())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda place, route, pool: place["status"].clear(), id="no address"),
+        pytest.param(lambda place, route, pool: pool["models"].clear(), id="no model"),
+        pytest.param(lambda place, route, pool: route["spec"]["rules"][0]["matches"][0]["path"].update(value="/elsewhere"), id="no endpoint"),
+        pytest.param(lambda place, route, pool: route["spec"]["rules"].insert(0, rule({"name": "plain"})), id="hidden behind another rule"),
+    ],
+)
+def test_a_rule_that_nothing_reaches_is_not_shifted(change: Any) -> None:
+    place, route, pool = gateway(), deepcopy(ORIGINAL), plan_pool()
+    change(place, route, pool)
+    with pytest.raises(ApiError, match=r"HTTPRoute default/llm-route: no request can be made that reaches rule \d"):
+        _found = read(place, route, plan=make_plan(pool)).cells
+
+
+def test_a_cell_that_a_rule_of_another_route_takes_is_not_asked() -> None:
+    references = [{"api_version": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "namespace": "default", "name": name} for name in ("llm-route", "chat")]
+    here = read(gateway(), ORIGINAL, http_route(rule(ALPHA, path="/v1/chat"), name="chat"), plan=make_plan(plan_pool(references=references)))
+    assert {(cell.route.rpartition("/")[2], cell.endpoint) for cell in here.cells} == {("llm-route", "/v1/completions"), ("chat", "/v1/chat/completions")}
+
+
+def test_pools_that_serve_one_name_accept_the_answers_of_both() -> None:
+    other = plan_pool(
+        name="other", models=[{"name": "llama", "answer": "llama-x", "alpha_answers": ["llama-y"]}, {"name": "food", "answer": None, "alpha_answers": []}]
+    )
+    here = read(ORIGINAL, gateway(), plan=make_plan(plan_pool(), other))
+    assert set(here.models) == {"llama", "food"}
+    assert {answer for probe in here.probes(["v1"]) for answer in probe.answers} == {"llama", "llama-base", "llama-x", "llama-y"}
+
+
+# -- status --------------------------------------------------------------------------------------------------------------
+
+
+def pool(group: str, version: str, name: str, status: str) -> Manifest:
+    parents = [{"parentRef": {"name": "gw"}, "conditions": [condition("Accepted"), condition("ResolvedRefs", status)]}]
+    field = "parents" if version == "v1" else "parent"
+    return {
+        "apiVersion": f"{group}/{version}",
+        "kind": "InferencePool",
+        "metadata": {"name": name, "namespace": "default", "generation": 1},
+        "status": {field: parents},
+    }
+
+
+@pytest.mark.parametrize(("alpha", "v1", "expected"), [("True", "True", 0), ("False", "True", 1), ("True", "False", 1), ("False", "False", 2)])
+def test_both_pools_are_judged(alpha: str, v1: str, expected: int) -> None:
+    found = [pool(manifests.ALPHA_GROUP, "v1alpha2", "llama-preview", alpha), pool(manifests.V1_GROUP, "v1", "llama-ga", v1)]
+    assert len(read(ORIGINAL, gateway(), *found).status_faults()) == expected
+
+
+def test_gateways_and_routes_are_judged_as_they_are_live() -> None:
+    place, live = gateway(), deepcopy(ORIGINAL)
+    live["metadata"]["generation"] = 2
+    place["status"]["conditions"] = []
+    faults = read(live, place, backup=[ORIGINAL]).status_faults()
+    assert faults[0] == "Gateway default/gw: Programmed is not reported"
+    assert faults[1:] == [f"HTTPRoute default/llm-route at Gateway gw: {kind} is of generation 1, not 2" for kind in ("Accepted", "ResolvedRefs")]
+
+
+def policy(own: str, attached: str, **target: str) -> Manifest:
+    to = {"group": manifests.V1_GROUP, "kind": "InferencePool", "name": "llama-ga"} | target
+    reported = condition("Attached", attached) | {"reason": "Conflicted"}
+    return {
+        "apiVersion": "networking.gke.io/v1", "kind": "GCPBackendPolicy", "metadata": {"name": own, "namespace": "default", "generation": 1},
+        "spec": {"targetRef": to}, "status": {"conditions": [reported]},
+    }  # fmt: skip
+
+
+def test_policies_of_the_v1_pools_are_judged_and_no_others() -> None:
+    others = [policy("a", "False", group=manifests.ALPHA_GROUP), policy("b", "False", name="other"), policy("c", "True")]
+    assert read(ORIGINAL, gateway(), *others).status_faults() == []
+    faults = read(ORIGINAL, gateway(), *others, policy("d", "False")).status_faults()
+    assert faults == ["GCPBackendPolicy default/d: Attached is False: Conflicted"]
+
+
+def test_a_cluster_without_gkes_policies_has_nothing_against_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = read(ORIGINAL, gateway())
+
+    def absent(path: str, **query: str) -> Iterator[Manifest]:
+        raise NotServed(f"{path} is not served", 404)
+
+    monkeypatch.setattr(here.cluster, "list", absent)
+    assert here.status_faults() == []
+
+
+def deployment(available: int) -> Manifest:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "llama-ga-epp", "namespace": "default", "generation": 1},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "epp"}}},
+        "status": {"observedGeneration": 1, "availableReplicas": available, "updatedReplicas": 1},
+    }
+
+
+def pod(name: str, app: str) -> Manifest:
+    waiting = {"name": "epp", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": app}},
+        "status": {"containerStatuses": [waiting]},
+    }
+
+
+def test_endpoint_pickers_say_what_their_own_pods_say() -> None:
+    pods = [pod("mine", "epp"), pod("others", "web")]
+    assert read(ORIGINAL, gateway(), *pods).epp_faults() == ["Deployment default/llama-ga-epp: not there"]
+    assert read(ORIGINAL, gateway(), deployment(1), *pods).epp_faults() == []
+    assert read(ORIGINAL, gateway(), deployment(0), *pods).epp_faults() == [
+        "Pod default/mine container epp: CrashLoopBackOff back-off", "Deployment default/llama-ga-epp: 0 of 1 replicas available",
+    ]  # fmt: skip
