@@ -1,0 +1,263 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One role owns the options and the steps: every option stands once and is used, and no step gets past the guard."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from api_server import ApiServer, api_server
+
+from ansible_collections.inference_gateway.migration.plugins.filter.unknown_options import unknown_options
+from ansible_collections.inference_gateway.migration.plugins.modules import (
+    detect_v1alpha2,
+    migration_evidence,
+    migration_journal,
+    migration_journal_info,
+    migration_probe_routes,
+    shift_traffic,
+    verify_gateway,
+)
+
+from stage import ROOT
+
+ROLES = ROOT / "roles"
+ROLE = ROLES / "migration"
+COLLECTION = "inference_gateway.migration"
+STEPS = sorted(path.stem for path in (ROLE / "tasks").glob("*.yml"))
+UNGUARDED = {"main", "guard", "detect", "path", "report"}
+"""Task files that need no guard: the check of the options, the guard, detect, which only reads, what holds a path together, and the report."""
+SPECIFICATION = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+DEFAULTS = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
+MODULES = {
+    module.__name__.rpartition(".")[2]: module.argument_spec()
+    for module in (detect_v1alpha2, migration_evidence, migration_journal, migration_journal_info, migration_probe_routes, shift_traffic, verify_gateway)
+}
+OTHER_DEFAULTS = {
+    ("migration_phases", "migration_journal", "phases"): "the module by itself begins a migration; the role goes through all of it",
+    ("migration_validate_certs", None, "validate_certs"): "kubernetes.core leaves it to the environment; the role says what happens",
+}
+"""Where role and module differ on purpose; no module stands for all."""
+NOT_GIVEN = ("", [])
+"""What a role's option is where nothing is said, for a module's option that has no default: tasks leave such a one out."""
+SENTENCE = "The right-cluster guard did not run"
+
+
+# -- every option once --------------------------------------------------------------------------------------------------
+
+
+def tasks_of(path: Path) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Every task of a file, in blocks too, and whether it or a block around it asks the guard first."""
+    def walk(tasks: list[dict[str, Any]], guarded: bool) -> Iterator[tuple[dict[str, Any], bool]]:
+        for task in tasks:
+            conditions = task.get("when", [])
+            here = guarded or "__migration_guarded" in (conditions if isinstance(conditions, list) else [conditions])
+            for part in ("block", "rescue", "always"):
+                yield from walk(task.get(part, []), here)
+            if "block" not in task:
+                yield task, here
+    return walk(yaml.safe_load(path.read_text()), False)
+
+
+def product() -> Iterator[Path]:
+    """Task files and variables of every role."""
+    return (path for folder in ("tasks", "vars") for path in sorted(ROLES.glob(f"*/{folder}/*.yml")))
+
+
+def test_defaults_and_argument_specs_hold_the_same_options() -> None:
+    assert set(DEFAULTS) == set(SPECIFICATION)
+
+
+def test_no_other_role_has_options() -> None:
+    found = [path for path in ROLES.glob("*/defaults/main.yml") if path.parents[1] != ROLE]
+    for role in ROLES.iterdir():
+        specification = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]
+        assert role == ROLE or not specification.get("options"), f"{role.name} has options of its own: they belong to role migration"
+    assert not found, f"{found}: defaults belong to role migration"
+
+
+@pytest.mark.parametrize("option", SPECIFICATION)
+def test_every_option_is_used(option: str) -> None:
+    assert any(re.search(rf"\b{option}\b", path.read_text()) for path in product()), f"nothing reads {option}: use it, or take it away"
+
+
+@pytest.mark.parametrize("option", SPECIFICATION)
+def test_role_and_modules_have_the_same_default(option: str) -> None:
+    name = {"migration_report_path": "report"}.get(option, option.removeprefix("migration_"))
+    for module, specification in MODULES.items():
+        if name in specification and not {(option, module, name), (option, None, name)} & set(OTHER_DEFAULTS):
+            expected = specification[name].get("default")
+            said = None if expected is None and DEFAULTS[option] in NOT_GIVEN else DEFAULTS[option]
+            assert said == expected, f"{option} is {DEFAULTS[option]!r} in role migration and {expected!r} in {module}"
+
+
+@pytest.mark.parametrize("option", SPECIFICATION)
+def test_role_and_modules_have_the_same_type_and_choices(option: str) -> None:
+    name = option.removeprefix("migration_")
+    for specification in MODULES.values():
+        if name in specification and SPECIFICATION[option]["type"] != "str":
+            assert specification[name]["type"] == SPECIFICATION[option]["type"]
+            assert specification[name].get("elements") == SPECIFICATION[option].get("elements")
+        if name in specification and "choices" in specification[name]:
+            assert specification[name]["choices"] == SPECIFICATION[option]["choices"]
+
+
+def test_connection_options_are_read_in_one_place() -> None:
+    """By the guard, of which every connection is the result, and by detect, which only reads."""
+    said = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__migration_said"]
+    for option in said:
+        readers = [path for path in product() if re.search(rf"\bmigration_{option}\b", path.read_text())]
+        assert readers == [ROLE / "vars" / "main.yml"], f"{readers} read migration_{option}"
+    users = {path.stem for path in product() if "__migration_said" in path.read_text() and path.parent.name == "tasks"}
+    assert users == {"guard", "detect"}
+
+
+def test_the_groups_hold_what_the_modules_take() -> None:
+    groups = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["action_groups"]
+    variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+    assert groups["probing"] == sorted(name for name, specification in MODULES.items() if "probe_rate" in specification)
+    for name in groups["probing"]:
+        assert {option for option in MODULES[name] if option.startswith("probe") and option != "probe_limit"} == set(variables["__migration_probing"])
+    for name in MODULES:
+        assert set(variables["__migration_said"]) <= set(MODULES[name])
+
+
+# -- no step past the guard ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step not in UNGUARDED])
+def test_every_task_of_a_step_that_reaches_a_cluster_asks_the_guard(step: str) -> None:
+    """In its own file: a playbook may take any file by itself, and --start-at-task may begin anywhere in it."""
+    path = ROLE / "tasks" / f"{step}.yml"
+    own = (f"{COLLECTION}.", "kubernetes.core.")
+    loose = [task["name"] for task, guarded in tasks_of(path) if any(key.startswith(own) for key in task) and not guarded]
+    assert not loose, f"{step}.yml: {loose} reach a cluster without when: __migration_guarded"
+
+
+def run(folder: Path, collections: Path, hosts: dict[str, dict[str, Any]], playbook: list[dict[str, Any]] | str, *arguments: str,
+        default: ApiServer) -> subprocess.CompletedProcess[str]:
+    """A playbook on local hosts; ``default`` is where the kubeconfig leads that the environment names."""
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    (folder / "hosts.json").write_text(json.dumps({"clusters": {"hosts": {name: local | variables for name, variables in hosts.items()}}}))
+    if not isinstance(playbook, str):
+        (folder / "play.yml").write_text(json.dumps(playbook))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("K8S_AUTH_", "ANSIBLE_"))}
+    settings = {"ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_HOME": str(folder / "home"), "ANSIBLE_NOCOLOR": "1"}
+    settings["KUBECONFIG"] = str(default.kubeconfig(folder / "default.json"))
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.json", playbook if isinstance(playbook, str) else "play.yml", *arguments]
+    return subprocess.run(command, cwd=folder, env=kept | settings, capture_output=True, text=True, check=False, timeout=300)
+
+
+def step_or_refusal(step: str, label: str) -> dict[str, Any]:
+    """A task that takes a step and says how that was refused."""
+    said = f"{label} {step}: {{{{ ansible_failed_result.msg }}}}"
+    include = {"name": step, "ansible.builtin.include_role": {"name": f"{COLLECTION}.migration", "tasks_from": step}}
+    return {"name": step, "block": [include], "rescue": [{"name": "Say why", "ansible.builtin.debug": {"msg": said}}]}
+
+
+@pytest.fixture
+def api() -> Iterator[ApiServer]:
+    """An API server that has nothing but its own identity."""
+    with api_server([]) as served:
+        yield served
+
+
+@pytest.mark.second_python
+def test_a_step_without_its_path_is_refused_and_asks_nothing(api, collections_path, tmp_path):
+    """Neither before the guard nor after it: the connection that a step would have by itself is the controller's default one."""
+    steps = [step for step in STEPS if step not in UNGUARDED]
+    guard = {"name": "Guard", "ansible.builtin.include_role": {"name": f"{COLLECTION}.migration", "tasks_from": "guard"}}
+    tasks = [*(step_or_refusal(step, "BEFORE") for step in steps), guard, *(step_or_refusal(step, "AFTER") for step in steps)]
+    ended = run(tmp_path, collections_path, {"one": {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json"))}},
+                [{"hosts": "clusters", "gather_facts": False, "tasks": tasks}], default=api)
+    said = re.findall(r'"msg": "((?:BEFORE|AFTER) \w+): (.*)"', ended.stdout)
+    assert [name for name, _why in said] == [f"{label} {step}" for label in ("BEFORE", "AFTER") for step in steps], ended.stdout[-3000:]
+    assert all(SENTENCE in why for _name, why in said), said
+    journal = "/api/v1/namespaces/inference-gateway-migration/configmaps/inference-gateway-migration"
+    assert set(api.requests) <= {("GET", path) for path in ("/version", "/apis", "/api/v1/namespaces/kube-system", journal)}, api.requests
+
+
+@pytest.mark.parametrize("arguments", [("--start-at-task", "Phases after the plan"), ("--start-at-task", "Note how it ended"), ("--skip-tags", "always")],
+                         ids=lambda arguments: arguments[1].replace(" ", "-"))
+def test_a_part_of_a_path_does_not_get_past_the_guard(api, collections_path, tmp_path, arguments):
+    report = tmp_path / "report.json"
+    variables = {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json")), "migration_report_path": str(report)}
+    ended = run(tmp_path, collections_path, {"one": variables}, f"{COLLECTION}.zero_downtime", *arguments, default=api)
+    assert ended.returncode != 0, ended.stdout
+    said = json.loads(report.read_text())
+    assert said["verdict"] == "FAILED" and SENTENCE in said["reason"]
+    assert api.requests == []
+
+
+@pytest.mark.parametrize("task", ["Create objectives and policies of the v1 pools", "Wait until the v1 endpoint pickers are available"])
+def test_the_middle_of_a_step_does_not_get_past_the_guard(api, collections_path, tmp_path, task):
+    step = {"name": "Deploy", "ansible.builtin.import_role": {"name": f"{COLLECTION}.migration", "tasks_from": "deploy"}}
+    ended = run(tmp_path, collections_path, {"one": {}}, [{"hosts": "clusters", "gather_facts": False, "tasks": [step]}], "--start-at-task", task, default=api)
+    assert ended.returncode != 0 and SENTENCE in ended.stdout, ended.stdout
+    assert api.requests == []
+
+
+@pytest.mark.second_python
+def test_a_path_goes_behind_its_guard_and_says_no_secret(collections_path, tmp_path):
+    """The plan alone, in a playbook of a person's own, with all that Ansible can say about it."""
+    estate = [entry for entry in yaml.safe_load_all((Path(__file__).parent / "fixtures" / "raw.yaml").read_text()) if entry]
+    path = {"name": "Migrate", "ansible.builtin.include_role": {"name": f"{COLLECTION}.zero_downtime"}}
+    options = {"migration_phases": ["plan"], "migration_api_key": "key-of-nobody", "migration_probe_token": "token-of-nobody"}
+    with api_server(estate) as api:
+        report = {"migration_report_path": str(tmp_path / "report.json"), "migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json"))}
+        ended = run(tmp_path, collections_path, {"one": options | report}, [{"hosts": "clusters", "gather_facts": False, "tasks": [path]}], "-vvv", default=api)
+    assert ended.returncode == 0, ended.stdout[-3000:]
+    assert json.loads((tmp_path / "report.json").read_text())["reason"] == "phases plan are done"
+    assert "of-nobody" not in ended.stdout + ended.stderr
+    assert {path for _method, path in api.writes if "/inference-gateway-migration" not in path} <= {
+        "/api/v1/namespaces", "/apis/inference.networking.x-k8s.io/v1alpha2/namespaces/models/inferenceobjectives"}, "and its dry run"
+
+
+# -- bad input is one clear sentence ------------------------------------------------------------------------------------
+
+
+def test_the_nearest_option_is_named():
+    assert unknown_options(["migration_hosts", "migration_step"], ["migration_steps", "migration_hosts", "migration_gate"]) == [
+        "migration_step is no option: the nearest one is migration_steps."]
+    assert unknown_options(["migration_steps"], ["migration_steps"]) == []
+
+
+WRONG = {
+    "misspelt": ({"migration_step": [100]}, "migration_step is no option: the nearest one is migration_steps."),
+    "of-a-role-that-was": ({"migration_zero_downtime_steps": [100]}, "migration_zero_downtime_steps is no option: the nearest one is migration_"),
+    "phase": ({"migration_phases": ["plan", "instal"]}, "one or more of: plan, install, shift, retire. Got no match for: instal"),
+    "type": ({"migration_soak_seconds": "long"}, "argument 'migration_soak_seconds' is of type"),
+}
+"""What an inventory says, and the words of the refusal."""
+
+
+@pytest.mark.second_python
+def test_a_wrong_option_is_refused_and_nothing_is_asked(api, collections_path, tmp_path):
+    connection = {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json"))}
+    hosts = {name: connection | variables for name, (variables, _sentence) in WRONG.items()}
+    ended = run(tmp_path, collections_path, hosts, f"{COLLECTION}.detect", default=api)
+    assert ended.returncode != 0
+    said = dict(re.findall(r"^fatal: \[([\w-]+)\]: FAILED! => (.*)$", ended.stdout, re.MULTILINE))
+    assert set(said) == set(WRONG), ended.stdout
+    for name, (_variables, sentence) in WRONG.items():
+        assert sentence in said[name], said[name]
+    assert api.requests == []
+
+
+def test_the_playbooks_own_variables_are_known_and_a_wrong_option_stops_all_hosts(api, collections_path, tmp_path):
+    """Before anything is asked on any of them."""
+    connection = {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json"))}
+    hosts = {"right": connection, "wrong": connection | {"migration_step": [100]}}
+    ended = run(tmp_path, collections_path, hosts, f"{COLLECTION}.zero_downtime", "-e", "migration_hosts=clusters", default=api)
+    assert ended.returncode != 0 and "migration_step is no option" in ended.stdout and "migration_hosts is no option" not in ended.stdout, ended.stdout
+    assert api.requests == []
