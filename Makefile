@@ -29,8 +29,8 @@ lint: ## the quick gates
 matrix: ## the whole tables that make test samples; hours
 	@$(call with,test); "$$python" tests/dev/run_tests.py --matrix $(ARGS)
 
-docs: ## the pages that are made from code: options and findings
-	@$(call with,test); "$$python" tests/dev/stage.py; "$$python" tests/dev/options_table.py; \
+docs: ## the pages that are made from code: options, findings and the import graph
+	@$(call with,test); "$$python" tests/dev/stage.py; "$$python" tests/dev/options_table.py; "$$python" tests/dev/import_graph.py; \
 	PYTHONPATH=build/collections "$$python" -m ansible_collections.inference_gateway.migration.plugins.module_utils.findings.catalogue > build/findings.md; \
 	mv build/findings.md docs/findings.md
 
