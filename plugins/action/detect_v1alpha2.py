@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.render import REPORT
-from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionModule as KubernetesAction
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubernetes_action import ModuleAction
 
 
-class ActionModule(KubernetesAction):
+class ActionModule(ModuleAction):
     """kubernetes.core's, and the report."""
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import auth_argument_spec
 from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.drive import Drive
-from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionModule as KubernetesAction
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubernetes_action import ModuleAction
 
 COLLECTION = "inference_gateway.migration"
 DRIVEN = ("migrated", "withdrawn")
 
 
-class ActionModule(KubernetesAction):
+class ActionModule(ModuleAction):
     """As kubernetes.core's action plugin (kubeconfig lookup), and the loop for the driven states."""
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -27,7 +27,7 @@ class ActionModule(KubernetesAction):
         _validated, options = self.validate_argument_spec(argument_spec())
         return Drive(self, options, task_vars or {}, self._play_context.check_mode).run()
 
-    def piece(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], wrap_async: bool = False) -> dict[str, Any]:
+    def execute(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], wrap_async: bool = False) -> dict[str, Any]:
         """One module execution with this task's connection."""
         connection = {option: self._task.args[option] for option in auth_argument_spec() if self._task.args.get(option) is not None}
         try:
@@ -43,7 +43,7 @@ class ActionModule(KubernetesAction):
         """The same, but it goes on beside others, for ``seconds`` at most; :meth:`ended` has its result."""
         before, self._task.async_val = self._task.async_val, seconds
         try:
-            return self.piece(module, arguments, task_vars, wrap_async=True)
+            return self.execute(module, arguments, task_vars, wrap_async=True)
         finally:
             self._task.async_val = before
 

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionModule as KubernetesAction
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubernetes_action import ModuleAction
 
 
-class ActionModule(KubernetesAction):
-    """All of it is kubernetes.core's."""
+class ActionModule(ModuleAction):
+    """All of it is what every module of ours has."""

@@ -23,13 +23,15 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
     collection_path,
     object_path,
 )
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, POOL_KIND, V1_GROUP, Manifest
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets, traffic_split
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, references, step_weights, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, RouteKey
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import Shares
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.writer import route_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.writer import RouteWriter, route_path
 
 POLICY_VERSION = "networking.gke.io/v1"
 POLICIES = ("gcpbackendpolicies", "healthcheckpolicies")
@@ -91,11 +93,11 @@ def pickers_services(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None
 
 
 @dataclass(frozen=True)
-class Scene:
+class MigrationScope:
     """One migration on one cluster, as of now.
 
     :param originals: the routes as they were before the migration. :param live: the same routes as they are.
-    :param current: as they are, but with the references that they had, see :func:`weights.current`: of these marked routes and probes are made.
+    :param current: as they are, but with the references that they had, see :func:`weights.current`: of these probe routes and probes are made.
     :param own: probes that a person added, see :func:`targets.own_cells`.
     """
 
@@ -109,7 +111,7 @@ class Scene:
     own: Sequence[Manifest] = ()
 
     @classmethod
-    def read(cls, cluster: Cluster, plan: Mapping[str, Any], nonce: str, backup: list[Manifest] | None, own: Sequence[Manifest] = ()) -> Scene:
+    def read(cls, cluster: Cluster, plan: Mapping[str, Any], nonce: str, backup: list[Manifest] | None, own: Sequence[Manifest] = ()) -> MigrationScope:
         """Read what is live.
 
         :param backup: the objects as they were; None where nothing was saved, then what is live counts as such.
@@ -161,23 +163,23 @@ class Scene:
         return found
 
     @cached_property
-    def cells(self) -> list[targets.Cell]:
-        """Every cell of every route, the person's own probes last.
+    def targets(self) -> list[ProbeTarget]:
+        """Every target of every route, the person's own probes last.
 
         :raises ApiError: when a moved rule has none, or a person's probe comes by no rule that is moved; with the remedy.
         """
         pools, found = self.pools(), []
         everything = list(self.current.values())
-        added = [(number, targets.reached([cell for route in everything for cell in targets.own_cells(route, self.gateways, pools, own)], everything))
-                 for number, own in enumerate(self.own)]
-        for number, mine in added:
+        extra: list[ProbeTarget] = []
+        for number, own in enumerate(self.own):
+            offered = [target for route in everything for target in targets.user_defined_targets(route, self.gateways, pools, own)]
+            mine = targets.reached(offered, everything)
+            extra += mine
             if not mine:
-                own = self.own[number]
                 raise ApiError(f"Probe {number} of probes ({own.get('hostname') or 'any hostname'}{own['path']}) comes by no rule that is moved: correct its "
                                "hostname, path or headers, or leave it out.")
-        extra = [cell for _number, mine in added for cell in mine]
         for key, route in self.current.items():
-            mine = targets.reached(targets.cells(route, self.gateways, pools), everything) + [cell for cell in extra if cell.route == str(key)]
+            mine = targets.reached(targets.probe_targets(route, self.gateways, pools), everything) + [target for target in extra if target.route == str(key)]
             bare = targets.unprobed(route, mine, pools)
             if bare:
                 raise ApiError(
@@ -189,22 +191,22 @@ class Scene:
             found += mine
         return found
 
-    def probes(self, variants: list[Variant | None], gone: bool = False) -> list[targets.Probe]:
-        """One probe for every cell and variant."""
-        return [targets.probe(cell, variant, self.nonce, self.models, gone) for variant in variants for cell in self.cells]
+    def probes(self, variants: list[Variant | None], gone: bool = False) -> list[Probe]:
+        """One probe for every target and variant."""
+        return [targets.probe(target, variant, self.nonce, self.models, gone) for variant in variants for target in self.targets]
 
     def expected(self, wanted: Shares) -> Callable[[traffic_split.Group], traffic_split.Expected]:
         """What the weights of a group's rule must be, by the rule that the user had and the share of the step: never by what is live."""
         shaped = {str(key): step_weights.shaped(original, self.moves, step_weights.of(str(key), wanted)) for key, original in self.originals.items()}
         pools = self.pools()
-        return lambda group: traffic_split.expected(shaped[group.cell.route], group.cell.rule, pools)
+        return lambda group: traffic_split.expected(shaped[group.target.route], group.target.rule, pools)
 
     def demand(self, wanted: Shares) -> None:
         """Read every moved route anew.
 
         :raises weights.Drifted: where one has other weights than it must: somebody else wrote it. :raises ApiError: where one is gone.
         """
-        found = []
+        found: list[str] = []
         for key, original in self.originals.items():
             live = self.cluster.get(route_path(key))
             if live is None:
@@ -213,10 +215,10 @@ class Scene:
         if found:
             raise weights.Drifted("; ".join(found))
 
-    def marked(self, variants: list[Variant]) -> list[Manifest]:
-        """The marked routes of some variants, as they should be."""
+    def probe_routes(self, variants: list[Variant]) -> list[Manifest]:
+        """The probe routes of some variants, as they should be."""
         return [manifest for route in self.current.values() for variant in variants
-                for manifest in probe_routes.marked_routes(route, self.moves, variant, self.nonce)]
+                for manifest in probe_routes.probe_routes_of(route, self.moves, variant, self.nonce)]
 
     def status_faults(self) -> list[str]:
         """What stands against Gateways, the user's routes, both pools and the policies of v1's, by status at the current generation."""
@@ -230,11 +232,11 @@ class Scene:
 
     def policies(self) -> Iterator[Manifest]:
         """GKE's policies of the v1 pools; another cluster has none."""
-        targets = {(pool["namespace"], V1_GROUP, POOL_KIND, pool["v1_name"]) for pool in self.plan["pools"]}
-        for namespace, plural in product(sorted({target[0] for target in targets}), POLICIES):
+        wanted = {(pool["namespace"], V1_GROUP, POOL_KIND, pool["v1_name"]) for pool in self.plan["pools"]}
+        for namespace, plural in product(sorted({key[0] for key in wanted}), POLICIES):
             with suppress(NotServed):
                 for policy in self.cluster.list(collection_path(POLICY_VERSION, plural, namespace)):
-                    if policy_target(policy) in targets:
+                    if policy_target(policy) in wanted:
                         yield policy
 
     def epp_faults(self) -> list[str]:
@@ -254,3 +256,36 @@ class Scene:
         labels = ",".join(f"{name}={value}" for name, value in (deployment["spec"]["selector"].get("matchLabels") or {}).items())
         pods = self.cluster.list(collection_path("v1", "pods", deployment["metadata"]["namespace"]), labelSelector=labels)
         return [fault for pod in pods for fault in conditions.pod_faults(pod)]
+
+
+@dataclass(frozen=True)
+class OpenMigration:
+    """The open migration of a cluster, for a module that writes: its journal and record, its scope, and the writer that holds the Lease."""
+
+    store: Journal
+    record: dict[str, Any]
+    scope: MigrationScope
+    writer: RouteWriter
+
+
+def open_migration(cluster: Cluster, params: Mapping[str, Any], check_mode: bool) -> OpenMigration | None:
+    """Read the open migration and renew its Lease, by a module's ``plan``, ``run`` and ``state_namespace``.
+
+    :returns: None in check mode where none was begun: what would be written can't be known then.
+    :raises ApiError: where none was begun. :raises LeaseLost: where the Lease is not the run's. :raises BackupBroken: where the routes as they were are lost.
+    """
+    store = Journal(cluster, params["state_namespace"])
+    record = store.read()
+    if record is None:
+        if check_mode:
+            return None
+        raise ApiError("No migration was begun on this cluster: run migration_journal with state opened first.")
+    if not check_mode:
+        store.renew(params["run"])
+
+    def guard() -> None:
+        if not check_mode:
+            store.check(params["run"])
+
+    scope = MigrationScope.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]))
+    return OpenMigration(store, record, scope, RouteWriter(cluster, scope.originals, scope.moves, guard, check_mode))

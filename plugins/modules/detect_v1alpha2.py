@@ -206,7 +206,7 @@ plan:
       type: dict
     pools:
       description:
-        - For each alpha pool its v1 twin, what moves, who must send which header, and what is deleted.
+        - For each alpha pool its v1 v1 counterpart, what moves, who must send which header, and what is deleted.
         - C(stays) lists what of alpha is left on purpose, as C(object) and C(why). C(owner.left) is a Helm release that is not uninstalled, or V(null).
       type: list
       elements: dict

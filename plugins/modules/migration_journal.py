@@ -28,7 +28,6 @@ attributes:
 options:
   state:
     description:
-      - V(read) returns the journal and writes nothing.
       - V(opened) takes the Lease, then begins a migration with O(plan) or continues the open one. An open one that has not begun to write
         takes another O(plan) in place of its own.
       - V(retiring) records, before it happens, that v1alpha2 is taken away, and keeps the time when that was first said.
@@ -36,8 +35,8 @@ options:
       - V(closed) records the verdict and gives the Lease up. Without O(verdict) there was nothing to prove.
       - V(released) gives the Lease up and leaves the journal as it is.
     type: str
-    choices: [read, opened, retiring, noted, closed, released]
-    default: read
+    choices: [opened, retiring, noted, closed, released]
+    required: true
   state_namespace:
     description: Namespace of Lease, journal and backup. Made where it is missing.
     type: str
@@ -78,6 +77,7 @@ options:
     default: 900
 seealso:
   - module: inference_gateway.migration.detect_v1alpha2
+  - module: inference_gateway.migration.migration_journal_info
   - module: inference_gateway.migration.shift_traffic
 """
 
@@ -109,10 +109,6 @@ retiring:
   description: Whether an earlier run had begun to take v1alpha2 away, so that this one goes on there and neither installs nor shifts.
   returned: when O(state=opened)
   type: bool
-cluster:
-  description: Id and server of the cluster that the connection leads to.
-  returned: when O(state=read)
-  type: dict
 journal:
   description:
     - Migration, nonce, status, whether it has begun to change the cluster (C(begun)), since when v1alpha2 is taken away (C(retiring_since)), phases done,
@@ -127,15 +123,15 @@ plan:
 
 import secrets
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import scope
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, auth_argument_spec, collection_path, object_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import affected
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
 def argument_spec() -> dict:
     return auth_argument_spec() | {
-        "state": {"type": "str", "choices": ["read", "opened", "retiring", "noted", "closed", "released"], "default": "read"},
+        "state": {"type": "str", "choices": ["opened", "retiring", "noted", "closed", "released"], "required": True},
         "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
         "run": {"type": "str"},
         "plan": {"type": "dict"},
@@ -148,14 +144,6 @@ def argument_spec() -> dict:
     }
 
 
-def summary(record: dict | None) -> dict:
-    """What leaves the module: the journal without the plan, and the plan of an open migration beside it."""
-    if record is None:
-        return {"journal": None}
-    brief = {field: value for field, value in record.items() if field != "plan"}
-    return {"journal": brief} | ({"plan": record["plan"]} if record["status"] == "open" else {})
-
-
 def stands(record: dict, plan: dict | None) -> bool:
     """Whether a migration is open and goes on with its own plan: it has begun to write, or nobody brings another one."""
     return record["status"] == "open" and (record.get("begun", True) or not plan or plan.get("hash") == record["plan"].get("hash"))
@@ -163,21 +151,22 @@ def stands(record: dict, plan: dict | None) -> bool:
 
 def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: bool) -> dict:
     """Take the Lease and begin, or go on with, a migration."""
-    record = store.read()
-    continued = record is not None and stands(record, params["plan"])
-    if not continued and not params["plan"]:
+    found = store.read()
+    record = found if found is not None and stands(found, params["plan"]) else None
+    continued = record is not None
+    if record is None and not params["plan"]:
         raise ApiError("There is no open migration on this cluster and no plan was given: run the phase plan first (migration_phases).")
     if check_mode:
-        return summary(record if continued else None) | {"changed": True, "run": "check-mode", "continued": continued, "retiring": False}
+        return journal.summary(record) | {"changed": True, "run": "check-mode", "continued": continued, "retiring": False}
     run = params["run"] or f"run-{secrets.token_hex(6)}"
     if cluster.get(object_path("v1", "Namespace", None, store.namespace)) is None:
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": store.namespace, "labels": journal.LABELS}}
         cluster.create(collection_path("v1", "namespaces"), body)
     store.acquire(run, params["lease_seconds"])
-    if not continued:
+    if record is None:
         try:
-            wanted = [cluster.get(object_path(*key)) for key in scope.affected(params["plan"])]
-            record = store.open(params["plan"], [manifest for manifest in wanted if manifest is not None])
+            live = [cluster.get(object_path(*key)) for key in affected(params["plan"])]
+            record = store.open(params["plan"], [manifest for manifest in live if manifest is not None])
         except (ApiError, journal.BackupBroken):
             # Nobody would learn this run's name, and the next one would wait for the Lease to run out.
             store.release(run)
@@ -188,19 +177,19 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
         record = store.update(record, "begins to change the cluster", begun=True)
     if "shift" in wanted and "shift" in record["phases"] and not retiring:
         record = store.update(record, "shifts again: the shift before counts no more", **journal.without_shift(record))
-    return summary(record) | {"changed": True, "run": run, "continued": continued, "retiring": retiring}
+    return journal.summary(record) | {"changed": True, "run": run, "continued": continued, "retiring": retiring}
 
 
 def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
     """Note that v1alpha2 goes or that a phase is done, close with a verdict, or only give the Lease up."""
     record = store.read()
     if check_mode or record is None:
-        return summary(record) | {"changed": False}
+        return journal.summary(record) | {"changed": False}
     state, run = params["state"], params["run"]
     if state == "released":
         store.release(run)
-        return summary(record) | {"changed": True}
-    store.hold(run)
+        return journal.summary(record) | {"changed": True}
+    store.renew(run)
     if state == "retiring":
         record = store.begin_to_retire(record)
     elif state == "noted":
@@ -211,7 +200,7 @@ def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
         said = params["verdict"] or "nothing to prove"
         record = store.update(record, f"{said}: {params['reason']}", status=status, verdict=params["verdict"], reason=params["reason"])
         store.release(run)
-    return summary(record) | {"changed": True}
+    return journal.summary(record) | {"changed": True}
 
 
 def main() -> None:
@@ -228,9 +217,7 @@ def main() -> None:
     try:
         cluster = Cluster(module)
         store = journal.Journal(cluster, module.params["state_namespace"])
-        if module.params["state"] == "read":
-            result = summary(store.read()) | {"changed": False, "cluster": {"id": cluster.identity(), "server": cluster.server}}
-        elif module.params["state"] == "opened":
+        if module.params["state"] == "opened":
             result = opened(cluster, store, module.params, module.check_mode)
         else:
             result = ended(store, module.params, module.check_mode)

@@ -30,17 +30,16 @@ attributes:
 options:
   state:
     description:
-      - V(migrated) makes marked routes, settles, passes the gate, and goes through O(steps), each with settling and gate. On
+      - V(migrated) makes probe routes, settles, passes the gate, and goes through O(steps), each with settling and gate. On
         failure the traffic goes back to v1alpha2.
       - V(withdrawn) takes the v1alpha2 references out of the users' routes, waits until every gateway instance has taken it and
-        the longest request has ended, and removes the marked routes that hold the v1alpha2 pools.
-      - V(marked) makes the marked routes of O(variants), V(unmarked) removes them.
+        the longest request has ended, and removes the probe routes that hold the v1alpha2 pools.
       - V(shifted) gives v1 O(share) percent of what each reference had.
       - V(restored) writes the users' rules back as they were before the migration.
       - V(finished) leaves the v1 references alone in the users' rules, with the weights they had.
       - V(replaced) writes the v1 references into rules whose v1alpha2 pools may be gone, for the path with a downtime.
     type: str
-    choices: [migrated, withdrawn, marked, unmarked, shifted, restored, finished, replaced]
+    choices: [migrated, withdrawn, shifted, restored, finished, replaced]
     default: migrated
   plan:
     description: The plan of the open migration, as M(inference_gateway.migration.migration_journal) returns it.
@@ -62,12 +61,6 @@ options:
         Others were written by somebody else, and are left as they are. Without it any share of this migration may be found.
     type: list
     elements: raw
-  variants:
-    description: Which marked routes to make or remove, with O(state=marked) and O(state=unmarked).
-    type: list
-    elements: str
-    choices: [alpha, v1, both]
-    default: [alpha, v1, both]
   steps:
     description: Shares of v1 in percent that O(state=migrated) goes through. The last one is 100.
     type: list
@@ -81,7 +74,7 @@ options:
     type: dict
     default: {}
   warm_seconds:
-    description: Longest time for the gateway to take the marked routes and for v1 to become healthy behind it.
+    description: Longest time for the gateway to take the probe routes and for v1 to become healthy behind it.
     type: int
     default: 900
   settle_seconds:
@@ -95,10 +88,10 @@ options:
   soak_seconds:
     description:
       - Shortest time at each step after it has settled. Share and gate are part of it, and probing goes on to its end.
-      - After the gate has accepted v1, a watch beside it still finds what turns bad.
+      - After the gate has accepted v1, a cumulative sum beside it still finds what turns bad.
     type: int
     default: 0
-  dyes:
+  tracers:
     description:
       - Requests for a model that nobody uses, sent by the users' own rules at each step. Their answers tell what v1 really serves. They reach no GPU.
       - V(0) leaves the measurement out.
@@ -107,13 +100,13 @@ options:
   on_held:
     description:
       - What HELD does with the traffic. V(previous) takes it back to the last share that passed its gate, V(stay) leaves the weights.
-      - Marked routes are removed in both cases.
+      - Probe routes are removed in both cases.
     type: str
     choices: [previous, stay]
     default: previous
   stream_seconds:
     description:
-      - Long streams, one for each moved reference, address and stack, are held open this long over the making of the marked routes, beside the first gate
+      - Long streams, one for each moved reference, address and stack, are held open this long over the making of the probe routes, beside the first gate
         and over each change of weights.
         One that v1 cuts and v1alpha2 keeps takes the traffic back. Over 30, for that is when a gateway without a timeout policy gives up.
       - A gate lasts at least as long. V(0) leaves them out.
@@ -133,6 +126,7 @@ options:
 seealso:
   - module: inference_gateway.migration.verify_gateway
   - module: inference_gateway.migration.migration_journal
+  - module: inference_gateway.migration.migration_probe_routes
 """
 
 EXAMPLES = r"""
@@ -164,7 +158,7 @@ stack:
   returned: with O(state=migrated)
   type: dict
 evidence:
-  description: For each gate its share, the pairs and probes counted, the failures seen, what the dyes showed, and how long streams were kept.
+  description: For each gate its share, the pairs and probes counted, the failures seen, what the tracer requests showed, and how long streams were kept.
   returned: with O(state=migrated)
   type: list
   elements: dict
@@ -192,8 +186,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import step_weights, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import references, route_key
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.writer import RouteWriter
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import Scene
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, open_migration
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
@@ -201,11 +194,10 @@ FORMS: dict[str, weights.Form] = {"shifted": "split", "restored": "original", "f
 
 
 def argument_spec() -> dict:
-    variants = ["alpha", "v1", "both"]
     return auth_argument_spec() | http_client.argument_spec() | {
         "state": {
             "type": "str",
-            "choices": ["migrated", "withdrawn", "marked", "unmarked", "shifted", "restored", "finished", "replaced"],
+            "choices": ["migrated", "withdrawn", "shifted", "restored", "finished", "replaced"],
             "default": "migrated",
         },
         "plan": {"type": "dict", "required": True},
@@ -213,7 +205,6 @@ def argument_spec() -> dict:
         "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
         "share": {"type": "int"},
         "standing": {"type": "list", "elements": "raw"},
-        "variants": {"type": "list", "elements": "str", "choices": variants, "default": variants},
         "steps": {"type": "list", "elements": "int", "default": [10, 50, 100]},
         "gate": {"type": "dict", "default": {}},
         "warm_seconds": {"type": "int", "default": 900},
@@ -221,7 +212,7 @@ def argument_spec() -> dict:
         "gate_seconds": {"type": "int", "default": 900},
         "soak_seconds": {"type": "int", "default": 0},
         "drain_seconds": {"type": "int"},
-        "dyes": {"type": "int", "default": 500},
+        "tracers": {"type": "int", "default": 500},
         "on_held": {"type": "str", "choices": ["previous", "stay"], "default": "previous"},
         "stream_seconds": {"type": "int", "default": 35},
         "probe_limit": {"type": "int", "default": 1_000_000},
@@ -229,15 +220,15 @@ def argument_spec() -> dict:
     }
 
 
-def refuse_unless_shifted(here: Scene, record: dict) -> None:
+def refuse_unless_shifted(scope: MigrationScope, record: dict) -> None:
     """:raises ApiError: while a route sends moved traffic elsewhere than to v1, no shift of what is installed ended PROVEN, or others need v1alpha2."""
-    shares = {key: weights.share_of(here.live[key], original, here.moves) for key, original in here.originals.items()}
+    shares = {key: weights.share_of(scope.live[key], original, scope.moves) for key, original in scope.originals.items()}
     short = [f"{key} at {share} %" for key, share in shares.items() if share != 100]
     if short:
         raise ApiError(f"{', '.join(short)}: not all traffic is on v1, so nothing of v1alpha2 is taken away. Run the phase shift first.")
-    if unproven := proof.unproven_shift(here, record):
+    if unproven := proof.unproven_shift(scope, record):
         raise ApiError(f"Nothing of v1alpha2 is taken away: {unproven}. Run the phase shift first.")
-    if found := list(proof.others(here, "retire")):
+    if found := list(proof.others(scope, "retire")):
         raise ApiError(f"Nothing of v1alpha2 is taken away: {'; '.join(found)}, made since the plan. Name the v1 pool there, then start again.")
 
 
@@ -250,13 +241,13 @@ def named(manifest: Manifest) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def begin_to_retire(here: Scene, store: journal.Journal, record: dict) -> dict:
+def begin_to_retire(scope: MigrationScope, store: journal.Journal, record: dict) -> dict:
     """The journal, saying before the first write that v1alpha2 goes: from then on a run whose command also has earlier phases goes on here.
 
     :raises ApiError: where v1alpha2 may not go; then the journal does not say so any more either, and the next run shifts again.
     """
     try:
-        refuse_unless_shifted(here, record)
+        refuse_unless_shifted(scope, record)
     except ApiError:
         if record.get("retiring_since"):
             store.update(record, "v1alpha2 may not be taken away", **journal.without_shift(record))
@@ -266,38 +257,20 @@ def begin_to_retire(here: Scene, store: journal.Journal, record: dict) -> dict:
 
 def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
     """One bounded piece of work."""
-    store = journal.Journal(cluster, params["state_namespace"])
-    record = store.read()
-    if record is None:
-        if check_mode:
-            return {"changed": True, "routes": []}
-        raise ApiError("No migration was begun on this cluster: run migration_journal with state opened first.")
-    if not check_mode:
-        store.hold(params["run"])
-
-    def guard() -> None:
-        if not check_mode:
-            store.check(params["run"])
-
-    here = Scene.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]))
-    state = params["state"]
-    writer = RouteWriter(here.cluster, here.originals, here.moves, guard, check_mode)
-    if state == "marked":
-        names = [str(route_key(manifest)) for manifest in here.marked(params["variants"]) if writer.write_probe_route(manifest)]
-        return {"changed": bool(names), "routes": names}
-    if state == "unmarked":
-        names = [str(key) for key in writer.remove_probe_routes(params["variants"])]
-        return {"changed": bool(names), "routes": names}
+    migration = open_migration(cluster, params, check_mode)
+    if migration is None:
+        return {"changed": True, "routes": []}
+    record, state = migration.record, params["state"]
     if state == "finished" and not check_mode:
-        record = begin_to_retire(here, store, record)
+        record = begin_to_retire(migration.scope, migration.store, record)
     begun = time.time()
     standing = [entry for entry in map(step_weights.shares, params["standing"] or []) if entry is not None]
-    done = writer.write_all(FORMS[state], params["share"] or 0, standing)
+    done = migration.writer.write_all(FORMS[state], params["share"] or 0, standing)
     changed = [(key, before, after) for key, before, after in done if before["spec"] != after["spec"]]
     if changed and not check_mode:
         detail = f" {params['share']}" if state == "shifted" else ""
         event = f"routes {state}{detail}: {', '.join(str(key) for key, _b, _a in changed)}"
-        store.update(record, event, **({} if state in ("finished", "replaced") else journal.without_shift(record)))
+        migration.store.update(record, event, **({} if state in ("finished", "replaced") else journal.without_shift(record)))
     return {
         "changed": bool(changed),
         "written": begun,

@@ -61,15 +61,15 @@ class Drive(Stages):
             return {"failed": True, "msg": stop.reason}
 
     def migrate(self) -> str:
-        """Baseline, marked routes, warm-up, then a gate before each step and after the last."""
+        """Baseline, probe routes, warm-up, then a gate before each step and after the last."""
         steps = self.options["steps"]
         if not self.routed:
             return NOT_ROUTED
         at = self.baseline()
         if not self.shifting:
             self.streams.begin(before_a_change=True, variants=["user"])
-        made = self.shift(state="marked")["routes"]
-        self.say(f"{len(made)} marked routes made; waiting until the gateway serves both stacks by them")
+        made = self.probe_routes("present")
+        self.say(f"{len(made)} probe routes made; waiting until the gateway serves both stacks by them")
         self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"], watched=True)
         self.streams.keep()
         self.streams.begin()
@@ -85,7 +85,7 @@ class Drive(Stages):
             self.say(f"step {number} of {len(steps)}: v1 gets {share} %")
             self.settle(f"{share} %", ["alpha", "v1", "user"], self.options["settle_seconds"], watched=True)
             soak_until = time.monotonic() + self.options["soak_seconds"]
-            self.share(share)
+            self.traffic_split(share)
             self.gate(share, soak_until - (self.streams.lead if share < 100 else 0), written)
             self.passed = share
         self.prove()
@@ -94,19 +94,19 @@ class Drive(Stages):
     def withdraw(self) -> str:
         """v1alpha2 out of the users' rules, and only then, when no request can be on its way there, out of the gateway.
 
-        Nothing here needs v1alpha2 or its marked routes: a run that was killed after they were gone goes on.
+        Nothing here needs v1alpha2 or its probe routes: a run that was killed after they were gone goes on.
         """
         if not self.routed:
             return NOT_ROUTED
         self.passed, self.shifting, self.standing = 100, True, [100]
         self.write("finished")
-        self.entered = True
-        self.shift(state="marked", variants=["v1"])
-        self.shift(state="unmarked", variants=["both"])
-        self.say("v1alpha2 references are out of the routes; the marked route holds its backends until requests have ended")
+        self.baseline_known = True
+        self.probe_routes("present", "v1")
+        self.probe_routes("absent", "both")
+        self.say("v1alpha2 references are out of the routes; the probe route holds its backends until requests have ended")
         self.settle("routes finished", ["v1", "user"], self.options["settle_seconds"])
         self.drain("v1alpha2")
-        self.shift(state="unmarked", variants=["alpha"])
+        self.probe_routes("absent", "alpha")
         self.gone(["alpha"])
         return "no gateway instance sends anything to v1alpha2 any more"
 
@@ -120,8 +120,8 @@ class Drive(Stages):
             text = self.leave_alone(stop) if stop.foreign else self.go_back(stop, back)
         except Stop as further:
             text = f"On the way back: {further.reason}"
-            self.owed = BOTH if further.foreign else self.owed
-        left = self.clean_up() if self.entered and (self.options["state"] == "migrated" or not text) else []
+            self.pending_drain = BOTH if further.foreign else self.pending_drain
+        left = self.clean_up() if self.baseline_known and (self.options["state"] == "migrated" or not text) else []
         if not text and not left and stop.verdict == "FAILED":
             return stop
         return Stop("HELD", ". ".join([stop.reason.rstrip("."), text or f"v1 has {back} % of the traffic", *left, GO_ON]))
@@ -129,15 +129,15 @@ class Drive(Stages):
     def leave_alone(self, stop: Stop) -> str:
         """Traffic stays where another writer put it; what that writer took it from may still answer requests. Why, as a sentence."""
         self.say(f"stopped, {stop.reason}")
-        self.owed = BOTH
+        self.pending_drain = BOTH
         return "Traffic stays where that writer put it"
 
     def go_back(self, stop: Stop, back: int) -> str:
         """Weights to a share; why they stay as they are, nothing when they do not.
 
-        Only to a stack whose own probes pass now: v1alpha2 by the users' own rules while it alone serves them, else by its marked routes.
+        Only to a stack whose own probes pass now: v1alpha2 by the users' own rules while it alone serves them, else by its probe routes.
         """
-        if not self.entered:
+        if not self.baseline_known:
             return "Nothing was written, so weights are as they were"
         if stop.verdict == "HELD" and self.options["on_held"] == "stay" and self.shifting:
             return "Weights stay as they are (on_held)"
@@ -145,26 +145,26 @@ class Drive(Stages):
             return f"v1alpha2 does not answer either ({ill}), so weights stay as they are"
         # Where v1 may have had traffic, no change may mean that the answer to the change got lost.
         moved = (self.write("shifted", back) if back else self.write("restored"))["changed"] or self.shifting
-        self.owed = "v1" if moved and not back else ""
+        self.pending_drain = "v1" if moved and not back else ""
         self.say(f"traffic is back at {back} % on v1: {stop.reason}")
         self.settle("way back", ["alpha", "user"] if self.shifting else ["user"], self.options["settle_seconds"])
         if moved and not back:
-            self.shift(state="unmarked", variants=["both"])
+            self.probe_routes("absent", "both")
             self.drain("v1")
-        if moved:  # last, for where it can't be told v1's requests end all the same before its marked route goes
-            self.share(back)
+        if moved:  # last, for where it can't be told v1's requests end all the same before its probe route goes
+            self.traffic_split(back)
         return ""
 
     def clean_up(self) -> list[str]:
         """Marked routes away on every ending; what is left, as a sentence.
 
         Nothing is cut: while a rule is split, its own references hold both backends, also at weight 0, and a gateway takes its
-        changes in their order. In the middle of a withdrawal they do not, and there marked routes stay for the next run.
+        changes in their order. In the middle of a withdrawal they do not, and there probe routes stay for the next run.
         """
         try:
-            if self.owed:  # the way back did not get to its end: v1's requests do all the same
-                self.wait(self.owed)
-            self.shift(state="unmarked", variants=["alpha", "v1", "both"])
+            if self.pending_drain:  # the way back did not get to its end: v1's requests do all the same
+                self.wait(self.pending_drain)
+            self.probe_routes("absent")
         except Stop as further:
             return [f"Marked routes may be left: {further.reason}"]
         return []

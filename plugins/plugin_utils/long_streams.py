@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.long_streams import SLACK
 
 STACKS = {"alpha": "v1alpha2", "v1": "v1"}
-"""What people call each stack; both are asked by their marked routes."""
+"""What people call each stack; both are asked by their probe routes."""
 COPIES = 3
 """Streams of each stack that must say the same before one that was cut stops a migration: one alone may be a pod's restart."""
 OPENING = 2
@@ -47,7 +47,7 @@ class Ending(NamedTuple):
 
 
 class LongStreams:
-    """The long streams of one shift, one execution of verify_gateway at a time.
+    """The long streams of one shift, one execution of migration_evidence at a time.
 
     :param arguments: of every execution. :param seconds: for which streams are held; 0 for none.
     :param look: looks at the routes while the ends of streams are waited for.
@@ -59,7 +59,7 @@ class LongStreams:
         self.begun: dict[str, Any] | None = None
         self.until = 0.0
         self.while_marking: tuple[dict[str, Any], ...] = ()
-        """Streams by the users' own rules, all v1alpha2's then, over the making of the marked routes."""
+        """Streams by the users' own rules, all v1alpha2's then, over the making of the probe routes."""
         self.sent = 0
         """Requests that :meth:`keep` has seen and no :class:`Ending` has told yet."""
         self.usual: dict[tuple[str, str], float] = {}
@@ -78,7 +78,7 @@ class LongStreams:
         """Open them; they go on while other work is done, a change of routes as soon as this returns."""
         if self.seconds:
             arguments = self.arguments | {"check": "streams", "variants": list(variants), "seconds": self.seconds, "copies": copies, "fail": False}
-            self.begun = self.action.begin("verify_gateway", arguments, self.task_vars, self.seconds + GRACE)
+            self.begun = self.action.begin("migration_evidence", arguments, self.task_vars, self.seconds + GRACE)
             self.until = time.monotonic() + self.seconds
             time.sleep(OPENING if before_a_change else 0)
 
@@ -86,7 +86,7 @@ class LongStreams:
         """Wait for the ends of streams by the users' own rules; :meth:`end` judges them when it knows for how long they are kept while nothing changes."""
         found = self._found() or {}
         if found.get("failed"):
-            self.say(f"streams: none over the making of the marked routes: {found.get('msg')}")
+            self.say(f"streams: none over the making of the probe routes: {found.get('msg')}")
         self.while_marking, self.sent = tuple(found.get("streams", ())), found.get("sent", 0)
 
     def end(self, written: float | None) -> Ending:
@@ -165,7 +165,11 @@ class LongStreams:
         if not streams:
             return "no endpoint has them"
         least = {who: min(one[who]["seconds"] for one in streams) for who in STACKS}
-        how = {who: "cut after" if any(one[who]["reason"] for one in streams) else "whole for" for who in least}
+        ended = {who: any(one[who]["reason"] for one in streams) for who in least}
         change = ", over the change of weights" if spanned else ""
         chosen = f" ({len(streams)} of {len(streams) + left_out} references and addresses, chosen anew each time)" if left_out else ""
-        return f"v1alpha2's {how['alpha']} {least['alpha']:.0f} s, v1's {how['v1']} {least['v1']:.0f} s{change}{chosen}"
+        if all(ended.values()):
+            kept = f"v1 keeps streams open as long as v1alpha2 ({least['v1']:.0f} s and {least['alpha']:.0f} s, then the gateway ends them)"
+        else:
+            kept = ", ".join(f"{name} {'ended one after' if ended[who] else 'kept all open for'} {least[who]:.0f} s" for who, name in STACKS.items())
+        return f"{kept}{change}{chosen}"

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from ansible.utils.display import Display
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import CELL_SUCCESSES, Judgement
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import TARGET_SUCCESSES, Judgement
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import TOO_MANY
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import FINISHED
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import Background, Ending, LongStreams
@@ -24,7 +24,7 @@ STRETCH = 30
 RENEW = 300
 """Seconds of a drain after which the Lease is renewed: it lasts for 900."""
 PAUSE = 5
-"""Seconds without dyes after too many told nothing."""
+"""Seconds without tracer requests after too many told nothing."""
 PATIENCE = 20
 """Seconds in which v1alpha2 must be seen to be well before traffic goes back to it."""
 SHED = f"status {TOO_MANY}"
@@ -33,7 +33,7 @@ HINTS = {
     "status 503": "503 from the gateway itself mostly means that no pod of the pool passes its health check: look at HealthCheckPolicy of {pools}",
     "cut a stream": "look at the timeout in the backend policies of {pools}: without one a gateway gives up on an answer after 30 s",
     "without the endpoint picker": "look at the pods of Deployment {epps}",
-    "not answered by the marked route": "the gateway has not taken the marked routes: look at their status, label inference-gateway-migration/marked-route",
+    "not answered by the probe route": "the gateway has not taken the probe routes: look at their status, label inference-gateway-migration/probe-route",
 }
 """What to look at, by a word of what probes saw."""
 
@@ -50,15 +50,15 @@ def hint(detail: str, plan: dict[str, Any]) -> str:
 def counts(judgement: dict[str, Any]) -> str:
     """What a sequential test has seen."""
     pairs, own = judgement["pairs"], judgement["user"].get("failures", 0)
-    text = f"{pairs['successes'] + pairs['failures']} pairs, {pairs['failures']} failed on v1 alone, {pairs['void']} without evidence"
+    text = f"{pairs['successes'] + pairs['failures']} pairs, {pairs['failures']} failed on v1 alone, {pairs['inconclusive']} without evidence"
     return text + (f", and {own} times users' own rules failed" if own else "")
 
 
 def never_answered(judgement: dict[str, Any]) -> bool:
-    """Whether v1 answered a cell not once though every cell was asked often enough to tell: in the sum over many cells that would be lost."""
-    cells, pairs = judgement["cells"], judgement["pairs"]
-    each = (pairs["successes"] + pairs["failures"] + pairs["void"]) // max(1, len(cells))
-    return each >= CELL_SUCCESSES and not all(cells.values())
+    """Whether v1 answered a target not once though every target was asked often enough to tell: in the sum over many targets that would be lost."""
+    targets, pairs = judgement["targets"], judgement["pairs"]
+    each = (pairs["successes"] + pairs["failures"] + pairs["inconclusive"]) // max(1, len(targets))
+    return each >= TARGET_SUCCESSES and not all(targets.values())
 
 
 class Stop(Exception):
@@ -75,7 +75,7 @@ class Stop(Exception):
 class Executor(Background, Protocol):
     """What an action plugin must do for a shift."""
 
-    def piece(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def execute(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """One module execution, to its end."""
 
 
@@ -99,13 +99,13 @@ class Stages:
         self.known: list[str] = []
         self.sent, self.limit = 0, float(options["probe_limit"])
         self.bounds = options["gate"] | {"gates": len(options["steps"]) + 1}
-        self.novel: list[str] = []
+        self.new_failures: list[str] = []
         """Kinds of failure that users met while the gateway took the last change."""
         self.passed = 0
         """The last share that a gate let through."""
-        self.entered = False
+        self.baseline_known = False
         """Whether it is known how users are served: before that nothing is written, not even to go back."""
-        self.owed = ""
+        self.pending_drain = ""
         """The side that new requests were taken from and whose own have not ended yet."""
         self.shifting = False
         """Whether v1 may have traffic of users: until then their own rules are v1alpha2's."""
@@ -120,7 +120,7 @@ class Stages:
         """A line for the person who watches."""
         Display().display(f"{self.host}: {text}")
 
-    def piece(self, module: str, **arguments: Any) -> dict[str, Any]:
+    def execute(self, module: str, **arguments: Any) -> dict[str, Any]:
         """One module execution; while the API server, or the host on which modules run, does not answer it is tried again, with a line that says so.
 
         :raises Stop: with what the module says.
@@ -128,7 +128,7 @@ class Stages:
         deadline = time.monotonic() + self.options["api_patience"]
         silent = False
         while True:
-            result = self.action.piece(module, self.common | arguments, self.task_vars)
+            result = self.action.execute(module, self.common | arguments, self.task_vars)
             if result.get("unreachable_api") and time.monotonic() < deadline:
                 silent = True
                 self.say(f"no answer; trying again for up to {deadline - time.monotonic():.0f} s more. {result['msg']}")
@@ -142,9 +142,15 @@ class Stages:
                 raise Stop("HELD" if unsure else "FAILED", said, bool(result.get("foreign")))
             return result
 
+    def probe_routes(self, state: str, *variants: str) -> list[str]:
+        """Make (``present``) or remove (``absent``) the probe routes of some variants, all without any; the names of those written."""
+        result = self.execute("migration_probe_routes", state=state, **({"variants": list(variants)} if variants else {}))
+        self.written |= bool(result.get("changed"))
+        return result.get("routes", [])
+
     def shift(self, **arguments: Any) -> dict[str, Any]:
-        """One piece of work on routes; the users' own go by :meth:`write`."""
-        result = self.piece("shift_traffic", **arguments)
+        """One write of the users' routes, whatever stands there; :meth:`write` looks first."""
+        result = self.execute("shift_traffic", **arguments)
         self.written |= bool(result.get("changed"))
         return result
 
@@ -165,7 +171,8 @@ class Stages:
         if self.sent >= self.limit:
             raise Stop("HELD", f"{self.sent} probes were sent, which is as many as probe_limit allows: raise it, or ask for a gate that needs fewer")
         demanded = {"shares": self.standing[0]} if len(self.standing) == 1 else {}
-        found = self.piece("verify_gateway", seconds=max(1, int(min(seconds, STRETCH))), fail=False, **self.probing, **demanded, **arguments)
+        module = "verify_gateway" if arguments["check"] == "phase_end" else "migration_evidence"
+        found = self.execute(module, seconds=max(1, int(min(seconds, STRETCH))), fail=False, **self.probing, **demanded, **arguments)
         self.sent += found["sent"]
         return found
 
@@ -176,7 +183,7 @@ class Stages:
         :raises Stop: HELD where v1alpha2 does not serve them, for nothing could be compared with it, or where a route made since the plan sends to it.
         """
         found = self.verify(STRETCH, check="baseline")
-        self.known, self.shifting, self.entered = found["kinds"], found["serves_v1"], True
+        self.known, self.shifting, self.baseline_known = found["kinds"], found["serves_v1"], True
         self.standing, self.stack = [found["shares"]], found["stack"]
         if found["others"]:
             raise Stop("HELD", f"{'; '.join(found['others'])}, and is not in the plan: name the v1 pool there, or make a new plan")
@@ -195,18 +202,19 @@ class Stages:
         :raises Stop: FAILED where v1 fails and alpha does not, or users' requests failed; HELD where it can't be told whose fault it is.
         """
         begun, clean, passed = time.monotonic(), 0, set[str]()
-        watch: dict[str, Any] = {"judgement": {}, "gate": self.bounds, "known": self.known} if watched else {}
+        monitor: dict[str, Any] = {"judgement": {}, "gate": self.bounds, "known": self.known} if watched else {}
         while True:
-            found = self.verify(seconds - (time.monotonic() - begun), check=check, variants=variants, clean=clean, **watch)
+            found = self.verify(seconds - (time.monotonic() - begun), check=check, variants=variants, clean=clean, **monitor)
             clean, passing, waited = found["clean"], found["passing"], time.monotonic() - begun
             passed |= {who for who, ok in passing.items() if ok}
             detail = "; ".join(found["faults"]) or "not settled"
             if watched:
-                watch["judgement"], self.novel = found["judgement"], found["judgement"]["novel"]
+                monitor["judgement"], self.new_failures = found["judgement"], found["judgement"]["new_failures"]
                 if found["judgement"]["user"]["decision"] == "reject":
                     raise Stop("FAILED", f"{what}: users' requests fail while the gateway takes the change: {detail}{hint(detail, self.options['plan'])}")
             if found["ok"]:
-                self.say(f"{what}: settled after {waited:.0f} s" + (f"; meanwhile users met {', '.join(self.novel)}" if watched and self.novel else ""))
+                met = f"; meanwhile users met {', '.join(self.new_failures)}" if watched and self.new_failures else ""
+                self.say(f"{what}: settled after {waited:.0f} s{met}")
                 return
             if waited >= seconds:
                 text = f"{what}: not settled within {seconds} s"
@@ -221,11 +229,11 @@ class Stages:
 
         The gateway has had all the time it was given, so every failure counts.
 
-        :param unsettled: the sentence so far. :param detail: what failed last. :param served: whether v1alpha2 served every cell at once.
-        :param rehearsed: whether the marked rules that name both were asked as well.
+        :param unsettled: the sentence so far. :param detail: what failed last. :param served: whether v1alpha2 served every target at once.
+        :param rehearsed: whether the probe rules that name both were asked as well.
         """
         self.say(f"{unsettled}: {detail}. Now both stacks are asked in pairs, until it can be told whether v1 fails where v1alpha2 does not")
-        judgement = Judgement(novel=tuple(self.novel)).dump() if self.novel else None
+        judgement = Judgement(new_failures=tuple(self.new_failures)).dump() if self.new_failures else None
         give_up = time.monotonic() + self.options["gate_seconds"]
         while True:
             found = self.verify(give_up - time.monotonic(), check="gate", gate=self.bounds, judgement=judgement, known=self.known)
@@ -245,19 +253,19 @@ class Stages:
                 blame = f"each stack serves by itself ({counted}), but rules that name both fail ({seen}): {'; '.join(found['faults'])}"
         if blame:
             return Stop("FAILED", f"{unsettled}: {blame}{hint(detail + blame, self.options['plan'])}")
-        unsure = {"accept": "In pairs v1 fails no more than v1alpha2", "void": "v1alpha2 fails as well, so v1 can't be compared with it"}
+        unsure = {"accept": "In pairs v1 fails no more than v1alpha2", "inconclusive": "v1alpha2 fails as well, so v1 can't be compared with it"}
         return Stop("HELD", f"{unsettled}: {detail}. {unsure.get(decision, 'Pairs do not tell either')} ({counted}){hint(detail, self.options['plan'])}")
 
-    def share(self, share: int) -> None:
+    def traffic_split(self, share: int) -> None:
         """What v1 really serves, until it is what the weights say: as often in a row as it was not, and once more, lest a small leak has luck one day.
 
         :raises Stop: when it is not within the time to settle, HELD where too little was answered to tell.
         """
-        if not self.options["dyes"]:
+        if not self.options["tracers"]:
             return
         begun, wrong, right, faults = time.monotonic(), 0, 0, ""
         while True:
-            found = self.verify(STRETCH, check="share", dyes=self.options["dyes"])
+            found = self.verify(STRETCH, check="traffic_split", tracers=self.options["tracers"])
             right = right + 1 if found["ok"] else 0
             if found["faults"]:
                 wrong, faults = wrong + 1, "; ".join(found["faults"])
@@ -265,15 +273,15 @@ class Stages:
                 break
             if time.monotonic() - begun >= self.options["settle_seconds"]:
                 if wrong:
-                    raise Stop("FAILED", f"share at {share} %: the gateway does not do what the weights say: {faults}")
+                    raise Stop("FAILED", f"traffic split at {share} %: the gateway does not do what the weights say: {faults}")
                 unsure = f"it can't be told while so much fails: {'; '.join(found['unsure'])}. Lower probe_rate, or wait for less load"
-                raise Stop("HELD", f"share at {share} %: {unsure}")
+                raise Stop("HELD", f"traffic split at {share} %: {unsure}")
             seen = f"right {right} of {wrong + 1} times in a row" if found["ok"] else f"not yet: {'; '.join([*found['faults'], *found['unsure']])}"
-            self.say(f"share at {share} %: {seen}")
+            self.say(f"traffic split at {share} %: {seen}")
             time.sleep(PAUSE if found["unsure"] else 0)
         for texts, what in ((found["counted"], "as it should be"), (found["blind"], "nothing tells the stacks apart")):
             if texts:
-                self.say(f"share at {share} %: {what}: {texts[0]}" + (f" and {len(texts) - 1} more" if texts[1:] else ""))
+                self.say(f"traffic split at {share} %: {what}: {texts[0]}" + (f" and {len(texts) - 1} more" if texts[1:] else ""))
         self.measured = {"counted": found["counted"], "blind": found["blind"]}
 
     def gate(self, share: int, soak_until: float, written: float | None = None) -> None:
@@ -282,33 +290,35 @@ class Stages:
         :param soak_until: on the clock of time.monotonic. :param written: when the weights were changed, None where they were not.
         :raises Stop: FAILED when v1 is rejected, HELD when time is up without a decision or v1alpha2 fails too often to be compared with.
         """
-        judgement, said = Judgement(novel=tuple(self.novel)).dump() if self.novel else None, 0.0
+        judgement, said = Judgement(new_failures=tuple(self.new_failures)).dump() if self.new_failures else None, 0.0
         streams: Ending | None = None
         give_up = max(time.monotonic() + self.options["gate_seconds"], soak_until)
         while True:
-            hold = max(0, min(soak_until - time.monotonic(), STRETCH))
-            found = self.verify(STRETCH, check="gate", gate=self.bounds, judgement=judgement, known=self.known, hold=ceil(hold))
+            soak = max(0, min(soak_until - time.monotonic(), STRETCH))
+            found = self.verify(STRETCH, check="gate", gate=self.bounds, judgement=judgement, known=self.known, soak=ceil(soak))
             judgement, now = found["judgement"], time.monotonic()
             pairs, decision = judgement["pairs"], found["decision"]
             counted = counts(judgement)
             if self.streams.over():  # what v1 cuts is not left to users for the rest of a soak
                 streams = self.streams.end(written)
-            ended = decision in ("reject", "void") or (decision == "accept" and now >= soak_until) or bool(streams and streams.verdict)
+            ended = decision in ("reject", "inconclusive") or (decision == "accept" and now >= soak_until) or bool(streams and streams.verdict)
             if ended or now - said >= SOAK_LINE:
                 left = f", soak {soak_until - now:.0f} s left" if now < soak_until else ""
                 self.say(f"gate at {share} %: {counted}: {decision}{left}")
                 said = now
             if ended or (decision == "undecided" and now >= give_up):
                 break
-        self.evidence.append({"share": share, "pairs": pairs["successes"] + pairs["failures"], "sent": judgement["sent"]}
-                             | {"failures": pairs["failures"], "void": pairs["void"]}
-                             | {"user_failures": judgement["user"]["failures"], "novel": judgement["novel"], "faults": found["faults"]} | self.measured)
-        self.measured, self.novel = {}, []
+        self.evidence.append({
+            "share": share, "pairs": pairs["successes"] + pairs["failures"], "sent": judgement["sent"], "failures": pairs["failures"],
+            "inconclusive": pairs["inconclusive"], "user_failures": judgement["user"]["failures"], "new_failures": judgement["new_failures"],
+            "faults": found["faults"],
+        } | self.measured)
+        self.measured, self.new_failures = {}, []
         if not ended:
             raise Stop("HELD", f"gate at {share} %: no decision within {self.options['gate_seconds']} s ({counted}): {'; '.join(found['faults'])}")
         if decision == "reject":
             raise Stop("FAILED", f"gate at {share} %: v1 fails where v1alpha2 does not ({counted}): {'; '.join(found['faults'])}")
-        if decision == "void":
+        if decision == "inconclusive":
             raise Stop("HELD", f"gate at {share} %: v1alpha2 fails as well, so v1 can't be compared with it ({counted}): {'; '.join(found['faults'])}")
         self.look_at_streams(share, streams or self.streams.end(written))
 
@@ -348,13 +358,13 @@ class Stages:
             if left > STRETCH:
                 self.say(f"draining {side}: {left - STRETCH:.0f} s left")
             if time.monotonic() - renewed >= RENEW:
-                self.piece("verify_gateway", check="installed", seconds=1, fail=False)
+                self.execute("verify_gateway", check="installed", seconds=1, fail=False)
                 renewed = time.monotonic()
-        self.owed = ""
+        self.pending_drain = ""
 
     def gone(self, variants: list[str]) -> None:
         """Marked routes that were taken away, seen gone from traffic."""
-        self.settle(f"marked routes removed ({', '.join(variants)})", variants, self.options["settle_seconds"], check="gone")
+        self.settle(f"probe routes removed ({', '.join(variants)})", variants, self.options["settle_seconds"], check="gone")
 
     def alpha_is_ill(self) -> str:
         """Why traffic can't be given back to v1alpha2, nothing where it can: every way answers, and nothing fails that did not before, nor by shedding load."""

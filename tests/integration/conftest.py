@@ -82,18 +82,21 @@ def play(collections_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 
 @pytest.fixture(scope="module")
-def at_v1(make_world: Callable[..., World], play: Callable[..., Ended]) -> Callable[[], World]:
+def at_v1(request: pytest.FixtureRequest, make_world: Callable[..., World], play: Callable[..., Ended]) -> Iterator[Callable[[], World]]:
     """Gives a sandbox on which a shift has just ended PROVEN and nothing is retired: the last one again where all of v1alpha2 is left."""
     made: list[World] = []
+    name = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")
 
     def ready() -> World:
         kept = bool(made) and not gone(made[-1])
         if made and not kept:
             made[-1].down()
         if not kept:
-            made.append(make_world(f"at-v1-{len(made)}", estates=[ESTATES / "demo"]))
+            made.append(make_world(f"{name}-{len(made)}", estates=[ESTATES / "demo"]))
         shifted = play(made[-1], extra={"migration_phases": ["shift"] if kept else ["plan", "install", "shift"]})
         assert (shifted.status, shifted.verdict, alpha_share(made[-1])) == (0, "PROVEN", ON_V1), shifted.reason
         return made[-1]
 
-    return ready
+    yield ready
+    if made:
+        made[-1].down()

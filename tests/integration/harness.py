@@ -32,7 +32,7 @@ REAL_GATE: dict[str, Any] = {"migration_gate": {}}
 """The bounds that users get: for tests that are about the gate."""
 SHIFT = {"migration_phases": ["shift"], "migration_warm_seconds": 25}
 """For a world on which v1 is installed."""
-QUICK = {"migration_gate": FAST_GATE, "migration_dyes": 100, "migration_stream_seconds": 0}
+QUICK = {"migration_gate": FAST_GATE, "migration_tracers": 100, "migration_stream_seconds": 0}
 QUICK |= {"migration_warm_seconds": 60, "migration_settle_seconds": 90, "migration_gate_seconds": 120}
 V1_EPP = "vllm-llama3-8b-instruct-ga-epp"
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,7 +123,7 @@ def resets(world: World, percent: float) -> Iterator[None]:
 
 # -- other writers of the user's route ----------------------------------------------------------------------------------
 
-MARKED = "inference-gateway-migration/marked-route"
+MARKED = "inference-gateway-migration/probe-route"
 """The label of our own routes."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -186,7 +186,7 @@ def users_routes(world: World) -> list[str]:
 
 
 def put_back(world: World, original: dict[str, Any]) -> None:
-    """The user's route as it was, with no other writer's name on it, and no marked route: whatever a run and others left."""
+    """The user's route as it was, with no other writer's name on it, and no probe route: whatever a run and others left."""
     meta = {field: value for field, value in original["metadata"].items() if field not in ("managedFields", "resourceVersion")}
     world.kubectl("replace", "-f", "-", input=json.dumps(original | {"metadata": meta}))
     entries = world.kubectl_json("get", "httproute", meta["name"], "--show-managed-fields")["metadata"]["managedFields"]

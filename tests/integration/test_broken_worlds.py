@@ -30,7 +30,7 @@ def held_harmless(world, before, ended: Ended, *cause: str) -> None:
     assert all(words in ended.reason for words in cause), ended.reason
     assert route_spec(world) == before, "the user's route is as it was"
     assert (ended.load["lost"], ended.load["cut"], ended.load["problems"]) == (0, 0, []), ended.load["reasons"]
-    assert world.kubectl("get", "httproutes", "-A", "-o", "name").split() == ["httproute.gateway.networking.k8s.io/llm-route"], "no marked route is left"
+    assert world.kubectl("get", "httproutes", "-A", "-o", "name").split() == ["httproute.gateway.networking.k8s.io/llm-route"], "no probe route is left"
 
 
 def test_a_chart_that_is_not_there(demo, play):

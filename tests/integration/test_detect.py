@@ -13,7 +13,7 @@ from harness import ESTATES, credential
 from igw_sandbox.world import World
 
 DETECT = "inference_gateway.migration.detect"
-RBAC = Path(__file__).resolve().parents[2] / "roles" / "migration_plan" / "files" / "rbac"
+RBAC = Path(__file__).resolve().parents[2] / "roles" / "migration" / "files" / "rbac"
 CONTROL = ("controlplane", "registry", "apiproxy")
 
 

@@ -27,11 +27,11 @@ Ready = Callable[[], World]
 
 WEIGHTS = {CHECKS: [("        if self.wanted is not None:\n            self.here.demand(self.wanted)\n", "        pass\n")]}
 ABSENT = {PROOF: [('    if phase != "shift":\n        found +=', '    if False:\n        found +=')]}
-ANSWERS = {CHECKS: [("    if here.cells:\n        pace", "    if False:\n        pace")]}
+ANSWERS = {CHECKS: [("    if here.targets:\n        pace", "    if False:\n        pace")]}
 JOURNAL = {PROOF: [('    if "shift" not in (record or {}).get("phases", ()):\n', '    return None\n    if "shift" not in (record or {}).get("phases", ()):\n')]}
 OTHERS = {PROOF: [("    found = [*others(here, phase)]\n", "    found = []\n")],
           "plugins/modules/shift_traffic.py": [('    if found := list(proof.others(here, "retire")):\n', "    if found := []:\n")]}
-EMPTY = {PROOF: [("            yield from cluster.list(collection_path(version, listing.plural))\n            return\n", "            return\n")]}
+EMPTY = {PROOF: [("            yield from cluster.list(collection_path(version, listing.plural))\n", "            yield from ()\n")]}
 """Not a part: the server's list of routes comes back empty, as one from a stale cache may."""
 LISTED = {PROOF: [*EMPTY[PROOF], ("    for kind, namespace, name in sorted(set(moved) - seen):\n", "    for kind, namespace, name in ():\n")]}
 
@@ -47,7 +47,7 @@ def test_weights(installed: World, play: Play, tmp_path: Path) -> None:
     fired: list[str] = []
 
     def watch(line: str) -> None:
-        if "share at 100 %: as it should be" in line and not fired:
+        if "traffic split at 100 %: as it should be" in line and not fired:
             fired.append(line)
             write_route(installed, source(original), "apply", MANAGER)
 
@@ -72,7 +72,7 @@ def test_every_way_is_answered_by_a_picker(at_v1: Ready, play: Play, tmp_path: P
     fired: list[str] = []
 
     def watch(line: str) -> None:
-        if "marked routes removed (alpha): settled" in line and not fired:
+        if "probe routes removed (alpha): settled" in line and not fired:
             fired.append(line)
             world.fault("pod_kill", namespace="default", deployment=V1_EPP, percent=100)
 

@@ -50,7 +50,7 @@ def proven(world: World, play: Callable[..., Any], extra: dict[str, Any] | None 
     assert (ended.load["lost"], ended.load["cut"], ended.load["problems"]) == (0, 0, []), ended.load["reasons"]
     assert leftovers(world) == []
     after = routes(world)
-    assert set(after) == set(before), "no marked route is left"
+    assert set(after) == set(before), "no probe route is left"
     assert [problem for name in before for problem in route_problems(before[name], after[name])] == []
     assert ended.begun["skipped"] == []
     return ended

@@ -122,7 +122,7 @@ def migrated(world: World, before: dict[str, Any], ended: Ended) -> None:
     assert route_problems(before, world.kubectl_json("get", "httproute", "llm-route")) == []
     assert alpha_share(world) == [(V1_GROUP, 1)]
     assert f"{ALPHA}-epp" not in world.kubectl("get", "deployments", "-A", "-o", "name"), "alpha's endpoint picker is gone"
-    assert world.kubectl("get", "httproutes", "-A", "-l", MARKED, "-o", "name") == "", "no marked route is left"
+    assert world.kubectl("get", "httproutes", "-A", "-l", MARKED, "-o", "name") == "", "no probe route is left"
 
 
 @pytest.fixture

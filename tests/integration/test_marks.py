@@ -16,7 +16,7 @@ def believed(ended: Ended) -> bool:
 
 
 def test_without_the_mark_alphas_answers_pass_for_v1s(demo, play, tmp_path):
-    """v1's endpoint picker is dead, and the gateway takes longer than warm-up and gate to program the marked routes: all that answers is alpha.
+    """v1's endpoint picker is dead, and the gateway takes longer than warm-up and gate to program the probe routes: all that answers is alpha.
 
     Red for nothing: one in 10^11, a tenth of 250 users' requests or more of which none meets the dead stack.
     """
@@ -27,7 +27,7 @@ def test_without_the_mark_alphas_answers_pass_for_v1s(demo, play, tmp_path):
     shift = {"migration_phases": ["shift"], "migration_warm_seconds": 20, "migration_settle_seconds": 45, "migration_drain_seconds": 2}
 
     honest = play(demo, rate=20, extra=shift | {"migration_warm_seconds": 12})  # and the pairs that are asked then end before the routes are there
-    assert honest.verdict == "HELD" and "not answered by the marked route" in honest.reason, honest.reason
+    assert honest.verdict == "HELD" and "not answered by the probe route" in honest.reason, honest.reason
     assert not believed(honest)
     assert (honest.load["lost"], honest.load["cut"]) == (0, 0)
 

@@ -46,20 +46,20 @@ def unproven(world: World, before: Any, ended: Ended, *cause: str, lost: bool = 
     assert ended.status != 0 and ended.verdict in ("FAILED", "HELD"), ended.reason
     assert all(words in ended.reason for words in cause), ended.reason
     assert route_spec(world) == before, "the user's route is as it was"
-    assert world.kubectl("get", "httproutes", "-A", "-l", MARKED, "-o", "name") == "", "no marked route is left"
+    assert world.kubectl("get", "httproutes", "-A", "-l", MARKED, "-o", "name") == "", "no probe route is left"
     if ended.load and not lost:
         assert (ended.load["lost"], ended.load["cut"], ended.load["problems"]) == (0, 0, []), ended.load["reasons"]
 
 
 def test_a_gateway_that_ignores_weights(installed: World, play: Callable[..., Ended]) -> None:
-    """Users and probes are served all the time: only the dyes tell that half of the users are on v1, not a tenth.
+    """Users and probes are served all the time: only the tracer requests tell that half of the users are on v1, not a tenth.
 
-    Red for nothing: one in 1.2 million, 100 dyes by halves that look like tenths.
+    Red for nothing: one in 1.2 million, 100 tracer requests by halves that look like tenths.
     """
     before = route_spec(installed)
     with ill(installed, weights="ignored"):
         ended = play(installed, rate=20, extra=SHIFT | {"migration_settle_seconds": 20})
-    unproven(installed, before, ended, "share at 10 %", "the gateway does not do what the weights say", "where its weight says 90.0%")
+    unproven(installed, before, ended, "traffic split at 10 %", "the gateway does not do what the weights say", "where its weight says 90.0%")
     assert ended.verdict == "FAILED"
 
 
@@ -103,14 +103,14 @@ def test_a_gateway_that_cuts_streams_when_it_takes_a_change(installed: World, pl
 
 
 @pytest.mark.matrix
-def test_a_users_rule_that_breaks_while_the_marked_routes_are_healthy(installed: World, play: Callable[..., Ended]) -> None:
+def test_a_users_rule_that_breaks_while_the_probe_routes_are_healthy(installed: World, play: Callable[..., Ended]) -> None:
     """It fails three requests in ten, which most often ends the settling, else the gate.
 
     Red for nothing: one in 10^10, 65 users' requests or more that all are among the seven in ten that go well.
     """
     before = route_spec(installed)
     with ill(installed, mixed={ROUTE: "broken"}):
-        ended = play(installed, rate=20, extra=SHIFT | {"migration_dyes": 0, "migration_settle_seconds": 20})
+        ended = play(installed, rate=20, extra=SHIFT | {"migration_tracers": 0, "migration_settle_seconds": 20})
     unproven(installed, before, ended, "10 %", "user: status 500", lost=True)
     assert ended.load["lost"] > 0 and set(ended.load["reasons"]) == {"status 500"}, "explained: the rule itself answers 500 while it names both groups"
 
@@ -126,11 +126,11 @@ def test_an_endpoint_that_only_v1_refuses(installed: World, play: Callable[..., 
 
 @pytest.mark.matrix
 def test_weights_of_zero_that_leak(installed: World, play: Callable[..., Ended]) -> None:
-    """A reference of weight 0 gets one request in 21. Red for nothing: one in 2 million, 300 dyes of which none leaks."""
+    """A reference of weight 0 gets one request in 21. Red for nothing: one in 2 million, 300 tracer requests of which none leaks."""
     before = route_spec(installed)
     with ill(installed, weights="leaking"):
-        ended = play(installed, rate=20, extra=SHIFT | {"migration_settle_seconds": 45, "migration_dyes": 300})
-    unproven(installed, before, ended, "share at 100 %", "alpha answered", "where its weight says 0.0%")
+        ended = play(installed, rate=20, extra=SHIFT | {"migration_settle_seconds": 45, "migration_tracers": 300})
+    unproven(installed, before, ended, "traffic split at 100 %", "alpha answered", "where its weight says 0.0%")
 
 
 @pytest.mark.matrix
@@ -265,12 +265,12 @@ def test_a_v1_that_saturates_the_pods_both_share(make_world: Callable[..., World
 @pytest.mark.matrix
 @pytest.mark.parametrize("share", [10, 100])
 def test_a_route_that_is_reverted_in_a_soak(installed: World, play: Callable[..., Ended], share: int) -> None:
-    """After the share was measured only marked routes are compared: they are well whatever the users' own rule says."""
+    """After the share was measured only probe routes are compared: they are well whatever the users' own rule says."""
     original = installed.kubectl_json("get", "httproute", "llm-route")
     fired: list[str] = []
 
     def watch(line: str) -> None:
-        if f"share at {share} %: as it should be" in line and not fired:
+        if f"traffic split at {share} %: as it should be" in line and not fired:
             fired.append(line)
             write_route(installed, source(original), "apply", MANAGER)
 

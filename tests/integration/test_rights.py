@@ -17,7 +17,7 @@ from harness import ROOT, credential, detect
 from igw_sandbox.world import World
 
 RBAC = "rbac.authorization.k8s.io"
-DETECT = ROOT / "roles" / "migration_plan" / "files" / "rbac" / "detect.yaml"
+DETECT = ROOT / "roles" / "migration" / "files" / "rbac" / "detect.yaml"
 CONTROL = ("controlplane", "registry", "apiproxy")
 ROLE = "picker"
 """The ClusterRole of every estate here is NAMESPACE-picker."""

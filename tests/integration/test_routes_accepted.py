@@ -96,7 +96,7 @@ def test_every_form_of_a_route_that_is_accepted_is_accepted_as_it_is(world: Worl
     (original,) = accepted
     original["metadata"]["name"] = "llm"
     forms = [weights.reshape(original, original, MOVES, "split", share) for share in SHARES] + [weights.reshape(original, original, MOVES, "finished")]
-    marked = [copy for variant in probe_routes.VARIANTS for copy in probe_routes.marked_routes(original, MOVES, variant, "igm12345")]
+    marked = [copy for variant in probe_routes.VARIANTS for copy in probe_routes.probe_routes_of(original, MOVES, variant, "igm12345")]
     bare = [form | {"metadata": {"name": "x", "namespace": "default"}} for form in forms] + marked
     answer = stored(world, *bare)
     assert not isinstance(answer, str), answer

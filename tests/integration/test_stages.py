@@ -69,7 +69,7 @@ def test_gate(installed: World, play: Play, tmp_path: Path) -> None:
 
     def run(**more: Any) -> Ended:
         with ExitStack() as bad:
-            return play(installed, extra=SHIFT | {"migration_dyes": 0},
+            return play(installed, extra=SHIFT | {"migration_tracers": 0},
                         show=lambda line: bad.enter_context(resets(installed, 50)) if "100 %: settled" in line else None, **more)
 
     honest = run()
@@ -82,7 +82,7 @@ def test_gate(installed: World, play: Play, tmp_path: Path) -> None:
 
 
 def test_unmarked_probes(installed: World, play: Play, tmp_path: Path) -> None:
-    """The users' own rule is broken while the marked routes are healthy: without unmarked probes (and dyes) nobody looks there.
+    """The users' own rule is broken while the probe routes are healthy: without unmarked probes (and tracer requests) nobody looks there.
 
     Red for nothing: one in 10^15, 100 users' requests or more that all are among the seven in ten that go well.
     """
@@ -95,17 +95,17 @@ def test_unmarked_probes(installed: World, play: Play, tmp_path: Path) -> None:
              ("fresh = () if user.ok or", "fresh = () if True or")]
     off = {DRIVER: driver, "plugins/module_utils/probing/gate.py": pairs}
     with ill(installed, mixed={ROUTE: "broken"}):
-        fooled = play(installed, rate=20, extra=SHIFT | {"migration_dyes": 0, "migration_steps": [50, 100]}, collections=patched(tmp_path, off))
+        fooled = play(installed, rate=20, extra=SHIFT | {"migration_tracers": 0, "migration_steps": [50, 100]}, collections=patched(tmp_path, off))
     assert fooled.verdict == "PROVEN" and fooled.load["lost"] > 0, fooled.reason
     back(installed, play)
     assert route_spec(installed) == before
 
 
 def test_share(installed: World, play: Play) -> None:
-    """A gateway that ignores weights: without dyes nothing tells, for both stacks serve well."""
+    """A gateway that ignores weights: without tracer requests nothing tells, for both stacks serve well."""
     before = route_spec(installed)
     with ill(installed, weights="ignored"):
-        fooled = play(installed, extra=SHIFT | {"migration_dyes": 0})
+        fooled = play(installed, extra=SHIFT | {"migration_tracers": 0})
     assert fooled.verdict == "PROVEN", fooled.reason
     back(installed, play)
     assert route_spec(installed) == before
@@ -128,8 +128,8 @@ DRAIN = [('            self.drain("v1")\n', "            pass\n"), ("           
 def test_drain(make_world: Callable[..., World], play: Play, tmp_path: Path, drained: bool) -> None:
     """v1 turns bad at half of the traffic: what streams through it then ends whole, unless its backends go before.
 
-    Without dyes: measuring the share on the way back takes as long as most streams. Red for nothing: one in 3 million, of 42 streams or more that are
-    open when v1 turns bad, or are begun until traffic is back, none on v1.
+    Without tracer requests: measuring the traffic split on the way back takes as long as most streams. Red for nothing: one in 3 million, of 42 streams
+    or more that are open when v1 turns bad, or are begun until traffic is back, none on v1.
     """
     world = make_world("drain" if drained else "cut", estates=[ESTATES / "demo"])
     bad: list[str] = []
@@ -141,7 +141,7 @@ def test_drain(make_world: Callable[..., World], play: Play, tmp_path: Path, dra
             bad.append(line)
             misroute.turn_bad(world, POOL, 60)
 
-    extra: dict[str, Any] = {"migration_soak_seconds": 90, "migration_steps": [50, 100], "migration_dyes": 0}
+    extra: dict[str, Any] = {"migration_soak_seconds": 90, "migration_steps": [50, 100], "migration_tracers": 0}
     collections = None if drained else patched(tmp_path, {DRIVER: DRAIN})
     ended = play(world, rate=60, streams=6.0, extra=extra, show=watch, **({"collections": collections} if collections else {}))
     world.down()

@@ -23,7 +23,7 @@ def test_the_tarball_migrates_the_demo_and_loses_nothing(demo, play, installed_c
     assert "over the change of weights" in ended.log, "long streams were open before a change and whole after it"
     assert leftovers(demo) == []
     assert route_problems(before, demo.kubectl_json("get", "httproute", "llm-route")) == []
-    assert demo.kubectl("get", "httproutes", "-A", "-o", "name").split() == ["httproute.gateway.networking.k8s.io/llm-route"], "no marked route is left"
+    assert demo.kubectl("get", "httproutes", "-A", "-o", "name").split() == ["httproute.gateway.networking.k8s.io/llm-route"], "no probe route is left"
 
     demo.reset_requests()
     again = play(demo, collections=installed_collections_path)

@@ -74,6 +74,14 @@ def without_shift(record: dict[str, Any]) -> dict[str, Any]:
     return {"phases": [phase for phase in record["phases"] if phase != "shift"], "stack": None, "retiring_since": None}
 
 
+def summary(record: dict[str, Any] | None) -> dict[str, Any]:
+    """Sum a record up for who asks a module for it: the journal without the plan, and the plan of an open migration beside it."""
+    if record is None:
+        return {"journal": None}
+    brief = {field: value for field, value in record.items() if field != "plan"}
+    return {"journal": brief} | ({"plan": record["plan"]} if record["status"] == "open" else {})
+
+
 class Journal:
     """The journal of one cluster.
 
@@ -129,7 +137,7 @@ class Journal:
             )
         return lease
 
-    def hold(self, run: str | None) -> None:
+    def renew(self, run: str | None) -> None:
         """Renew the Lease. :raises LeaseLost: when somebody else holds it, or nobody."""
         for _attempt in range(ATTEMPTS):
             lease = self.check(run)

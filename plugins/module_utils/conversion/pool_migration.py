@@ -1,9 +1,9 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One alpha pool and what is known of its twin: names, models, references, policies, owner. Pure.
+"""One alpha pool and what is known of its v1 counterpart: names, models, references, policies, owner. Pure.
 
-v1_objects.py makes the v1 objects of a Draft, findings judge it, plan.py writes it down.
+v1_objects.py makes the v1 objects of a PoolMigration, findings judge it, plan.py writes it down.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def model_name(model: Manifest) -> str:
     return dig(model, "spec", "modelName", default="")
 
 
-def targets(model: Manifest) -> list[Manifest]:
+def target_models(model: Manifest) -> list[Manifest]:
     """targetModels, where they are anything but the model under its own name."""
     found = dig(model, "spec", "targetModels", default=[])
     return [] if [entry.get("name") for entry in found] == [model_name(model)] else found
@@ -90,7 +90,7 @@ def targets(model: Manifest) -> list[Manifest]:
 
 
 @dataclass(frozen=True)
-class Draft:
+class PoolMigration:
     """One alpha pool and what will stand beside it."""
 
     estate: Estate
@@ -267,6 +267,6 @@ class Draft:
         return self.options.priorities.get(criticality, self.options.priorities[UNSET])
 
 
-def drafts(estate: Estate, options: Options) -> list[Draft]:
+def pool_migrations(estate: Estate, options: Options) -> list[PoolMigration]:
     """One draft for every alpha pool, by namespace and name."""
-    return [Draft(estate, options, pool) for pool in estate.pools.values()]
+    return [PoolMigration(estate, options, pool) for pool in estate.pools.values()]

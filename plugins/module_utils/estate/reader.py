@@ -85,7 +85,7 @@ class _Reader:
         """
         for version in (entry for entry in listing.api_versions if entry in self.served):
             try:
-                for namespace in namespaces or [None]:
+                for namespace in (*namespaces,) or (None,):
                     yield from self.collection(listing, version, namespace, **query)
             except NotServed:
                 continue

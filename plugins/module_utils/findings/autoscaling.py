@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import Draft
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import PoolMigration
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.label_index import grouped
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import Hit, View, finding
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of, selects
 from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import ALPHA_KV_METRIC, ALPHA_MODEL_METRICS
 
@@ -47,21 +47,21 @@ def _keda_readings(scaled: Manifest) -> Iterator[Reading]:
         yield Reading(text, frozenset(_WORD.findall(text)), True)
 
 
-def _scalers(view: View) -> dict[str, list[tuple[Manifest, list[Reading]]]]:
+def _scalers(context: CheckContext) -> dict[str, list[tuple[Manifest, list[Reading]]]]:
     """Autoscalers and what they read, by namespace."""
-    hpas = [(hpa, list(_hpa_readings(hpa))) for hpa in view.estate.of("hpas")]
-    scaled = [(entry, list(_keda_readings(entry))) for entry in view.estate.of("scaled_objects")]
+    hpas = [(hpa, list(_hpa_readings(hpa))) for hpa in context.estate.of("hpas")]
+    scaled = [(entry, list(_keda_readings(entry))) for entry in context.estate.of("scaled_objects")]
     return grouped([*hpas, *scaled], lambda scaler: namespace_of(scaler[0]))
 
 
-def _names(draft: Draft) -> frozenset[str]:
+def _names(migration: PoolMigration) -> frozenset[str]:
     """The names by which series of a pool and its EPP are told from others."""
-    return frozenset({draft.name, draft.alpha_epp.name, name_of(draft.alpha_epp.deployment or {})} - {""})
+    return frozenset({migration.name, migration.alpha_epp.name, name_of(migration.alpha_epp.deployment or {})} - {""})
 
 
-def _of_epp(metrics: list[Manifest], draft: Draft) -> list[Manifest]:
+def _of_epp(metrics: list[Manifest], migration: PoolMigration) -> list[Manifest]:
     """Those AutoscalingMetrics of a pool's namespace that read the alpha EPP's pods."""
-    labels = dig(draft.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={})
+    labels = dig(migration.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={})
     return [entry for entry in metrics if any(wanted and selects(wanted, labels) for wanted in _exporters(entry))]
 
 
@@ -76,22 +76,22 @@ def _exporters(metric: Manifest) -> list[dict[str, str]]:
     about="An autoscaler reads the alpha EPP or the alpha pool's metrics. When alpha goes, it gets no figures any more and stops scaling.",
     remedy="After the phase install create the same autoscaler for the v1 EPP (pods with label inferencepool: its name, series with the v1 pool's "
            "name), then accept autoscaler-reads-alpha-epp; remove the old one after the phase shift.",
-    source="PROTOCOL 12.1; GKE: AutoscalingMetric selects the EPP's pods by label",
+    source="docs/protocol.md 12.1; GKE: AutoscalingMetric selects the EPP's pods by label",
 )
-def autoscaler_reads_alpha_epp(view: View) -> Iterator[Hit]:
+def autoscaler_reads_alpha_epp(context: CheckContext) -> Iterator[Occurrence]:
     """HPAs, ScaledObjects and AutoscalingMetrics that name the alpha pool or its EPP."""
-    scalers, metrics = _scalers(view), grouped(view.estate.of("autoscaling_metrics"), namespace_of)
+    scalers, metrics = _scalers(context), grouped(context.estate.of("autoscaling_metrics"), namespace_of)
     seen: set[str] = set()
-    for draft in view.drafts:
-        read = _of_epp(metrics.get(draft.namespace, []), draft)
-        exported, hits = {name_of(entry) for entry in read}, [describe(entry) for entry in read]
-        for scaler, readings in scalers.get(draft.namespace, []):
-            if any(reading.words & _names(draft) or exported & set(reading.metric.split("|")) for reading in readings):
-                hits.append(describe(scaler))
-        for name in hits:
+    for migration in context.migrations:
+        read = _of_epp(metrics.get(migration.namespace, []), migration)
+        exported, reading_it = {name_of(entry) for entry in read}, [describe(entry) for entry in read]
+        for scaler, readings in scalers.get(migration.namespace, []):
+            if any(reading.words & _names(migration) or exported & set(reading.metric.split("|")) for reading in readings):
+                reading_it.append(describe(scaler))
+        for name in reading_it:
             if name not in seen:
                 seen.add(name)
-                yield Hit(name, f"it reads pool {draft.name} or its EPP {draft.alpha_epp.name}.")
+                yield Occurrence(name, f"it reads pool {migration.name} or its EPP {migration.alpha_epp.name}.")
 
 
 @finding(
@@ -100,17 +100,17 @@ def autoscaler_reads_alpha_epp(view: View) -> Iterator[Hit]:
     remedy="Narrow the metric to one pool (label name) before the migration, or hold the autoscaler's maximum while both stacks run.",
     source="Kubernetes: external metrics are summed over series",
 )
-def autoscaler_sums_both_epps(view: View) -> Iterator[Hit]:
+def autoscaler_sums_both_epps(context: CheckContext) -> Iterator[Occurrence]:
     """Autoscalers whose figure has no pool's name in it."""
     named: dict[str, set[str]] = defaultdict(set)
-    for draft in view.drafts:
-        named[draft.namespace] |= _names(draft) | {draft.v1_name, draft.epp}
-    for namespace, scalers in sorted(_scalers(view).items()):
+    for migration in context.migrations:
+        named[migration.namespace] |= _names(migration) | {migration.v1_name, migration.epp}
+    for namespace, scalers in sorted(_scalers(context).items()):
         for scaler, readings in scalers:
             loose = [found[0] for reading in readings
                      if reading.summed and (found := _EPP_METRIC.search(reading.metric)) and not reading.words & named[namespace]]
             if loose and named[namespace]:
-                yield Hit(describe(scaler), f"it sums {loose[0]} over every EPP.")
+                yield Occurrence(describe(scaler), f"it sums {loose[0]} over every EPP.")
 
 
 @finding(
@@ -120,13 +120,13 @@ def autoscaler_sums_both_epps(view: View) -> Iterator[Hit]:
     remedy="Let dashboards and alerts match both names before the phase retire.",
     source="inference-extension v1.1.0, pkg/epp/metrics: inference_objective_*",
 )
-def metrics_label_changes(view: View) -> Iterator[Hit]:
+def metrics_label_changes(context: CheckContext) -> Iterator[Occurrence]:
     """Monitoring objects that read an alpha EPP."""
-    renamed = view.facts.model_metrics
+    renamed = context.facts.model_metrics
     models = "" if renamed == ALPHA_MODEL_METRICS else f", and {ALPHA_MODEL_METRICS}* becomes {renamed}*"
-    for draft in view.drafts:
-        for entry in draft.monitorings:
-            yield Hit(describe(entry), f"label name={draft.name} becomes {draft.v1_name}{models}.")
+    for migration in context.migrations:
+        for entry in migration.monitorings:
+            yield Occurrence(describe(entry), f"label name={migration.name} becomes {migration.v1_name}{models}.")
 
 
 @finding(
@@ -137,11 +137,11 @@ def metrics_label_changes(view: View) -> Iterator[Hit]:
            "v1.3; from v1.4.0 on the name stands in engineConfigs of the EPP's plugin configuration.",
     source="inference-extension v1.3.0, cmd/epp/runner: default of --kv-cache-usage-percentage-metric",
 )
-def kv_metric_renamed(view: View) -> Iterator[Hit]:
+def kv_metric_renamed(context: CheckContext) -> Iterator[Occurrence]:
     """Alpha EPPs that read the default metric."""
-    if view.facts.kv_metric == ALPHA_KV_METRIC:
+    if context.facts.kv_metric == ALPHA_KV_METRIC:
         return
-    for draft in view.drafts:
-        deployment = draft.alpha_epp.deployment
-        if deployment and "kvCacheUsagePercentageMetric" not in draft.alpha_flags:
-            yield Hit(describe(deployment), f"{ALPHA_KV_METRIC}, which it reads today, becomes {view.facts.kv_metric}.")
+    for migration in context.migrations:
+        deployment = migration.alpha_epp.deployment
+        if deployment and "kvCacheUsagePercentageMetric" not in migration.alpha_flags:
+            yield Occurrence(describe(deployment), f"{ALPHA_KV_METRIC}, which it reads today, becomes {context.facts.kv_metric}.")

@@ -19,14 +19,14 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
     probes,
     routes,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, SEVERITIES, Finding, View, hits
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, SEVERITIES, CheckContext, Finding, occurrences
 
 MODULES = (pools, helm_releases, platform, epp_settings, autoscaling, routes, probes)
 
 
-def find(view: View) -> list[Finding]:
+def find(context: CheckContext) -> list[Finding]:
     """Every finding of an estate, the worst first, then by code and object."""
-    found = [entry for code in CATALOGUE.values() for entry in hits(code, view)]
+    found = [entry for code in CATALOGUE.values() for entry in occurrences(code, context)]
     return sorted(found, key=lambda entry: (SEVERITIES.index(entry.severity), entry.code, entry.object, entry.message))
 
 

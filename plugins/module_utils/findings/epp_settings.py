@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import epp_flags, health_check_policy, network_policy
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.label_index import grouped
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import Hit, View, finding
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import describe, dig, namespace_of
 
 
@@ -21,11 +21,11 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
     remedy="Compare how requests are spread once v1 serves its first share; write a configuration with v1 plugins into the release's values afterwards.",
     source="inference-extension v1.0.0, cmd/epp/runner/runner.go; PR 1305, PR 1238",
 )
-def plugins_unknown_to_target(view: View) -> Iterator[Hit]:
+def plugins_unknown_to_target(context: CheckContext) -> Iterator[Occurrence]:
     """EPPs whose configuration can't be carried over."""
-    for draft in view.drafts:
-        if draft.unknown_plugins:
-            yield Hit(describe(draft.alpha_epp.deployment or draft.pool), f"plugins {', '.join(draft.unknown_plugins)} are gone.")
+    for migration in context.migrations:
+        if migration.unknown_plugins:
+            yield Occurrence(describe(migration.alpha_epp.deployment or migration.pool), f"plugins {', '.join(migration.unknown_plugins)} are gone.")
 
 
 @finding(
@@ -34,14 +34,14 @@ def plugins_unknown_to_target(view: View) -> Iterator[Hit]:
     remedy="Make sure that the nodes have room, or leave epp_resources at preserve.",
     source="charts v1.4.0 and v1.5.0: 4 CPU and 8 GiB requested",
 )
-def epp_resources_grow(view: View) -> Iterator[Hit]:
+def epp_resources_grow(context: CheckContext) -> Iterator[Occurrence]:
     """EPPs that would ask for more."""
-    if view.options.epp_resources != "chart":
+    if context.options.epp_resources != "chart":
         return
-    for draft in view.drafts:
-        more = epp_flags.grown(dig(draft.alpha_epp.container, "resources", default={}), view.facts.resources)
+    for migration in context.migrations:
+        more = epp_flags.grown(dig(migration.alpha_epp.container, "resources", default={}), context.facts.resources)
         if more:
-            yield Hit(describe(draft.alpha_epp.deployment or draft.pool), f"the v1 EPP asks for {', '.join(more)}.")
+            yield Occurrence(describe(migration.alpha_epp.deployment or migration.pool), f"the v1 EPP asks for {', '.join(more)}.")
 
 
 @finding(
@@ -51,27 +51,28 @@ def epp_resources_grow(view: View) -> Iterator[Hit]:
     remedy="Nothing to do for the migration: each v1 pool gets an EPP of its own; expect the others to begin to work.",
     source="inference-extension v0.3.0, cmd/epp: flag poolName",
 )
-def epp_shared_by_pools(view: View) -> Iterator[Hit]:
+def epp_shared_by_pools(context: CheckContext) -> Iterator[Occurrence]:
     """Pools whose EPP is not theirs alone."""
-    used = Counter((draft.namespace, draft.alpha_epp.name) for draft in view.drafts if draft.alpha_epp.name)
-    for draft in view.drafts:
-        if used[draft.namespace, draft.alpha_epp.name] > 1:
-            yield Hit(describe(draft.pool), f"EPP {draft.alpha_epp.name} is named by {used[draft.namespace, draft.alpha_epp.name]} pools.")
+    used = Counter((migration.namespace, migration.alpha_epp.name) for migration in context.migrations if migration.alpha_epp.name)
+    for migration in context.migrations:
+        if used[migration.namespace, migration.alpha_epp.name] > 1:
+            number = used[migration.namespace, migration.alpha_epp.name]
+            yield Occurrence(describe(migration.pool), f"EPP {migration.alpha_epp.name} is named by {number} pools.")
 
 
 @finding(
     "iap-audience-changes", "warning",
     about="Identity-Aware Proxy guards the pool. The audience of its tokens names the backend service, and the v1 pool gets another one.",
     remedy="Let whoever checks the token's audience accept both during the migration: the new backend service exists after the phase install and "
-           "the first marked route.",
+           "the first probe route.",
     source="GKE: GCPBackendPolicy iap; the audience of signed headers holds the backend service id",
 )
-def iap_audience_changes(view: View) -> Iterator[Hit]:
+def iap_audience_changes(context: CheckContext) -> Iterator[Occurrence]:
     """Pools behind IAP."""
-    for draft in view.drafts:
-        policy = draft.policies.get("GCPBackendPolicy", {})
+    for migration in context.migrations:
+        policy = migration.policies.get("GCPBackendPolicy", {})
         if dig(policy, "spec", "default", "iap", "enabled") is True:
-            yield Hit(describe(policy), f"pool {draft.name} is behind IAP, and so will be {draft.v1_name}, with another audience.")
+            yield Occurrence(describe(policy), f"pool {migration.name} is behind IAP, and so will be {migration.v1_name}, with another audience.")
 
 
 @finding(
@@ -81,19 +82,19 @@ def iap_audience_changes(view: View) -> Iterator[Hit]:
     remedy="Admit pods with label inferencepool: the v1 EPP's name as the policy admits alpha's, before the phase install.",
     source="Kubernetes: NetworkPolicy podSelector; chart: label inferencepool",
 )
-def networkpolicy_blocks_new_epp(view: View) -> Iterator[Hit]:
+def networkpolicy_blocks_new_epp(context: CheckContext) -> Iterator[Occurrence]:
     """Policies that know only the alpha EPP."""
-    by_namespace = grouped(view.estate.of("network_policies"), namespace_of)
-    for draft in view.drafts:
-        policies, new = by_namespace.get(draft.namespace), {"inferencepool": draft.epp}
-        old = dig(draft.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={})
+    by_namespace = grouped(context.estate.of("network_policies"), namespace_of)
+    for migration in context.migrations:
+        policies, new = by_namespace.get(migration.namespace), {"inferencepool": migration.epp}
+        old = dig(migration.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={})
         if not policies or not old:
             continue
-        for policy in network_policy.admitting_only(policies, draft.selector, old, new):
-            yield Hit(describe(policy), f"it lets EPP {draft.alpha_epp.name} reach the model servers of {draft.name}, and not {draft.epp}.")
+        for policy in network_policy.admitting_only(policies, migration.selector, old, new):
+            yield Occurrence(describe(policy), f"it lets EPP {migration.alpha_epp.name} reach the model servers of {migration.name}, and not {migration.epp}.")
         for direction in ("Ingress", "Egress"):
             for policy in network_policy.closing(policies, direction, old, new):
-                yield Hit(describe(policy), f"it closes {direction.lower()} for {draft.epp}, while others open it for {draft.alpha_epp.name}.")
+                yield Occurrence(describe(policy), f"it closes {direction.lower()} for {migration.epp}, while others open it for {migration.alpha_epp.name}.")
 
 
 @finding(
@@ -103,10 +104,10 @@ def networkpolicy_blocks_new_epp(view: View) -> Iterator[Hit]:
     remedy="Nothing to do for the policy; a blocker needs what its message says.",
     source="GoogleCloudPlatform/gke-gateway-api, HealthCheckPolicy CRD; seen with charts v0.3.0 and v1.0.0",
 )
-def chart_object_refused_by_live_crd(view: View) -> Iterator[Hit]:
+def chart_object_refused_by_live_crd(context: CheckContext) -> Iterator[Occurrence]:
     """Policies that need another form. Refusals of a dry run are added by the plan (:func:`plan.with_trial`)."""
-    if view.estate.strict_health_checks:
-        for draft in view.drafts:
-            policy = draft.policies.get("HealthCheckPolicy")
+    if context.estate.strict_health_checks:
+        for migration in context.migrations:
+            policy = migration.policies.get("HealthCheckPolicy")
             if policy and health_check_policy.lacking(policy):
-                yield Hit(describe(policy), f"its twin {draft.v1_name} says portSpecification, which the live CRD wants.")
+                yield Occurrence(describe(policy), f"its v1 counterpart {migration.v1_name} says portSpecification, which the live CRD wants.")

@@ -12,11 +12,11 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import helm_owner
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.label_index import grouped
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.workloads import DEFAULT_ACCOUNT
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import Hit, View, finding
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import describe
 
 _ROLE = "inference-gateway-migration-helm-values"
-_FILE = "roles/migration_plan/files/rbac/helm-values.yaml"
+_FILE = "roles/migration/files/rbac/helm-values.yaml"
 """The optional Role, by which Helm's records may be read, and its file in the collection."""
 
 
@@ -24,13 +24,13 @@ _FILE = "roles/migration_plan/files/rbac/helm-values.yaml"
     "helm-values-unreadable", "info",
     about="A Helm release owns the pool. Its record names the chart, but its values can't be read, so they are not kept for a restore.",
     remedy="Keep the values yourself (helm get values).",
-    source="PROTOCOL 1.3",
+    source="docs/protocol.md 1.3",
 )
-def helm_values_unreadable(view: View) -> Iterator[Hit]:
+def helm_values_unreadable(context: CheckContext) -> Iterator[Occurrence]:
     """Helm-owned pools of a release without readable values."""
-    for draft in view.drafts:
-        if draft.release and draft.release.values is None:
-            yield Hit(describe(draft.pool), f"the values of Helm release {draft.owner.name}, which owns it, could not be read.")
+    for migration in context.migrations:
+        if migration.release and migration.release.values is None:
+            yield Occurrence(describe(migration.pool), f"the values of Helm release {migration.owner.name}, which owns it, could not be read.")
 
 
 @finding(
@@ -39,13 +39,13 @@ def helm_values_unreadable(view: View) -> Iterator[Hit]:
     "Uninstalled, it might take along what is not alpha's, or Helm might not know it and delete nothing. Where this is accepted, alpha's objects are "
     "deleted one by one as plain objects are, with the rights that are certainly the endpoint picker's own, and the release is left and named.",
     remedy="Let Helm's record be read, or accept helm-release-unknown.",
-    source="PROTOCOL 1.3, 12.3; helm issues 13279 and 12098",
+    source="docs/protocol.md 1.3, 12.3; helm issues 13279 and 12098",
 )
-def helm_release_unknown(view: View) -> Iterator[Hit]:
+def helm_release_unknown(context: CheckContext) -> Iterator[Occurrence]:
     """Helm-owned pools whose release nobody knows, and which of the three ways it is."""
-    for draft in view.drafts:
-        if draft.release_key and draft.release_unknown:
-            namespace, name = draft.release_key
+    for migration in context.migrations:
+        if migration.release_key and migration.release_unknown:
+            namespace, name = migration.release_key
             messages = {
                 "hidden": f"Helm release {name} owns it, but this credential may not list the Secrets of namespace {namespace}, where Helm keeps its record.",
                 "missing": f"its marks name Helm release {name}, of which Helm has no record: no Secret in namespace {namespace} holds one.",
@@ -58,7 +58,7 @@ def helm_release_unknown(view: View) -> Iterator[Hit]:
                 "missing": f"Restore the release's Secrets if there is a copy of them, {accept} What else bears its marks stays as it is.",
                 "garbled": f"See what helm -n {namespace} status {name} says and repair the release (helm upgrade or rollback), {accept}",
             }
-            yield Hit(describe(draft.pool), messages[draft.release_unknown], remedies[draft.release_unknown])
+            yield Occurrence(describe(migration.pool), messages[migration.release_unknown], remedies[migration.release_unknown])
 
 
 @finding(
@@ -69,13 +69,13 @@ def helm_release_unknown(view: View) -> Iterator[Hit]:
     remedy="See that no helm command is at work on it, then bring it back to deployed (helm rollback or helm upgrade) and plan again, or go on.",
     source="helm v3, pkg/action/uninstall.go; kubernetes.core 6.2.0, helm.py: skips uninstalled and uninstalling",
 )
-def helm_release_not_deployed(view: View) -> Iterator[Hit]:
+def helm_release_not_deployed(context: CheckContext) -> Iterator[Occurrence]:
     """Helm-owned pools of a release that an upgrade, a rollback or an uninstall did not finish."""
-    for draft in view.drafts:
-        if draft.release and not draft.release.whole:
-            then = "Helm then uninstalls the rest" if draft.uninstalled else "the release itself is left"
-            status = f"the newest revision of Helm release {draft.owner.name}, which owns it, is in status {draft.release.status}"
-            yield Hit(describe(draft.pool), f"{status}: alpha's objects are deleted one by one, and {then}.")
+    for migration in context.migrations:
+        if migration.release and not migration.release.whole:
+            then = "Helm then uninstalls the rest" if migration.uninstalled else "the release itself is left"
+            status = f"the newest revision of Helm release {migration.owner.name}, which owns it, is in status {migration.release.status}"
+            yield Occurrence(describe(migration.pool), f"{status}: alpha's objects are deleted one by one, and {then}.")
 
 
 @finding(
@@ -83,27 +83,27 @@ def helm_release_not_deployed(view: View) -> Iterator[Hit]:
     about="The pool's Helm release owns more than an inferencepool chart does, or rights that others use as well. Uninstalling it would take that along. "
     "Rights alone may be accepted, where the others need them no more.",
     remedy="Take the pool out of that release first: annotate pool and EPP with helm.sh/resource-policy: keep and upgrade to a chart without them.",
-    source="PROTOCOL 12.2, 12.3",
+    source="docs/protocol.md 12.2, 12.3",
 )
-def release_owns_more(view: View) -> Iterator[Hit]:
+def release_owns_more(context: CheckContext) -> Iterator[Occurrence]:
     """Releases with foreign objects, and with rights that others use."""
-    estate = view.estate
+    estate = context.estate
     candidates = (*estate.of("deployments"), *estate.of("services"), *estate.routes, *estate.of("gateways"), *estate.of("pools"), *estate.of("v1_pools"))
     owned = grouped(candidates, helm_owner)
-    for draft in view.drafts:
-        if draft.release is None or draft.release_key is None or not draft.uninstalled:
+    for migration in context.migrations:
+        if migration.release is None or migration.release_key is None or not migration.uninstalled:
             continue
-        known = {describe(entry) for entry in (draft.pool, draft.alpha_epp.service, draft.alpha_epp.deployment) if entry}
-        of_release = owned.get(draft.release_key, [])
+        known = {describe(entry) for entry in (migration.pool, migration.alpha_epp.service, migration.alpha_epp.deployment) if entry}
+        of_release = owned.get(migration.release_key, [])
         foreign = [describe(entry) for entry in of_release if describe(entry) not in known]
-        if draft.release.chart != CHART:
-            foreign.append(f"whatever else chart {draft.release.chart} brings")
+        if migration.release.chart != CHART:
+            foreign.append(f"whatever else chart {migration.release.chart} brings")
         if foreign:
-            yield Hit(describe(draft.pool), f"Helm release {draft.owner.name} also owns {', '.join(sorted(foreign)[:5])}.")
-        account = rbac.account(draft.namespace, draft.alpha_epp)
-        for entry in view.rights.shared(account, draft.release_key) if account else ():
-            yield Hit(
-                describe(draft.pool), f"Helm release {draft.owner.name} would take {entry.object} along, which others use: {entry.why}.",
+            yield Occurrence(describe(migration.pool), f"Helm release {migration.owner.name} also owns {', '.join(sorted(foreign)[:5])}.")
+        account = rbac.account(migration.namespace, migration.alpha_epp)
+        for entry in context.rights.shared(account, migration.release_key) if account else ():
+            yield Occurrence(
+                describe(migration.pool), f"Helm release {migration.owner.name} would take {entry.object} along, which others use: {entry.why}.",
                 f"Give the others rights of their own in place of {entry.object}, or accept release-owns-more if they need it no more.", overridable=True,
             )
 
@@ -114,16 +114,16 @@ def release_owns_more(view: View) -> Iterator[Hit]:
     "too, or a role that another binding anywhere in the cluster gives to somebody else. Those rights are left when the EPP goes; the plan lists them "
     "under stays.",
     remedy="Remove the bindings to the alpha group yourself when nothing needs them any more.",
-    source="PROTOCOL 12.2; inference-extension v0.3.0, config/manifests: ClusterRole pod-read bound to ServiceAccount default",
+    source="docs/protocol.md 12.2; inference-extension v0.3.0, config/manifests: ClusterRole pod-read bound to ServiceAccount default",
 )
-def shared_epp_rbac(view: View) -> Iterator[Hit]:
+def shared_epp_rbac(context: CheckContext) -> Iterator[Occurrence]:
     """EPPs that are deleted by hand and whose rights are not theirs alone."""
-    for draft in view.drafts:
-        account = rbac.account(draft.namespace, draft.alpha_epp)
-        if account is None or draft.uninstalled or draft.owner.kind == "controller":
+    for migration in context.migrations:
+        account = rbac.account(migration.namespace, migration.alpha_epp)
+        if account is None or migration.uninstalled or migration.owner.kind == "controller":
             continue
-        kept = view.rights.staying(account)
+        kept = context.rights.staying(account)
         if kept or account.name == DEFAULT_ACCOUNT:
             shown = "; ".join(f"{entry.object} stays: {entry.why}" for entry in kept[:3])
             name = f"ServiceAccount {account.namespace}/{account.name}"
-            yield Hit(describe(draft.alpha_epp.deployment or {}), f"it runs as {name}" + (f". {shown}." if shown else ", as others may."))
+            yield Occurrence(describe(migration.alpha_epp.deployment or {}), f"it runs as {name}" + (f". {shown}." if shown else ", as others may."))

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
-from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import targets
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import target_models
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import gitops, managed_crd
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import Hit, View, finding
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import describe, dig
 
 # -- endpoint pickers ---------------------------------------------------------------------------------------------------
@@ -20,15 +20,15 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
     "epp-missing", "warning",
     about="The pool names an EPP whose Service or Deployment does not exist, so alpha can't answer by it today.",
     remedy="Repair the alpha EPP first: without it nothing can be compared, and nothing can be gone back to.",
-    source="PROTOCOL 1.2",
+    source="docs/protocol.md 1.2",
 )
-def epp_missing(view: View) -> Iterator[Hit]:
+def epp_missing(context: CheckContext) -> Iterator[Occurrence]:
     """Pools without a live EPP."""
-    for draft in view.drafts:
-        epp = draft.alpha_epp
+    for migration in context.migrations:
+        epp = migration.alpha_epp
         if epp.name and (epp.service is None or epp.deployment is None):
             what = "Service" if epp.service is None else "Deployment behind Service"
-            yield Hit(describe(draft.pool), f"there is no {what} {draft.namespace}/{epp.name}.")
+            yield Occurrence(describe(migration.pool), f"there is no {what} {migration.namespace}/{epp.name}.")
 
 
 @finding(
@@ -37,12 +37,12 @@ def epp_missing(view: View) -> Iterator[Hit]:
     remedy="Raise inferenceExtension.replicas after the migration if you want standbys.",
     source="charts v1.0.1 to v1.5.0: --ha-enable-leader-election",
 )
-def epp_replicas_reduced(view: View) -> Iterator[Hit]:
+def epp_replicas_reduced(context: CheckContext) -> Iterator[Occurrence]:
     """Alpha EPPs with several replicas."""
-    for draft in view.drafts:
-        replicas = dig(draft.alpha_epp.deployment or {}, "spec", "replicas", default=1)
+    for migration in context.migrations:
+        replicas = dig(migration.alpha_epp.deployment or {}, "spec", "replicas", default=1)
         if replicas > 1:
-            yield Hit(describe(draft.alpha_epp.deployment or {}), f"{replicas} replicas become 1.")
+            yield Occurrence(describe(migration.alpha_epp.deployment or {}), f"{replicas} replicas become 1.")
 
 
 @finding(
@@ -51,11 +51,11 @@ def epp_replicas_reduced(view: View) -> Iterator[Hit]:
     remedy="Compare how requests are spread once v1 serves its first share; set the v1 counterpart in the release's values afterwards.",
     source="inference-extension v1.0.0, cmd/epp/runner/runner.go",
 )
-def epp_settings_not_carried(view: View) -> Iterator[Hit]:
+def epp_settings_not_carried(context: CheckContext) -> Iterator[Occurrence]:
     """Alpha EPPs with flags that have no counterpart."""
-    for draft in view.drafts:
-        if draft.lost_flags:
-            yield Hit(describe(draft.alpha_epp.deployment or {}), f"flags {', '.join(draft.lost_flags)} have no counterpart in the plan.")
+    for migration in context.migrations:
+        if migration.lost_flags:
+            yield Occurrence(describe(migration.alpha_epp.deployment or {}), f"flags {', '.join(migration.lost_flags)} have no counterpart in the plan.")
 
 
 # -- policies -----------------------------------------------------------------------------------------------------------
@@ -63,29 +63,29 @@ def epp_settings_not_carried(view: View) -> Iterator[Hit]:
 
 @finding(
     "policy-bound-to-alpha-group", "info",
-    about="A policy names the pool by its alpha group and would not hold for the v1 pool. It gets a twin with the same spec.",
+    about="A policy names the pool by its alpha group and would not hold for the v1 pool. It gets a v1 counterpart with the same spec.",
     remedy="Nothing to do; change your own files to the v1 group afterwards.",
-    source="PROTOCOL 3.6",
+    source="docs/protocol.md 3.6",
 )
-def policy_bound_to_alpha_group(view: View) -> Iterator[Hit]:
-    """Policies that get a twin."""
-    for draft in view.drafts:
-        for policy in draft.policies.values():
-            yield Hit(describe(policy), f"it is attached to the alpha pool {draft.name}; {draft.v1_name} gets the same.")
+def policy_bound_to_alpha_group(context: CheckContext) -> Iterator[Occurrence]:
+    """Policies that get a v1 counterpart."""
+    for migration in context.migrations:
+        for policy in migration.policies.values():
+            yield Occurrence(describe(policy), f"it is attached to the alpha pool {migration.name}; {migration.v1_name} gets the same.")
 
 
 @finding(
     "policy-twice-on-target", "warning",
-    about="Two policies of one kind are attached to one pool. The oldest one holds, and only that one gets a twin.",
+    about="Two policies of one kind are attached to one pool. The oldest one holds, and only that one gets a v1 counterpart.",
     remedy="Delete the policy that does not hold.",
     source="GKE: conflicting policies, oldest wins",
 )
-def policy_twice_on_target(view: View) -> Iterator[Hit]:
+def policy_twice_on_target(context: CheckContext) -> Iterator[Occurrence]:
     """Policies that an older one shadows."""
-    for draft in view.drafts:
-        for policy in view.estate.policies.get(draft.key, []):
-            if policy is not draft.policies[policy["kind"]]:
-                yield Hit(describe(policy), f"{describe(draft.policies[policy['kind']])} is older and holds for pool {draft.name}.")
+    for migration in context.migrations:
+        for policy in context.estate.policies.get(migration.key, []):
+            if policy is not migration.policies[policy["kind"]]:
+                yield Occurrence(describe(policy), f"{describe(migration.policies[policy['kind']])} is older and holds for pool {migration.name}.")
 
 
 # -- CRDs ---------------------------------------------------------------------------------------------------------------
@@ -95,14 +95,14 @@ def policy_twice_on_target(view: View) -> Iterator[Hit]:
     "managed-crd", "info",
     about="The platform keeps this CRD. It is neither written nor deleted.",
     remedy="Nothing to do.",
-    source="PROTOCOL 4; GKE from 1.34.0-gke.1626000 on",
+    source="docs/protocol.md 4; GKE from 1.34.0-gke.1626000 on",
 )
-def managed_crds(view: View) -> Iterator[Hit]:
+def managed_crds(context: CheckContext) -> Iterator[Occurrence]:
     """CRDs of the platform."""
-    for name in sorted({*releases.ALPHA_CRDS, *releases.CRD_FILES} & set(view.estate.crds)):
-        crd = view.estate.crds[name]
-        if managed_crd(crd, name == releases.V1_POOLS_CRD and releases.gke_ships_v1(view.estate.version)):
-            yield Hit(f"CustomResourceDefinition {name}", "the platform manages it, so it stays as it is.")
+    for name in sorted({*releases.ALPHA_CRDS, *releases.CRD_FILES} & set(context.estate.crds)):
+        crd = context.estate.crds[name]
+        if managed_crd(crd, name == releases.V1_POOLS_CRD and releases.gke_ships_v1(context.estate.version)):
+            yield Occurrence(f"CustomResourceDefinition {name}", "the platform manages it, so it stays as it is.")
 
 
 @finding(
@@ -111,17 +111,18 @@ def managed_crds(view: View) -> Iterator[Hit]:
     remedy="Update that CRD yourself from config/crd/bases of the target release if it is yours to update.",
     source="bundle-version annotation; InferenceModelRewrite was incompatible before v1.3.0",
 )
-def crd_older_than_target(view: View) -> Iterator[Hit]:
+def crd_older_than_target(context: CheckContext) -> Iterator[Occurrence]:
     """Live CRDs behind the target; rewrites of before v1.3.0 can't hold the targets at all."""
-    wanted = releases.parse(view.target)
-    for name in view.options.release.crds:
-        bundle = dig(view.estate.crds.get(name, {}), "metadata", "annotations", releases.BUNDLE_ANNOTATION, default="")
+    wanted = releases.parse(context.target)
+    for name in context.options.release.crds:
+        bundle = dig(context.estate.crds.get(name, {}), "metadata", "annotations", releases.BUNDLE_ANNOTATION, default="")
         found = releases.parse(bundle)
         if found is None or wanted is None or found >= wanted:
             continue
-        unusable = name == releases.REWRITES_CRD and found < (1, 3, 0) and any(targets(model) for draft in view.drafts for model in draft.models)
-        yield Hit(
-            f"CustomResourceDefinition {name}", f"it is of release {bundle}, the target is {view.target}.",
+        models = (model for migration in context.migrations for model in migration.models)
+        unusable = name == releases.REWRITES_CRD and found < (1, 3, 0) and any(map(target_models, models))
+        yield Occurrence(
+            f"CustomResourceDefinition {name}", f"it is of release {bundle}, the target is {context.target}.",
             severity="blocker" if unusable else None, overridable=not unusable,
         )
 
@@ -132,21 +133,21 @@ def crd_older_than_target(view: View) -> Iterator[Hit]:
     remedy="Do not apply that file, now or later; the collection applies the single CRD files of the release.",
     source="manifests.yaml of v1.0.0 to v1.4.0",
 )
-def alpha_crd_in_v1_manifests(view: View) -> Iterator[Hit]:
+def alpha_crd_in_v1_manifests(context: CheckContext) -> Iterator[Occurrence]:
     """Targets whose manifest file would touch alpha."""
-    if view.drafts and view.facts.alpha_in_manifests:
-        yield Hit(f"release {view.target}", f"manifests.yaml of {view.target} holds {releases.ALPHA_POOLS_CRD}.")
+    if context.migrations and context.facts.alpha_in_manifests:
+        yield Occurrence(f"release {context.target}", f"manifests.yaml of {context.target} holds {releases.ALPHA_POOLS_CRD}.")
 
 
 @finding(
     "gitops-owned-model", "warning",
     about="A GitOps tool owns an InferenceModel. Deleted, it comes back, and while it is there the alpha CRDs stay.",
     remedy="Remove it from the tool's source before the retire phase.",
-    source="PROTOCOL 12.1",
+    source="docs/protocol.md 12.1",
 )
-def gitops_owned_model(view: View) -> Iterator[Hit]:
+def gitops_owned_model(context: CheckContext) -> Iterator[Occurrence]:
     """Models that a tool would bring back."""
-    for draft in view.drafts:
-        for model in draft.every_model:
-            if gitops(model) and draft.owner.kind != "controller":
-                yield Hit(describe(model), f"{gitops(model)} owns it.")
+    for migration in context.migrations:
+        for model in migration.every_model:
+            if gitops(model) and migration.owner.kind != "controller":
+                yield Occurrence(describe(model), f"{gitops(model)} owns it.")

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import v1_objects
-from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import OBJECTIVE_HEADER, UNSET, model_name, targets
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import OBJECTIVE_HEADER, UNSET, model_name, target_models
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import helm_owner, model_pool
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import BINDINGS
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.workloads import WORKLOADS
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import Hit, View, finding
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of, ours
 
 _RELEASE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -32,14 +32,14 @@ _RIGHTS = (WORKLOADS | BINDINGS) - {"deployments"}
     about="The credential may not list a kind that could hold something that the migration breaks. An empty answer would be a silent no. "
     "A warning where it only hides who else uses the alpha endpoint picker's rights, and no Helm release would be uninstalled with them: those rights stay.",
     remedy="Bind the collection's detect ClusterRole to this identity, or accept may-not-list if nothing of that kind concerns the pools.",
-    source="PROTOCOL 1.1",
+    source="docs/protocol.md 1.1",
 )
-def may_not_list(view: View) -> Iterator[Hit]:
+def may_not_list(context: CheckContext) -> Iterator[Occurrence]:
     """What is forbidden. Where no plan would be worth anything without it, nobody may overrule that."""
-    by_helm = any(draft.uninstalled for draft in view.drafts)
-    for entry in view.estate.refused:
+    by_helm = any(migration.uninstalled for migration in context.migrations)
+    for entry in context.estate.refused:
         harmless = entry.listing and entry.listing.name in _RIGHTS and not by_helm
-        yield Hit(
+        yield Occurrence(
             entry.what, f"{entry.what} may not be read: {entry.message}",
             severity="warning" if harmless else None, overridable=entry.overridable,
         )
@@ -54,56 +54,56 @@ def may_not_list(view: View) -> Iterator[Hit]:
     remedy="Choose target_version v1.3.0 to v1.5.0, whose InferenceModelRewrite does it, or let clients ask for the target model itself and remove the alias.",
     source="seen: 404 on EPP v1.0.0, 200 on v1.5.0",
 )
-def alias_without_rewrite(view: View) -> Iterator[Hit]:
+def alias_without_rewrite(context: CheckContext) -> Iterator[Occurrence]:
     """Models with other targets than themselves, where the target EPP knows no rewrite."""
-    if view.facts.rewrites:
+    if context.facts.rewrites:
         return
-    for draft in view.drafts:
-        for model in draft.models:
-            if targets(model):
-                names = ", ".join(entry.get("name", "") for entry in targets(model))
-                yield Hit(describe(model), f"clients call {model_name(model)} and get {names}; EPP {view.target} can't translate that.")
+    for migration in context.migrations:
+        for model in migration.models:
+            if target_models(model):
+                names = ", ".join(entry.get("name", "") for entry in target_models(model))
+                yield Occurrence(describe(model), f"clients call {model_name(model)} and get {names}; EPP {context.target} can't translate that.")
 
 
 @finding(
     "model-name-in-use", "warning",
-    about="Two InferenceModels of one pool have the same modelName. The oldest one holds, the others never had an effect and get no twin.",
+    about="Two InferenceModels of one pool have the same modelName. The oldest one holds, the others never had an effect and get no v1 counterpart.",
     remedy="Delete the InferenceModel that has no effect.",
     source="inference-extension v0.3.0, datastore: oldest creationTimestamp wins",
 )
-def model_name_in_use(view: View) -> Iterator[Hit]:
+def model_name_in_use(context: CheckContext) -> Iterator[Occurrence]:
     """Models that an older one of the same name shadows."""
-    for draft in view.drafts:
-        holding = {name_of(model) for model in draft.models}
-        for model in draft.every_model:
+    for migration in context.migrations:
+        holding = {name_of(model) for model in migration.models}
+        for model in migration.every_model:
             if model_name(model) and name_of(model) not in holding:
-                yield Hit(describe(model), f"modelName {model_name(model)} is held by an older InferenceModel of pool {draft.name}.")
+                yield Occurrence(describe(model), f"modelName {model_name(model)} is held by an older InferenceModel of pool {migration.name}.")
 
 
 @finding(
     "model-without-pool", "warning",
     about="An InferenceModel belongs to a pool that does not exist. It is left alone, and the alpha CRDs stay as long as it is there.",
     remedy="Delete the InferenceModel, or correct its poolRef.",
-    source="PROTOCOL 12.5",
+    source="docs/protocol.md 12.5",
 )
-def model_without_pool(view: View) -> Iterator[Hit]:
+def model_without_pool(context: CheckContext) -> Iterator[Occurrence]:
     """Models whose pool is missing."""
-    for model in view.estate.of("models"):
-        if model_pool(model) not in view.estate.pools:
-            yield Hit(describe(model), f"its pool {model_pool(model).name or '(none)'} does not exist in namespace {namespace_of(model)}.")
+    for model in context.estate.of("models"):
+        if model_pool(model) not in context.estate.pools:
+            yield Occurrence(describe(model), f"its pool {model_pool(model).name or '(none)'} does not exist in namespace {namespace_of(model)}.")
 
 
 @finding(
     "pool-without-models", "blocker",
     about="A pool has no InferenceModel, so no model name is known that a probe could ask for, and v1 can't be proven before users meet it.",
     remedy="Create an InferenceModel for a model that the pool serves; accept pool-without-models only for a pool that serves nobody.",
-    source="PROTOCOL 7.1",
+    source="docs/protocol.md 7.1",
 )
-def pool_without_models(view: View) -> Iterator[Hit]:
+def pool_without_models(context: CheckContext) -> Iterator[Occurrence]:
     """Pools without models."""
-    for draft in view.drafts:
-        if not draft.models:
-            yield Hit(describe(draft.pool), "no InferenceModel names it.")
+    for migration in context.migrations:
+        if not migration.models:
+            yield Occurrence(describe(migration.pool), "no InferenceModel names it.")
 
 
 @finding(
@@ -112,13 +112,13 @@ def pool_without_models(view: View) -> Iterator[Hit]:
     remedy=f"Let the clients send {OBJECTIVE_HEADER} with the name that the plan lists under client_headers.",
     source="inference-extension v1.0.0, pkg/epp/metadata/consts.go",
 )
-def objective_needs_header(view: View) -> Iterator[Hit]:
+def objective_needs_header(context: CheckContext) -> Iterator[Occurrence]:
     """Models whose priority differs from what a request without the header gets."""
-    for draft in view.drafts:
-        for model in draft.models:
-            if draft.priority(model) != 0:
+    for migration in context.migrations:
+        for model in migration.models:
+            if migration.priority(model) != 0:
                 header = f"'{OBJECTIVE_HEADER}: {name_of(model)}'"
-                yield Hit(describe(model), f"priority {draft.priority(model)} needs {header} on requests for {model_name(model)}.")
+                yield Occurrence(describe(model), f"priority {migration.priority(model)} needs {header} on requests for {model_name(model)}.")
 
 
 @finding(
@@ -127,14 +127,14 @@ def objective_needs_header(view: View) -> Iterator[Hit]:
     remedy=f"Let the clients of sheddable models send {OBJECTIVE_HEADER}, keep criticality preserve_shedding, and watch the queues under load.",
     source="inference-extension PR 1361; v0.3.0 admission",
 )
-def shedding_changes(view: View) -> Iterator[Hit]:
+def shedding_changes(context: CheckContext) -> Iterator[Occurrence]:
     """Models that are sheddable today."""
-    for draft in view.drafts:
-        for model in draft.models:
+    for migration in context.migrations:
+        for model in migration.models:
             criticality = dig(model, "spec", "criticality", default=UNSET)
             if criticality != "Critical":
-                now = "never" if draft.priority(model) >= 0 else "only with the objective's header"
-                yield Hit(describe(model), f"{model_name(model)} is {criticality}: shed under saturation today, on v1 {now}.")
+                now = "never" if migration.priority(model) >= 0 else "only with the objective's header"
+                yield Occurrence(describe(model), f"{model_name(model)} is {criticality}: shed under saturation today, on v1 {now}.")
 
 
 @finding(
@@ -143,13 +143,14 @@ def shedding_changes(view: View) -> Iterator[Hit]:
     remedy="Choose a later target_version, or list the endpoints in use (endpoints) if clients do not call this one.",
     source="seen on EPP v1.0.0 and v1.5.0; request parsers of v1.1.0 to v1.4.0",
 )
-def request_shape_rejected(view: View) -> Iterator[Hit]:
+def request_shape_rejected(context: CheckContext) -> Iterator[Occurrence]:
     """Endpoints that clients call, or might call, and the target refuses."""
-    for endpoint in view.facts.refuses:
-        if endpoint in view.options.endpoints:
-            yield Hit(f"endpoint {endpoint}", f"EPP {view.target} answers 400 to {endpoint}, which is listed as in use.", overridable=False)
-        elif not view.options.endpoints_said:
-            yield Hit(f"endpoint {endpoint}", f"EPP {view.target} answers 400 to {endpoint}; whether clients call it was not said.", severity="warning")
+    for endpoint in context.facts.refuses:
+        if endpoint in context.options.endpoints:
+            yield Occurrence(f"endpoint {endpoint}", f"EPP {context.target} answers 400 to {endpoint}, which is listed as in use.", overridable=False)
+        elif not context.options.endpoints_said:
+            text = f"EPP {context.target} answers 400 to {endpoint}; whether clients call it was not said."
+            yield Occurrence(f"endpoint {endpoint}", text, severity="warning")
 
 
 # -- pools --------------------------------------------------------------------------------------------------------------
@@ -161,13 +162,13 @@ def request_shape_rejected(view: View) -> Iterator[Hit]:
     remedy="Delete the pool if it serves nobody, or complete its spec.",
     source="inference-extension v0.3.0, CRD: spec is not required",
 )
-def incomplete_pool(view: View) -> Iterator[Hit]:
+def incomplete_pool(context: CheckContext) -> Iterator[Occurrence]:
     """Pools without port or EPP."""
-    for draft in view.drafts:
+    for migration in context.migrations:
         wanted = {"targetPortNumber": ("spec", "targetPortNumber"), "extensionRef.name": ("spec", "extensionRef", "name")}
-        missing = [name for name, path in wanted.items() if not dig(draft.pool, *path)]
+        missing = [name for name, path in wanted.items() if not dig(migration.pool, *path)]
         if missing:
-            yield Hit(describe(draft.pool), f"spec has no {' and no '.join(missing)}.")
+            yield Occurrence(describe(migration.pool), f"spec has no {' and no '.join(missing)}.")
 
 
 @finding(
@@ -176,11 +177,11 @@ def incomplete_pool(view: View) -> Iterator[Hit]:
     remedy="Give the alpha pool the labels of its model servers, flat: the alpha schema refuses a nested matchLabels.",
     source="inference-extension v1.0.2, CRD: minProperties 1; chart validation",
 )
-def empty_selector(view: View) -> Iterator[Hit]:
+def empty_selector(context: CheckContext) -> Iterator[Occurrence]:
     """Pools without labels."""
-    for draft in view.drafts:
-        if not draft.selector:
-            yield Hit(describe(draft.pool), "spec.selector holds no label.")
+    for migration in context.migrations:
+        if not migration.selector:
+            yield Occurrence(describe(migration.pool), "spec.selector holds no label.")
 
 
 @finding(
@@ -189,11 +190,11 @@ def empty_selector(view: View) -> Iterator[Hit]:
     remedy="Nothing to do: the new EPP listens on the port that the plan writes.",
     source="inference-extension v1.0.0, CRD: port is required when kind is Service",
 )
-def port_9002_implied(view: View) -> Iterator[Hit]:
+def port_9002_implied(context: CheckContext) -> Iterator[Occurrence]:
     """Pools without portNumber."""
-    for draft in view.drafts:
-        if dig(draft.pool, "spec", "extensionRef", "name") and not dig(draft.pool, "spec", "extensionRef", "portNumber"):
-            yield Hit(describe(draft.pool), f"extensionRef has no portNumber; its EPP is reached on {draft.alpha_epp.port}.")
+    for migration in context.migrations:
+        if dig(migration.pool, "spec", "extensionRef", "name") and not dig(migration.pool, "spec", "extensionRef", "portNumber"):
+            yield Occurrence(describe(migration.pool), f"extensionRef has no portNumber; its EPP is reached on {migration.alpha_epp.port}.")
 
 
 @finding(
@@ -202,24 +203,24 @@ def port_9002_implied(view: View) -> Iterator[Hit]:
     remedy="Choose target_version v1.4.0 or later, or set failureMode again after every later helm upgrade of this release.",
     source="charts v1.0.0 to v1.3.0, templates/inferencepool.yaml",
 )
-def fail_open_lost_by_chart(view: View) -> Iterator[Hit]:
+def fail_open_lost_by_chart(context: CheckContext) -> Iterator[Occurrence]:
     """FailOpen pools under charts that ignore it."""
-    for draft in view.drafts:
-        if any("endpointPickerRef" in entry["spec"] for entry in v1_objects.patches(draft)):
-            yield Hit(describe(draft.pool), f"failureMode is FailOpen, which chart {view.target} does not write.")
+    for migration in context.migrations:
+        if any("endpointPickerRef" in entry["spec"] for entry in v1_objects.patches(migration)):
+            yield Occurrence(describe(migration.pool), f"failureMode is FailOpen, which chart {context.target} does not write.")
 
 
 @finding(
     "controller-owned-pool", "blocker",
     about="A controller or a GitOps tool owns the pool. It would bring alpha back, and it may make the v1 pool itself.",
     remedy="Migrate by that tool's own means (an upgrade of the controller, a change in the repository), or pause it and accept controller-owned-pool.",
-    source="PROTOCOL 12.1; kserve 4949, 5007",
+    source="docs/protocol.md 12.1; kserve 4949, 5007",
 )
-def controller_owned_pool(view: View) -> Iterator[Hit]:
+def controller_owned_pool(context: CheckContext) -> Iterator[Occurrence]:
     """Pools that somebody would bring back."""
-    for draft in view.drafts:
-        if draft.owner.kind == "controller":
-            yield Hit(describe(draft.pool), f"{draft.owner.name} owns it.")
+    for migration in context.migrations:
+        if migration.owner.kind == "controller":
+            yield Occurrence(describe(migration.pool), f"{migration.owner.name} owns it.")
 
 
 # -- names --------------------------------------------------------------------------------------------------------------
@@ -231,26 +232,26 @@ def controller_owned_pool(view: View) -> Iterator[Hit]:
     remedy="Choose another name with pool_names.",
     source="Helm release names; Kubernetes Service names (RFC 1035)",
 )
-def name_invalid(view: View) -> Iterator[Hit]:
+def name_invalid(context: CheckContext) -> Iterator[Occurrence]:
     """Names that Helm or the API server would refuse."""
-    for draft in view.drafts:
-        if len(draft.v1_name) > _RELEASE_LENGTH or not _RELEASE_NAME.fullmatch(draft.v1_name):
-            yield Hit(describe(draft.pool), f"its v1 pool would be named {draft.v1_name} ({len(draft.v1_name)} characters).")
+    for migration in context.migrations:
+        if len(migration.v1_name) > _RELEASE_LENGTH or not _RELEASE_NAME.fullmatch(migration.v1_name):
+            yield Occurrence(describe(migration.pool), f"its v1 pool would be named {migration.v1_name} ({len(migration.v1_name)} characters).")
 
 
-def _collisions(view: View) -> Iterator[tuple[int, str]]:
+def _collisions(context: CheckContext) -> Iterator[tuple[int, str]]:
     """Drafts (by number) whose EPP's objects would meet another EPP's, and whose."""
 
     def place(namespace: str) -> str:
-        return namespace if view.facts.namespaced_cluster_roles else ""
+        return namespace if context.facts.namespaced_cluster_roles else ""
 
-    alpha = {(place(draft.namespace), draft.alpha_epp.name): describe(draft.pool) for draft in view.drafts}
-    planned = Counter((place(draft.namespace), draft.epp) for draft in view.drafts)
-    for number, draft in enumerate(view.drafts):
-        here = (place(draft.namespace), draft.epp)
-        if here in alpha:
-            yield number, f"the EPP of {alpha[here]}"
-        elif planned[here] > 1:
+    alpha = {(place(migration.namespace), migration.alpha_epp.name): describe(migration.pool) for migration in context.migrations}
+    planned = Counter((place(migration.namespace), migration.epp) for migration in context.migrations)
+    for number, migration in enumerate(context.migrations):
+        scope = (place(migration.namespace), migration.epp)
+        if scope in alpha:
+            yield number, f"the EPP of {alpha[scope]}"
+        elif planned[scope] > 1:
             yield number, "the EPP of another planned pool"
 
 
@@ -260,11 +261,11 @@ def _collisions(view: View) -> Iterator[tuple[int, str]]:
     remedy="Choose a name with pool_names that differs within its first 40 characters.",
     source="charts v0.3.0 to v1.5.0, _helpers.tpl",
 )
-def name_collision_40(view: View) -> Iterator[Hit]:
+def name_collision_40(context: CheckContext) -> Iterator[Occurrence]:
     """EPP names that would be used twice."""
-    for number, whose in _collisions(view):
-        draft = view.drafts[number]
-        yield Hit(describe(draft.pool), f"the v1 EPP would be named {draft.epp}, as is {whose}.")
+    for number, whose in _collisions(context):
+        migration = context.migrations[number]
+        yield Occurrence(describe(migration.pool), f"the v1 EPP would be named {migration.epp}, as is {whose}.")
 
 
 _LISTING_OF = {
@@ -277,15 +278,15 @@ _LISTING_OF = {
 }
 
 
-def _taken(view: View, number: int) -> Iterator[Manifest]:
+def _taken(context: CheckContext, number: int) -> Iterator[Manifest]:
     """Live objects that stand where a draft's would, and are neither ours nor equal nor of the very release."""
-    draft, named = view.drafts[number], view.estate.named
-    for listing, name in (("v1_pools", draft.v1_name), ("deployments", draft.epp), ("services", draft.epp)):
-        live = named.get((listing, draft.namespace, name))
-        if live and helm_owner(live) != (draft.namespace, draft.v1_name):
+    migration, named = context.migrations[number], context.estate.named
+    for listing, name in (("v1_pools", migration.v1_name), ("deployments", migration.epp), ("services", migration.epp)):
+        live = named.get((listing, migration.namespace, name))
+        if live and helm_owner(live) != (migration.namespace, migration.v1_name):
             yield live
-    for planned in view.planned[draft.key]:
-        live = named.get((_LISTING_OF.get(planned["kind"], ""), draft.namespace, name_of(planned)))
+    for planned in context.planned[migration.key]:
+        live = named.get((_LISTING_OF.get(planned["kind"], ""), migration.namespace, name_of(planned)))
         if live and not ours(live) and dig(live, "spec") != planned["spec"]:
             yield live
 
@@ -294,25 +295,25 @@ def _taken(view: View, number: int) -> Iterator[Manifest]:
     "name-taken", "blocker", overridable=False,
     about="Something else already stands under a name that the migration would use. It would be overwritten, or Helm would refuse to adopt it.",
     remedy="Choose another name with pool_names, or remove the object if it is a left-over.",
-    source="PROTOCOL 3.8",
+    source="docs/protocol.md 3.8",
 )
-def name_taken(view: View) -> Iterator[Hit]:
+def name_taken(context: CheckContext) -> Iterator[Occurrence]:
     """Names that others use."""
-    colliding = {number for number, _whose in _collisions(view)}
-    for number, draft in enumerate(view.drafts):
+    colliding = {number for number, _whose in _collisions(context)}
+    for number, migration in enumerate(context.migrations):
         if number not in colliding:
-            for live in _taken(view, number):
-                yield Hit(describe(live), f"the migration of pool {draft.name} would use this name.")
+            for live in _taken(context, number):
+                yield Occurrence(describe(live), f"the migration of pool {migration.name} would use this name.")
 
 
 @finding(
     "pool-names-unused", "warning",
     about="pool_names names a pool that this cluster does not have.",
     remedy="Correct the name, or ignore it where one list serves several clusters.",
-    source="PROTOCOL 3.8",
+    source="docs/protocol.md 3.8",
 )
-def pool_names_unused(view: View) -> Iterator[Hit]:
+def pool_names_unused(context: CheckContext) -> Iterator[Occurrence]:
     """Chosen names for pools that don't exist."""
-    known = {name for draft in view.drafts for name in (draft.name, f"{draft.namespace}/{draft.name}")}
-    for name in sorted(set(view.options.pool_names) - known):
-        yield Hit(f"pool_names {name}", f"there is no alpha InferencePool {name} here.")
+    known = {name for migration in context.migrations for name in (migration.name, f"{migration.namespace}/{migration.name}")}
+    for name in sorted(set(context.options.pool_names) - known):
+        yield Occurrence(f"pool_names {name}", f"there is no alpha InferencePool {name} here.")

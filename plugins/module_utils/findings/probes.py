@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.reachability import Reach
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import Hit, View, finding
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.reachability import Reachability
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.precedence import meet
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, rules
@@ -22,14 +22,14 @@ EXTENSION_CHAINS = 5
     "address-not-probed", "warning",
     about="A Gateway through which users reach a pool has no address, no HTTP or HTTPS listener for the route, or does not exist. Nothing can be asked there.",
     remedy="Repair the Gateway or take it out of the route's parentRefs; where no Gateway of a route can be asked, its pool can't be migrated.",
-    source="PROTOCOL 7.1",
+    source="docs/protocol.md 7.1",
 )
-def address_not_probed(view: View) -> Iterator[Hit]:
+def address_not_probed(context: CheckContext) -> Iterator[Occurrence]:
     """Gateways without a place to ask. A route that has no other one blocks."""
-    if any(refused.what.startswith("gateways ") for refused in view.estate.refused):
+    if any(refused.what.startswith("gateways ") for refused in context.estate.refused):
         return  # what may not be read is no evidence; may-not-list says so
     found: dict[str, tuple[str, bool]] = {}
-    for entry in view.reaches:
+    for entry in context.reachability:
         alone = not any(parent.addresses for parent in entry.parents)
         for parent in entry.parents:
             if not parent.addresses:
@@ -38,7 +38,7 @@ def address_not_probed(view: View) -> Iterator[Hit]:
         if not entry.parents:
             found[str(entry.reference.route)] = ("names no Gateway as its parent", True)
     for name, (why, alone) in sorted(found.items()):
-        yield Hit(name, f"{name} {why}, so no probe can be sent there.", severity="blocker" if alone else None, overridable=not alone)
+        yield Occurrence(name, f"{name} {why}, so no probe can be sent there.", severity="blocker" if alone else None, overridable=not alone)
 
 
 def _why_silent(gateway: Manifest) -> str:
@@ -49,17 +49,17 @@ def _why_silent(gateway: Manifest) -> str:
     "hostname-not-concrete", "info",
     about="A route takes requests for any hostname, or for a wildcard. Probes ask for one name below it, or for the bare address.",
     remedy="Nothing to do where every name is served alike; with TLS, the listener's certificate must cover the name that is probed.",
-    source="PROTOCOL 7.1",
+    source="docs/protocol.md 7.1",
 )
-def hostname_not_concrete(view: View) -> Iterator[Hit]:
+def hostname_not_concrete(context: CheckContext) -> Iterator[Occurrence]:
     """Routes without a concrete hostname."""
-    for route, parents in sorted({entry.reference.route: entry.parents for entry in view.reaches}.items(), key=lambda item: item[0]):
-        manifest = view.estate.route_of[route.kind, route.namespace, route.name]
+    for route, parents in sorted({entry.reference.route: entry.parents for entry in context.reachability}.items(), key=lambda item: item[0]):
+        manifest = context.estate.route_of[route.kind, route.namespace, route.name]
         listeners = {place.hostname or "" for parent in parents for place in parent.addresses} or {""}
         met = {meet(wanted, listener) for wanted in dig(manifest, "spec", "hostnames", default=[]) or [""] for listener in listeners}
         vague = sorted(name or "any" for name in met if name is not None and (not name or name.startswith("*")))
         if vague:
-            yield Hit(str(route), f"it takes requests for {', '.join(vague)}; one name stands for all of them.")
+            yield Occurrence(str(route), f"it takes requests for {', '.join(vague)}; one name stands for all of them.")
 
 
 @finding(
@@ -68,13 +68,13 @@ def hostname_not_concrete(view: View) -> Iterator[Hit]:
     remedy="Write the match as Exact or PathPrefix; a rule whose every match is a regular expression can't be proven.",
     source="Gateway API: precedence of RegularExpression is implementation-specific",
 )
-def regex_precedence_undefined(view: View) -> Iterator[Hit]:
+def regex_precedence_undefined(context: CheckContext) -> Iterator[Occurrence]:
     """Matches that can't be probed. A rule that has no other one blocks."""
-    for entry in _by_rule(view):
+    for entry in _by_rule(context):
         if entry.open_ended:
             every = len(entry.open_ended) == len(entry.matches)
             text = f"rule {entry.reference.rule}: {len(entry.open_ended)} of {len(entry.matches)} matches hold a regular expression and are not probed."
-            yield Hit(str(entry.reference.route), text, severity="blocker" if every else None, overridable=not every)
+            yield Occurrence(str(entry.reference.route), text, severity="blocker" if every else None, overridable=not every)
 
 
 @finding(
@@ -84,15 +84,15 @@ def regex_precedence_undefined(view: View) -> Iterator[Hit]:
     remedy="Nothing to do for a single match; remove a rule that nothing can reach, or make it more specific.",
     source="Gateway API: HTTPRoute rule precedence",
 )
-def probe_shadowed_by_rule(view: View) -> Iterator[Hit]:
+def probe_shadowed_by_rule(context: CheckContext) -> Iterator[Occurrence]:
     """Rules behind others. One that nothing reaches blocks."""
-    for entry in _by_rule(view):
+    for entry in _by_rule(context):
         if entry.taken:
             every = len(entry.taken) == len(entry.ways)
-            cell, route, rule = entry.taken[0]
-            text = f"rule {entry.reference.rule}: requests for {cell.hostname or 'any host'}{cell.path} are taken by rule {rule} of {route}"
+            target, route, rule = entry.taken[0]
+            text = f"rule {entry.reference.rule}: requests for {target.hostname or 'any host'}{target.path} are taken by rule {rule} of {route}"
             end = "; nothing reaches this rule." if every else "."
-            yield Hit(str(entry.reference.route), text + end, severity="blocker" if every else None, overridable=not every)
+            yield Occurrence(str(entry.reference.route), text + end, severity="blocker" if every else None, overridable=not every)
 
 
 @finding(
@@ -101,18 +101,19 @@ def probe_shadowed_by_rule(view: View) -> Iterator[Hit]:
           "Nothing can be proven for it.",
     remedy="List the endpoints that clients call there (endpoints), correct the rule, or add a request of your own that it takes (migration_probes) "
            "and accept rule-not-probed: without any request the shift refuses the rule.",
-    source="PROTOCOL 7.1",
+    source="docs/protocol.md 7.1",
 )
-def rule_not_probed(view: View) -> Iterator[Hit]:
+def rule_not_probed(context: CheckContext) -> Iterator[Occurrence]:
     """Rules for which no request can be made, though there is a place to ask and a match without a regular expression."""
-    for entry in _by_rule(view):
+    for entry in _by_rule(context):
         if not entry.ways and len(entry.open_ended) < len(entry.matches) and any(parent.addresses for parent in entry.parents):
-            yield Hit(str(entry.reference.route), f"rule {entry.reference.rule}: none of {', '.join(view.options.endpoints)} can be asked through it.")
+            text = f"rule {entry.reference.rule}: none of {', '.join(context.options.endpoints)} can be asked through it."
+            yield Occurrence(str(entry.reference.route), text)
 
 
-def _by_rule(view: View) -> list[Reach]:
+def _by_rule(context: CheckContext) -> list[Reachability]:
     """One entry a rule: its references share the matches."""
-    return list({(entry.reference.route, entry.reference.rule): entry for entry in reversed(view.reaches)}.values())[::-1]
+    return list({(entry.reference.route, entry.reference.rule): entry for entry in reversed(context.reachability)}.values())[::-1]
 
 
 # -- Gateways -----------------------------------------------------------------------------------------------------------
@@ -122,16 +123,16 @@ def _by_rule(view: View) -> list[Reach]:
     "pool-on-several-gateways", "info",
     about="Users reach the pool through several Gateways. Each takes changes at its own time; all are probed, and a step waits for the slowest.",
     remedy="Nothing to do.",
-    source="PROTOCOL 7.1",
+    source="docs/protocol.md 7.1",
 )
-def pool_on_several_gateways(view: View) -> Iterator[Hit]:
+def pool_on_several_gateways(context: CheckContext) -> Iterator[Occurrence]:
     """Pools behind more than one Gateway."""
     found: dict[PoolKey, set[str]] = defaultdict(set)
-    for entry in view.reaches:
+    for entry in context.reachability:
         found[entry.reference.target].update(str(parent) for parent in entry.parents)
-    for draft in view.drafts:
-        if len(found[draft.key]) > 1:
-            yield Hit(describe(draft.pool), f"it is reached through {', '.join(sorted(found[draft.key]))}.")
+    for migration in context.migrations:
+        if len(found[migration.key]) > 1:
+            yield Occurrence(describe(migration.pool), f"it is reached through {', '.join(sorted(found[migration.key]))}.")
 
 
 @finding(
@@ -141,16 +142,17 @@ def pool_on_several_gateways(view: View) -> Iterator[Hit]:
     remedy="Migrate the namespaces one after the other (namespaces), so that fewer pools stand side by side.",
     source="Google Cloud Service Extensions: 5 extension chains a resource, one resource a forwarding rule",
 )
-def gateway_extension_limit(view: View) -> Iterator[Hit]:
+def gateway_extension_limit(context: CheckContext) -> Iterator[Occurrence]:
     """GKE Gateways that would serve more pools than chains."""
     found: dict[tuple[str, str], set[PoolKey]] = defaultdict(set)
-    for entry in view.reaches:
+    for entry in context.reachability:
         for parent in entry.parents:
             found[parent.namespace, parent.name].add(entry.reference.target)
-    for gateway in view.estate.of("gateways"):
+    for gateway in context.estate.of("gateways"):
         pools = found[namespace_of(gateway), name_of(gateway)]
         if dig(gateway, "spec", "gatewayClassName", default="").startswith("gke-l7-") and 2 * len(pools) > EXTENSION_CHAINS:
-            yield Hit(describe(gateway), f"{len(pools)} pools and their v1 twins are {2 * len(pools)}; {EXTENSION_CHAINS} extension chains are documented.")
+            text = f"{len(pools)} pools and their v1 counterparts are {2 * len(pools)}; {EXTENSION_CHAINS} extension chains are documented."
+            yield Occurrence(describe(gateway), text)
 
 
 # -- what binds a client to one pod -------------------------------------------------------------------------------------
@@ -163,14 +165,14 @@ def gateway_extension_limit(view: View) -> Iterator[Hit]:
     remedy="Expect sessions to change their pod once at each step; remove the affinity for the migration where that matters.",
     source="Gateway API: sessionPersistence; GCPBackendPolicy: sessionAffinity",
 )
-def session_affinity_split(view: View) -> Iterator[Hit]:
+def session_affinity_split(context: CheckContext) -> Iterator[Occurrence]:
     """Rules with session persistence and policies with session affinity."""
-    for entry in _by_rule(view):
+    for entry in _by_rule(context):
         key = entry.reference.route
-        if rules(view.estate.route_of[key.kind, key.namespace, key.name])[entry.reference.rule].get("sessionPersistence"):
-            yield Hit(str(key), f"rule {entry.reference.rule} has sessionPersistence.")
-    for draft in view.drafts:
-        policy = draft.policies.get("GCPBackendPolicy", {})
+        if rules(context.estate.route_of[key.kind, key.namespace, key.name])[entry.reference.rule].get("sessionPersistence"):
+            yield Occurrence(str(key), f"rule {entry.reference.rule} has sessionPersistence.")
+    for migration in context.migrations:
+        policy = migration.policies.get("GCPBackendPolicy", {})
         kind = dig(policy, "spec", "default", "sessionAffinity", "type", default="NONE")
         if kind != "NONE":
-            yield Hit(describe(policy), f"sessionAffinity {kind} holds for pool {draft.name}.")
+            yield Occurrence(describe(policy), f"sessionAffinity {kind} holds for pool {migration.name}.")

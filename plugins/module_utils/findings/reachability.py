@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import Draft
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import PoolMigration
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig, name_of, namespace_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets
@@ -36,7 +36,7 @@ class ParentGateway:
 
 
 @dataclass(frozen=True)
-class Reach:
+class Reachability:
     """One reference to a planned pool.
 
     :param matches: the rule's. :param open_ended: those that leave open what to send (regular expressions).
@@ -48,34 +48,34 @@ class Reach:
     parents: tuple[ParentGateway, ...]
     matches: tuple[Manifest, ...]
     open_ended: tuple[Manifest, ...]
-    ways: tuple[targets.Cell, ...]
-    taken: tuple[tuple[targets.Cell, str, int], ...]
+    ways: tuple[targets.ProbeTarget, ...]
+    taken: tuple[tuple[targets.ProbeTarget, str, int], ...]
 
 
-def reaches(estate: Estate, drafts: Sequence[Draft], endpoints: Sequence[str]) -> list[Reach]:
+def reachability(estate: Estate, migrations: Sequence[PoolMigration], endpoints: Sequence[str]) -> list[Reachability]:
     """One entry for each reference of an HTTPRoute to a planned pool."""
-    pools = {draft.key: {"models": ANY_MODEL, "endpoints": list(endpoints)} for draft in drafts}
+    pools = {migration.key: {"models": ANY_MODEL, "endpoints": list(endpoints)} for migration in migrations}
     gateways = {(namespace_of(entry), name_of(entry)): entry for entry in estate.of("gateways")}
     tables = targets.gateway_tables(estate.of("http_routes"))
-    keys = dict.fromkeys(reference.route for draft in drafts for reference in draft.references if reference.route.kind == "HTTPRoute")
+    keys = dict.fromkeys(reference.route for migration in migrations for reference in migration.references if reference.route.kind == "HTTPRoute")
     return [entry for key in keys for entry in _of_route(key, estate, gateways, pools, tables)]
 
 
 def _of_route(
     key: RouteKey, estate: Estate, gateways: Mapping[tuple[str, str], Manifest], pools: Mapping[PoolKey, Manifest], tables: Mapping[str, Table]
-) -> Iterator[Reach]:
+) -> Iterator[Reachability]:
     route = estate.route_of[key.kind, key.namespace, key.name]
     named = tuple(_parents(route, gateways))
-    every = {cell if not cell.stream else replace(cell, stream=False) for cell in targets.cells(route, gateways, pools)}
+    every = {target if not target.stream else replace(target, stream=False) for target in targets.probe_targets(route, gateways, pools)}
     found = sorted(every, key=str)
     for reference in estate.route_references(key):
         if reference.kind != "backend" or reference.target not in pools:
             continue
         matches = tuple(rules(route)[reference.rule].get("matches") or [{}])
-        mine = tuple(cell for cell in found if (cell.rule, cell.index) == (reference.rule, reference.index))
-        winners = [(cell, targets.taken_by(cell, tables)) for cell in mine]
-        taken = tuple((cell, *winner) for cell, winner in winners if winner and winner != (cell.route, cell.rule))
-        yield Reach(reference, named, matches, tuple(match for match in matches if open_ended(match)), mine, taken)
+        mine = tuple(target for target in found if (target.rule, target.index) == (reference.rule, reference.index))
+        winners = [(target, targets.taken_by(target, tables)) for target in mine]
+        taken = tuple((target, *winner) for target, winner in winners if winner and winner != (target.route, target.rule))
+        yield Reachability(reference, named, matches, tuple(match for match in matches if open_ended(match)), mine, taken)
 
 
 def _parents(route: Manifest, gateways: Mapping[tuple[str, str], Manifest]) -> Iterator[ParentGateway]:

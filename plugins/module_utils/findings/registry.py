@@ -15,10 +15,10 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import v1_objects
-from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import Draft, Options
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import Options, PoolMigration
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.rbac import Rights, rights
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.reachability import Reach, reaches
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.reachability import Reachability, reachability
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
 from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import Facts
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey
@@ -28,12 +28,12 @@ SEVERITIES: tuple[Severity, ...] = ("blocker", "warning", "info")
 
 
 @dataclass(frozen=True)
-class View:
+class CheckContext:
     """What a finding may look at."""
 
     estate: Estate
     options: Options
-    drafts: tuple[Draft, ...]
+    migrations: tuple[PoolMigration, ...]
 
     @property
     def facts(self) -> Facts:
@@ -50,19 +50,19 @@ class View:
         return not self.options.namespaces or namespace in self.options.namespaces
 
     @cached_property
-    def reaches(self) -> list[Reach]:
+    def reachability(self) -> list[Reachability]:
         """By which requests each reference to a planned pool can be reached."""
-        return reaches(self.estate, self.drafts, self.options.endpoints)
+        return reachability(self.estate, self.migrations, self.options.endpoints)
 
     @cached_property
     def moved(self) -> Mapping[PoolKey, str]:
         """Every planned pool and the name of its v1 pool."""
-        return {draft.key: draft.v1_name for draft in self.drafts}
+        return {migration.key: migration.v1_name for migration in self.migrations}
 
     @cached_property
     def planned(self) -> Mapping[PoolKey, list[Manifest]]:
         """What is created besides the chart, by pool."""
-        return {draft.key: list(v1_objects.objects(draft, self.moved)) for draft in self.drafts}
+        return {migration.key: list(v1_objects.objects(migration, self.moved)) for migration in self.migrations}
 
     @cached_property
     def rights(self) -> Rights:
@@ -71,7 +71,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Hit:
+class Occurrence:
     """One occurrence. What is None is as the code was registered.
 
     :param object: ``Kind namespace/name`` of what must be looked at.
@@ -86,7 +86,7 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Check:
     """One code of the catalogue.
 
     :param about: what it means, for the documentation.
@@ -101,7 +101,7 @@ class Entry:
     about: str
     remedy: str
     source: str
-    check: Callable[[View], Iterator[Hit]]
+    check: Callable[[CheckContext], Iterator[Occurrence]]
 
 
 class Finding(NamedTuple):
@@ -115,25 +115,25 @@ class Finding(NamedTuple):
     overridable: bool
 
 
-CATALOGUE: dict[str, Entry] = {}
+CATALOGUE: dict[str, Check] = {}
 
 
 def finding(
     code: str, severity: Severity, *, about: str, remedy: str, source: str, overridable: bool = True
-) -> Callable[[Callable[[View], Iterator[Hit]]], Callable[[View], Iterator[Hit]]]:
+) -> Callable[[Callable[[CheckContext], Iterator[Occurrence]]], Callable[[CheckContext], Iterator[Occurrence]]]:
     """Register the function that looks for one code."""
 
-    def register(check: Callable[[View], Iterator[Hit]]) -> Callable[[View], Iterator[Hit]]:
+    def register(check: Callable[[CheckContext], Iterator[Occurrence]]) -> Callable[[CheckContext], Iterator[Occurrence]]:
         if code in CATALOGUE:
             raise ValueError(f"finding {code} is registered twice")
-        CATALOGUE[code] = Entry(code, severity, overridable, about, remedy, source, check)
+        CATALOGUE[code] = Check(code, severity, overridable, about, remedy, source, check)
         return check
 
     return register
 
 
-def hits(entry: Entry, view: View) -> Iterator[Finding]:
+def occurrences(entry: Check, context: CheckContext) -> Iterator[Finding]:
     """The findings of one code."""
-    for hit in entry.check(view):
-        overridable = entry.overridable if hit.overridable is None else hit.overridable
-        yield Finding(entry.code, hit.severity or entry.severity, hit.object, hit.message, hit.remedy or entry.remedy, overridable)
+    for occurrence in entry.check(context):
+        overridable = entry.overridable if occurrence.overridable is None else occurrence.overridable
+        yield Finding(entry.code, occurrence.severity or entry.severity, occurrence.object, occurrence.message, occurrence.remedy or entry.remedy, overridable)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import Draft
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import PoolMigration
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import controller, gitops, helm_owner
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import Hit, View, finding
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import (
     ALPHA_GROUP,
     POOL_KIND,
@@ -20,7 +20,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
     name_of,
     namespace_of,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import parents, rules, target
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import parents, pool_key, rules
 
 MAX_BACKENDS = 16
 """Gateway API's upper bound of backendRefs in a rule."""
@@ -31,54 +31,54 @@ MAX_FILTERS = 16
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-def _moved_routes(view: View) -> list[Manifest]:
+def _moved_routes(context: CheckContext) -> list[Manifest]:
     """Routes that send traffic to a planned pool, each once."""
-    keys = {reference.route for draft in view.drafts for reference in draft.references}
-    return [view.estate.route_of[key.kind, key.namespace, key.name] for key in sorted(keys)]
+    keys = {reference.route for migration in context.migrations for reference in migration.references}
+    return [context.estate.route_of[key.kind, key.namespace, key.name] for key in sorted(keys)]
 
 
 @finding(
     "gitops-owned-route", "blocker",
     about="A GitOps tool or a controller owns a route whose weights the migration moves. It would set them back, in the middle of a step.",
     remedy="Pause the tool for this route and let its source name the v1 pool before it goes on, then accept gitops-owned-route.",
-    source="PROTOCOL 12.1",
+    source="docs/protocol.md 12.1",
 )
-def gitops_owned_route(view: View) -> Iterator[Hit]:
+def gitops_owned_route(context: CheckContext) -> Iterator[Occurrence]:
     """Routes that somebody would set back."""
-    for route in _moved_routes(view):
+    for route in _moved_routes(context):
         who = gitops(route) or controller(route)
         if who:
-            yield Hit(describe(route), f"{who} owns it.")
+            yield Occurrence(describe(route), f"{who} owns it.")
 
 
 @finding(
     "route-source-names-alpha", "warning",
     about="Where the route came from still names the alpha pool. Applied again, it would send traffic to a pool that is gone.",
     remedy="Change that source to the v1 pool before the retire phase is over.",
-    source="PROTOCOL 12.1",
+    source="docs/protocol.md 12.1",
 )
-def route_source_names_alpha(view: View) -> Iterator[Hit]:
+def route_source_names_alpha(context: CheckContext) -> Iterator[Occurrence]:
     """Routes of a Helm release (which may be upgraded any time: a blocker), or of kubectl apply."""
-    for route in _moved_routes(view):
+    for route in _moved_routes(context):
         release = helm_owner(route)
         if release:
             who = f"Helm release {release[0]}/{release[1]}"
-            yield Hit(describe(route), f"{who} owns it, and its next upgrade brings the alpha reference back.", severity="blocker")
+            yield Occurrence(describe(route), f"{who} owns it, and its next upgrade brings the alpha reference back.", severity="blocker")
         elif ALPHA_GROUP in dig(route, "metadata", "annotations", _LAST_APPLIED, default=""):
-            yield Hit(describe(route), "it was made by kubectl apply from a file that names the alpha pool.", remedy="Update your file to the v1 pool.")
+            yield Occurrence(describe(route), "it was made by kubectl apply from a file that names the alpha pool.", remedy="Update your file to the v1 pool.")
 
 
 @finding(
     "mirror-to-alpha-pool", "blocker", overridable=False,
     about="A RequestMirror filter names the alpha pool. Mirrors have no weights to shift, and the pool can't go while one needs it.",
     remedy="Remove the mirror, or point it at the v1 pool after the migration.",
-    source="PROTOCOL 12.1",
+    source="docs/protocol.md 12.1",
 )
-def mirror_to_alpha_pool(view: View) -> Iterator[Hit]:
+def mirror_to_alpha_pool(context: CheckContext) -> Iterator[Occurrence]:
     """Mirrors to planned pools."""
-    for draft in view.drafts:
-        for reference in draft.mirrors:
-            yield Hit(str(reference.route), f"rule {reference.rule} mirrors to alpha pool {draft.name}.")
+    for migration in context.migrations:
+        for reference in migration.mirrors:
+            yield Occurrence(str(reference.route), f"rule {reference.rule} mirrors to alpha pool {migration.name}.")
 
 
 @finding(
@@ -87,75 +87,75 @@ def mirror_to_alpha_pool(view: View) -> Iterator[Hit]:
     remedy="Split the rule, or use the simple path, which needs no room, and accept backend-refs-full.",
     source="Gateway API v1.4, HTTPRoute: backendRefs maxItems 16",
 )
-def backend_refs_full(view: View) -> Iterator[Hit]:
+def backend_refs_full(context: CheckContext) -> Iterator[Occurrence]:
     """Rules that would grow beyond the limit."""
-    added = Counter((reference.route, reference.rule) for draft in view.drafts for reference in draft.references)
+    added = Counter((reference.route, reference.rule) for migration in context.migrations for reference in migration.references)
     for (key, number), more in sorted(added.items()):
-        present = len(rules(view.estate.route_of[key.kind, key.namespace, key.name])[number].get("backendRefs") or [])
+        present = len(rules(context.estate.route_of[key.kind, key.namespace, key.name])[number].get("backendRefs") or [])
         if present + more > MAX_BACKENDS:
-            yield Hit(str(key), f"rule {number} has {present} backendRefs and would need {present + more}.")
+            yield Occurrence(str(key), f"rule {number} has {present} backendRefs and would need {present + more}.")
 
 
 @finding(
     "no-room-for-mark", "blocker",
-    about="A rule has no room for what a marked copy of it needs: one more header in each match and one more response header. Gateway API allows 16.",
+    about="A rule has no room for what a probe copy of it needs: one more header in each match and one more response header. Gateway API allows 16.",
     remedy="Split the rule, or use the simple path, which makes no copies, and accept no-room-for-mark.",
     source="Gateway API v1.4, HTTPRoute: maxItems 16 of headers, filters and responseHeaderModifier.set",
 )
-def no_room_for_mark(view: View) -> Iterator[Hit]:
-    """Rules of which no marked copy can be made."""
-    moved = {(reference.route, reference.rule) for draft in view.drafts for reference in draft.references}
+def no_room_for_mark(context: CheckContext) -> Iterator[Occurrence]:
+    """Rules of which no probe copy can be made."""
+    moved = {(reference.route, reference.rule) for migration in context.migrations for reference in migration.references}
     for key, number in sorted(moved):
-        rule = rules(view.estate.route_of[key.kind, key.namespace, key.name])[number]
+        rule = rules(context.estate.route_of[key.kind, key.namespace, key.name])[number]
         if any(len(match.get("headers") or []) >= MAX_HEADERS for match in rule.get("matches") or []):
-            yield Hit(str(key), f"rule {number} has a match with {MAX_HEADERS} headers already.")
+            yield Occurrence(str(key), f"rule {number} has a match with {MAX_HEADERS} headers already.")
         filters = rule.get("filters") or []
         own = next((entry for entry in filters if entry.get("type") == "ResponseHeaderModifier"), None)
         if own and len((own.get("responseHeaderModifier") or {}).get("set") or []) >= MAX_HEADERS:
-            yield Hit(str(key), f"rule {number} sets {MAX_HEADERS} response headers already.")
+            yield Occurrence(str(key), f"rule {number} sets {MAX_HEADERS} response headers already.")
         if own is None and len([entry for entry in filters if entry.get("type") != "RequestMirror"]) >= MAX_FILTERS:
-            yield Hit(str(key), f"rule {number} has {MAX_FILTERS} filters already.")
+            yield Occurrence(str(key), f"rule {number} has {MAX_FILTERS} filters already.")
 
 
 @finding(
     "grpc-route", "blocker", overridable=False,
     about="A GRPCRoute sends traffic to the pool. Probes speak HTTP and JSON only, so its share can't be proven.",
     remedy="Move that route yourself, or remove it, before this pool is migrated.",
-    source="PROTOCOL 7.1",
+    source="docs/protocol.md 7.1",
 )
-def grpc_route(view: View) -> Iterator[Hit]:
+def grpc_route(context: CheckContext) -> Iterator[Occurrence]:
     """GRPCRoutes to planned pools."""
-    for draft in view.drafts:
-        for reference in draft.references:
+    for migration in context.migrations:
+        for reference in migration.references:
             if reference.route.kind == "GRPCRoute":
-                yield Hit(str(reference.route), f"rule {reference.rule} sends traffic to alpha pool {draft.name}.")
+                yield Occurrence(str(reference.route), f"rule {reference.rule} sends traffic to alpha pool {migration.name}.")
 
 
 @finding(
     "unrouted-pool", "warning",
-    about="No route names the pool, so it gets its v1 twin without any request that proves it.",
+    about="No route names the pool, so it gets its v1 counterpart without any request that proves it.",
     remedy="Delete the pool if nobody uses it.",
-    source="PROTOCOL 1.2",
+    source="docs/protocol.md 1.2",
 )
-def unrouted_pool(view: View) -> Iterator[Hit]:
+def unrouted_pool(context: CheckContext) -> Iterator[Occurrence]:
     """Pools that get no traffic from a route."""
-    for draft in view.drafts:
-        if not draft.references:
-            yield Hit(describe(draft.pool), "no route sends traffic to it.")
+    for migration in context.migrations:
+        if not migration.references:
+            yield Occurrence(describe(migration.pool), "no route sends traffic to it.")
 
 
 @finding(
     "route-to-missing-pool", "warning",
     about="A route names an alpha pool that does not exist; that share of its traffic fails today. It is left alone.",
     remedy="Correct or remove the reference.",
-    source="PROTOCOL 1.2",
+    source="docs/protocol.md 1.2",
 )
-def route_to_missing_pool(view: View) -> Iterator[Hit]:
+def route_to_missing_pool(context: CheckContext) -> Iterator[Occurrence]:
     """References to alpha pools that are not there."""
-    for key, found in sorted(view.estate.references.items()):
-        if (key.group, key.kind) == (ALPHA_GROUP, POOL_KIND) and key not in view.moved and view.concerns(key.namespace):
+    for key, found in sorted(context.estate.references.items()):
+        if (key.group, key.kind) == (ALPHA_GROUP, POOL_KIND) and key not in context.moved and context.concerns(key.namespace):
             for reference in found:
-                yield Hit(str(reference.route), f"rule {reference.rule} names alpha pool {key.namespace}/{key.name}, which does not exist.")
+                yield Occurrence(str(reference.route), f"rule {reference.rule} names alpha pool {key.namespace}/{key.name}, which does not exist.")
 
 
 @finding(
@@ -164,12 +164,12 @@ def route_to_missing_pool(view: View) -> Iterator[Hit]:
     remedy="Write the group into the reference.",
     source="Gateway API: group defaults to core; found in public manifests",
 )
-def group_less_reference(view: View) -> Iterator[Hit]:
+def group_less_reference(context: CheckContext) -> Iterator[Occurrence]:
     """References that name no group."""
-    for key, found in sorted(view.estate.references.items()):
+    for key, found in sorted(context.estate.references.items()):
         if (key.group, key.kind) == ("", POOL_KIND):
             for reference in found:
-                yield Hit(str(reference.route), f"rule {reference.rule} names InferencePool {key.name} without a group.")
+                yield Occurrence(str(reference.route), f"rule {reference.rule} names InferencePool {key.name} without a group.")
 
 
 @finding(
@@ -178,31 +178,31 @@ def group_less_reference(view: View) -> Iterator[Hit]:
     remedy="Move to a gateway that serves v1 by its own upgrade path; accept gateway-serves-one-group only if this one is known to serve both groups.",
     source="seen on Istio (reference/gateways-seen.md); sources of kgateway, agentgateway, Envoy AI Gateway, NGINX Gateway Fabric",
 )
-def gateway_serves_one_group(view: View) -> Iterator[Hit]:
+def gateway_serves_one_group(context: CheckContext) -> Iterator[Occurrence]:
     """Gateways of another class than GKE's."""
-    controllers = {name_of(entry): dig(entry, "spec", "controllerName", default="") for entry in view.estate.of("gateway_classes")}
-    wanted = {(parent.namespace, parent.name) for route in _moved_routes(view) for parent in parents(route)}
-    for gateway in view.estate.of("gateways"):
+    controllers = {name_of(entry): dig(entry, "spec", "controllerName", default="") for entry in context.estate.of("gateway_classes")}
+    wanted = {(parent.namespace, parent.name) for route in _moved_routes(context) for parent in parents(route)}
+    for gateway in context.estate.of("gateways"):
         name = dig(gateway, "spec", "gatewayClassName", default="")
         if (namespace_of(gateway), name_of(gateway)) in wanted and not name.startswith("gke-l7-") and controllers.get(name) != "networking.gke.io/gateway":
-            yield Hit(describe(gateway), f"its class {name} is not one of GKE's.")
+            yield Occurrence(describe(gateway), f"its class {name} is not one of GKE's.")
 
 
 @finding(
     "grant-for-alpha-group", "info",
-    about="A ReferenceGrant lets another namespace's routes name alpha pools. It gets a twin for the v1 pools.",
+    about="A ReferenceGrant lets another namespace's routes name alpha pools. It gets a v1 counterpart for the v1 pools.",
     remedy="Nothing to do; change your own files to the v1 group afterwards.",
-    source="PROTOCOL 3.7",
+    source="docs/protocol.md 3.7",
 )
-def grant_for_alpha_group(view: View) -> Iterator[Hit]:
-    """Grants that get a twin."""
-    for grant in {describe(grant): grant for draft in view.drafts for grant in draft.grants}.values():
-        yield Hit(describe(grant), "it allows references to alpha pools; a twin allows the same for v1 pools.")
+def grant_for_alpha_group(context: CheckContext) -> Iterator[Occurrence]:
+    """Grants that get a v1 counterpart."""
+    for grant in {describe(grant): grant for migration in context.migrations for grant in migration.grants}.values():
+        yield Occurrence(describe(grant), "it allows references to alpha pools; a v1 counterpart allows the same for v1 pools.")
 
 
-def _admitted(draft: Draft) -> set[tuple[str, str]]:
+def _admitted(migration: PoolMigration) -> set[tuple[str, str]]:
     """Kinds and namespaces of the routes that may name a pool of another namespace."""
-    return {(source.get("kind", ""), source.get("namespace", "")) for grant in draft.grants for source in dig(grant, "spec", "from", default=[])}
+    return {(source.get("kind", ""), source.get("namespace", "")) for grant in migration.grants for source in dig(grant, "spec", "from", default=[])}
 
 
 @finding(
@@ -211,27 +211,28 @@ def _admitted(draft: Draft) -> set[tuple[str, str]]:
     remedy="Create the ReferenceGrant in the pool's namespace first, or remove the reference.",
     source="Gateway API: cross-namespace references need a ReferenceGrant",
 )
-def cross_namespace_without_grant(view: View) -> Iterator[Hit]:
+def cross_namespace_without_grant(context: CheckContext) -> Iterator[Occurrence]:
     """References across namespaces that nobody allowed."""
-    for draft in view.drafts:
-        abroad = [reference for reference in draft.references if reference.route.namespace != draft.namespace]
-        admitted = _admitted(draft) if abroad else set()
+    for migration in context.migrations:
+        abroad = [reference for reference in migration.references if reference.route.namespace != migration.namespace]
+        admitted = _admitted(migration) if abroad else set()
         for reference in abroad:
             if (reference.route.kind, reference.route.namespace) not in admitted:
-                yield Hit(str(reference.route), f"rule {reference.rule} names pool {draft.namespace}/{draft.name}, and no ReferenceGrant there allows it.")
+                text = f"rule {reference.rule} names pool {migration.namespace}/{migration.name}, and no ReferenceGrant there allows it."
+                yield Occurrence(str(reference.route), text)
 
 
 @finding(
     "half-migrated-rule", "warning",
     about="A rule names both an alpha pool and a v1 pool already: somebody began this migration by hand, or an earlier run stands in the middle.",
     remedy="Let the earlier run finish or take back first; if it was done by hand, set the rule to the alpha pool alone.",
-    source="PROTOCOL 11.4",
+    source="docs/protocol.md 11.4",
 )
-def half_migrated_rule(view: View) -> Iterator[Hit]:
+def half_migrated_rule(context: CheckContext) -> Iterator[Occurrence]:
     """Rules with references of both groups to one pair of pools."""
-    for draft in view.drafts:
-        twin = draft.key._replace(group="inference.networking.k8s.io", name=draft.v1_name)
-        for reference in draft.references:
-            rule = rules(view.estate.route_of[reference.route.kind, reference.route.namespace, reference.route.name])[reference.rule]
-            if any(target(entry, reference.route.namespace) == twin for entry in rule.get("backendRefs") or []):
-                yield Hit(str(reference.route), f"rule {reference.rule} names alpha pool {draft.name} and v1 pool {draft.v1_name}.")
+    for migration in context.migrations:
+        counterpart = migration.key._replace(group="inference.networking.k8s.io", name=migration.v1_name)
+        for reference in migration.references:
+            rule = rules(context.estate.route_of[reference.route.kind, reference.route.namespace, reference.route.name])[reference.rule]
+            if any(pool_key(entry, reference.route.namespace) == counterpart for entry in rule.get("backendRefs") or []):
+                yield Occurrence(str(reference.route), f"rule {reference.rule} names alpha pool {migration.name} and v1 pool {migration.v1_name}.")

@@ -17,16 +17,16 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils import
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import v1_objects
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import (
     OBJECTIVE_HEADER,
-    Draft,
     Options,
-    drafts,
+    PoolMigration,
     model_name,
-    targets,
+    pool_migrations,
+    target_models,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import rbac
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import DEFAULT_EPP_PORT, Estate, helm_owner, managed_crd
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import catalogue
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, Finding, View
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, CheckContext, Finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import parents
 
@@ -49,9 +49,9 @@ _LEFT = {
 
 def make(estate: Estate, options: Options) -> dict[str, Any]:
     """The plan of one cluster. Where v1alpha2 is not in use it holds no pools and nothing is blocked."""
-    view = View(estate, options, tuple(drafts(estate, options)))
-    found = catalogue.find(view) if estate.in_use else []
-    body = {"target": options.release.version, "crds": crds(view), "pools": [pool(draft, view) for draft in view.drafts]}
+    context = CheckContext(estate, options, tuple(pool_migrations(estate, options)))
+    found = catalogue.find(context) if estate.in_use else []
+    body = {"target": options.release.version, "crds": crds(context), "pools": [pool(migration, context) for migration in context.migrations]}
     return {
         "schema": SCHEMA,
         "hash": digest(body),
@@ -61,7 +61,7 @@ def make(estate: Estate, options: Options) -> dict[str, Any]:
         "blocked": catalogue.blocked(found, options.accept),
         "findings": [_as_dict(entry) for entry in found],
         "unchecked": [],
-        "estimate": {"seconds": _estimate(view)},
+        "estimate": {"seconds": _estimate(context)},
     }
 
 
@@ -87,157 +87,161 @@ def _as_dict(entry: Finding) -> dict[str, str]:
     return {"code": entry.code, "severity": entry.severity, "object": entry.object, "message": entry.message, "remedy": entry.remedy}
 
 
-def _estimate(view: View) -> int:
+def _estimate(context: CheckContext) -> int:
     """Seconds: base, a share for each pool and the longest drain."""
-    return _BASE_SECONDS + _POOL_SECONDS * len(view.drafts) + max((draft.timeout for draft in view.drafts), default=0) if view.drafts else 0
+    drains = [migration.timeout for migration in context.migrations]
+    return _BASE_SECONDS + _POOL_SECONDS * len(drains) + max(drains) if drains else 0
 
 
 # -- CRDs ---------------------------------------------------------------------------------------------------------------
 
 
-def crds(view: View) -> dict[str, Any]:
+def crds(context: CheckContext) -> dict[str, Any]:
     """By what is live first: what is missing is installed, what is there is kept as it is, alpha's own go at the end."""
-    live = view.estate.crds
-    missing = [name for name in view.options.release.crds if name not in live] if view.drafts else []
+    live = context.estate.crds
+    missing = [name for name in context.options.release.crds if name not in live] if context.migrations else []
     return {
         "install": [{"name": name, "file": releases.CRD_FILES[name]} for name in missing],
-        "keep": [_kept(view, name) for name in view.options.release.crds if name in live],
+        "keep": [_kept(context, name) for name in context.options.release.crds if name in live],
         "retire": [name for name in releases.ALPHA_CRDS if name in live and not managed_crd(live[name], False)],
     }
 
 
-def _kept(view: View, name: str) -> dict[str, Any]:
-    crd = view.estate.crds[name]
-    shipped = name == releases.V1_POOLS_CRD and releases.gke_ships_v1(view.estate.version)
+def _kept(context: CheckContext, name: str) -> dict[str, Any]:
+    crd = context.estate.crds[name]
+    shipped = name == releases.V1_POOLS_CRD and releases.gke_ships_v1(context.estate.version)
     return {"name": name, "bundle": dig(crd, "metadata", "annotations", releases.BUNDLE_ANNOTATION), "managed": managed_crd(crd, shipped)}
 
 
 # -- pools --------------------------------------------------------------------------------------------------------------
 
 
-def pool(draft: Draft, view: View) -> dict[str, Any]:
+def pool(migration: PoolMigration, context: CheckContext) -> dict[str, Any]:
     """All that will be created, changed and deleted for one pool."""
-    epp = draft.alpha_epp
+    epp = migration.alpha_epp
     return {
-        "namespace": draft.namespace,
-        "name": draft.name,
-        "v1_name": draft.v1_name,
-        "release": draft.v1_name,
-        "epp": {"deployment": draft.epp, "service": draft.epp, "port": DEFAULT_EPP_PORT},
+        "namespace": migration.namespace,
+        "name": migration.name,
+        "v1_name": migration.v1_name,
+        "release": migration.v1_name,
+        "epp": {"deployment": migration.epp, "service": migration.epp, "port": DEFAULT_EPP_PORT},
         "alpha_epp": {"deployment": name_of(epp.deployment) if epp.deployment else None, "service": epp.name or None, "port": epp.port},
-        "owner": owner(draft) | {"objects": [_address(entry) for entry in released(draft, view)]},
-        "chart": {"values": v1_objects.chart_values(draft)},
-        "objects": view.planned[draft.key],
-        "failure_mode": draft.failure_mode,
-        "models": [model(draft, entry) for entry in draft.models],
-        "endpoints": list(draft.options.endpoints),
-        "references": references(draft),
-        "gateways": gateways(draft),
-        "timeout_seconds": draft.timeout,
-        "retire": [_address(entry) for entry in retired(draft, view)],
-        "stays": [entry._asdict() for entry in stays(draft, view)],
-        "client_headers": client_headers(draft),
+        "owner": owner(migration) | {"objects": [_address(entry) for entry in released(migration, context)]},
+        "chart": {"values": v1_objects.chart_values(migration)},
+        "objects": context.planned[migration.key],
+        "failure_mode": migration.failure_mode,
+        "models": [model(migration, entry) for entry in migration.models],
+        "endpoints": list(migration.options.endpoints),
+        "references": references(migration),
+        "gateways": gateways(migration),
+        "timeout_seconds": migration.timeout,
+        "retire": [_address(entry) for entry in retired(migration, context)],
+        "stays": [entry._asdict() for entry in stays(migration, context)],
+        "client_headers": client_headers(migration),
     }
 
 
-def owner(draft: Draft) -> dict[str, Any]:
+def owner(migration: PoolMigration) -> dict[str, Any]:
     """Who owns the alpha pool, and what a restore needs of its release. A release that Helm does not uninstall is left, and owns nothing here."""
-    release = draft.release
+    release = migration.release
     return {
-        "kind": "objects" if draft.release_key and not draft.uninstalled else draft.owner.kind,
-        "release": draft.owner.name if draft.uninstalled else None,
-        "left": None if draft.uninstalled or not draft.release_key else "/".join(draft.release_key),
-        "controller": draft.owner.name if draft.owner.kind == "controller" else None,
-        "namespace": draft.release_key[0] if draft.release_key else draft.namespace,
+        "kind": "objects" if migration.release_key and not migration.uninstalled else migration.owner.kind,
+        "release": migration.owner.name if migration.uninstalled else None,
+        "left": None if migration.uninstalled or not migration.release_key else "/".join(migration.release_key),
+        "controller": migration.owner.name if migration.owner.kind == "controller" else None,
+        "namespace": migration.release_key[0] if migration.release_key else migration.namespace,
         "chart": release.chart if release else None,
-        "version": release.version if release else dig(draft.pool, "metadata", "labels", "app.kubernetes.io/version"),
+        "version": release.version if release else dig(migration.pool, "metadata", "labels", "app.kubernetes.io/version"),
         "values": release.values if release else None,
     }
 
 
-def model(draft: Draft, manifest: Manifest) -> dict[str, Any]:
+def model(migration: PoolMigration, manifest: Manifest) -> dict[str, Any]:
     """One model as clients call it, and what answers on each side may call it."""
-    name, aimed = model_name(manifest), [entry.get("name") for entry in targets(manifest)]
-    answer = name if draft.options.release.facts.answers_alias or not aimed else aimed[0] if len(aimed) == 1 else None
+    name, aimed = model_name(manifest), [entry.get("name") for entry in target_models(manifest)]
+    answer = name if migration.options.release.facts.answers_alias or not aimed else aimed[0] if len(aimed) == 1 else None
     return {
         "name": name,
         "answer": answer,
         "alpha_answers": aimed or [name],
         "objective": name_of(manifest),
         "criticality": dig(manifest, "spec", "criticality"),
-        "priority": draft.priority(manifest),
+        "priority": migration.priority(manifest),
     }
 
 
-def references(draft: Draft) -> list[dict[str, Any]]:
+def references(migration: PoolMigration) -> list[dict[str, Any]]:
     """The backendRefs that will move."""
     return [
         {
             "api_version": entry.route.api_version, "kind": entry.route.kind, "namespace": entry.route.namespace, "name": entry.route.name,
             "rule": entry.rule, "index": entry.index, "weight": entry.weight,
         }
-        for entry in sorted(draft.references, key=lambda entry: (entry.route, entry.rule, entry.index))
+        for entry in sorted(migration.references, key=lambda entry: (entry.route, entry.rule, entry.index))
     ]
 
 
-def gateways(draft: Draft) -> list[dict[str, str | None]]:
+def gateways(migration: PoolMigration) -> list[dict[str, str | None]]:
     """The Gateways (and sections) through which users reach the pool, each once."""
     found: dict[tuple[str, str, str], dict[str, str | None]] = {}
-    for entry in draft.references:
-        for parent in parents(draft.estate.route_of[entry.route.kind, entry.route.namespace, entry.route.name]):
+    for entry in migration.references:
+        for parent in parents(migration.estate.route_of[entry.route.kind, entry.route.namespace, entry.route.name]):
             found[parent.namespace, parent.name, parent.section or ""] = parent._asdict()
     return [parent for _key, parent in sorted(found.items())]
 
 
-def client_headers(draft: Draft) -> list[dict[str, str]]:
+def client_headers(migration: PoolMigration) -> list[dict[str, str]]:
     """Who must send which header to get its objective."""
-    return [{"objective": name_of(entry), "model": model_name(entry), "header": OBJECTIVE_HEADER} for entry in draft.models if draft.priority(entry) != 0]
+    return [
+        {"objective": name_of(entry), "model": model_name(entry), "header": OBJECTIVE_HEADER}
+        for entry in migration.models if migration.priority(entry) != 0
+    ]
 
 
 # -- retire -------------------------------------------------------------------------------------------------------------
 
 
-def retired(draft: Draft, view: View) -> Iterator[Manifest]:
+def retired(migration: PoolMigration, context: CheckContext) -> Iterator[Manifest]:
     """What is deleted by hand, in order: models, pool, EPP, its rights, policies last. Helm uninstalls what its release owns."""
-    release = None if draft.by_hand else draft.release_key
-    for manifest in _all_of_alpha(draft, view):
+    release = None if migration.by_hand else migration.release_key
+    for manifest in _all_of_alpha(migration, context):
         if release is None or helm_owner(manifest) != release:
             yield manifest
 
 
-def _all_of_alpha(draft: Draft, view: View) -> Iterator[Manifest]:
-    yield from draft.every_model
-    yield draft.pool
-    yield from (entry for entry in (draft.alpha_epp.deployment, draft.alpha_epp.service) if entry)
+def _all_of_alpha(migration: PoolMigration, context: CheckContext) -> Iterator[Manifest]:
+    yield from migration.every_model
+    yield migration.pool
+    yield from (entry for entry in (migration.alpha_epp.deployment, migration.alpha_epp.service) if entry)
     # Helm knows the rights that it made; by hand only what is certainly the EPP's own goes.
-    account = rbac.account(draft.namespace, draft.alpha_epp)
-    if account and not draft.uninstalled:
-        yield from view.rights.of(account)
-    yield from draft.monitorings
-    yield from draft.estate.policies.get(draft.key, [])
+    account = rbac.account(migration.namespace, migration.alpha_epp)
+    if account and not migration.uninstalled:
+        yield from context.rights.of(account)
+    yield from migration.monitorings
+    yield from migration.estate.policies.get(migration.key, [])
 
 
-def released(draft: Draft, view: View) -> Iterator[Manifest]:
+def released(migration: PoolMigration, context: CheckContext) -> Iterator[Manifest]:
     """What is known of what Helm's uninstall deletes: of one that was cut short the rest is deleted by hand, for Helm's module takes it for done."""
-    if not draft.uninstalled:
+    if not migration.uninstalled:
         return
-    for manifest in _all_of_alpha(draft, view):
-        if helm_owner(manifest) == draft.release_key and dig(manifest, "metadata", "annotations", _POLICY) != "keep":
+    for manifest in _all_of_alpha(migration, context):
+        if helm_owner(manifest) == migration.release_key and dig(manifest, "metadata", "annotations", _POLICY) != "keep":
             yield manifest
-    account = rbac.account(draft.namespace, draft.alpha_epp)
-    if account and draft.release_key and not any(view.rights.beside(account, draft.release_key)):  # all of them are the release's
-        yield from view.rights.of(account)
+    account = rbac.account(migration.namespace, migration.alpha_epp)
+    if account and migration.release_key and not any(context.rights.beside(account, migration.release_key)):  # all of them are the release's
+        yield from context.rights.of(account)
 
 
-def stays(draft: Draft, view: View) -> Iterator[rbac.Stay]:
+def stays(migration: PoolMigration, context: CheckContext) -> Iterator[rbac.Stay]:
     """What of alpha is left on purpose: a release that is not uninstalled, and rights that others use, or may use."""
-    account = rbac.account(draft.namespace, draft.alpha_epp)
-    if draft.release_key and draft.uninstalled:
-        yield from view.rights.beside(account, draft.release_key) if account else ()
+    account = rbac.account(migration.namespace, migration.alpha_epp)
+    if migration.release_key and migration.uninstalled:
+        yield from context.rights.beside(account, migration.release_key) if account else ()
         return
-    if draft.release_key:
-        yield rbac.Stay(f"Helm release {'/'.join(draft.release_key)}", _LEFT[draft.release_unknown])
-    yield from view.rights.staying(account) if account else ()
+    if migration.release_key:
+        yield rbac.Stay(f"Helm release {'/'.join(migration.release_key)}", _LEFT[migration.release_unknown])
+    yield from context.rights.staying(account) if account else ()
 
 
 def _address(manifest: Manifest) -> Manifest:

@@ -49,7 +49,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Held:
+class StreamOutcome:
     """How a long stream was served. ``reason`` is None where it ended with ``[DONE]`` or was let go whole.
 
     :param opened: when its answer began, in seconds since the epoch, 0 where none did. :param seconds: from then to its end.
@@ -70,13 +70,13 @@ def judge(probe: Probe, status: int, headers: dict[str, str], body: bytes) -> st
     fault = head_fault(probe, status, headers, body)
     if fault:
         return fault
-    return _stream_fault(probe, body) if probe.cell.stream else _unary_fault(probe, body)
+    return _stream_fault(probe, body) if probe.target.stream else _unary_fault(probe, body)
 
 
 def head_fault(probe: Probe, status: int, headers: dict[str, str], body: bytes) -> str | None:
     """What of :func:`judge` is known when an answer begins: mark, status and EPP header."""
     if headers.get(MARK_HEADER) != probe.mark:
-        return f"{'still answered by' if probe.mark is None else 'not answered by'} the marked route (status {status})"
+        return f"{'still answered by' if probe.mark is None else 'not answered by'} the probe route (status {status})"
     if status != 200:
         return f"status {status}{_detail(body)}"
     if probe.epp and EPP_HEADER not in headers:
@@ -95,7 +95,7 @@ def _unary_fault(probe: Probe, body: bytes) -> str | None:
         answer = json.loads(body)
     except ValueError:
         return "200 with a body that is not JSON"
-    return None if probe.cell.endpoint == OWN else _shape_fault(probe, answer)
+    return None if probe.target.endpoint == OWN else _shape_fault(probe, answer)
 
 
 def _stream_fault(probe: Probe, body: bytes) -> str | None:
@@ -106,7 +106,7 @@ def _stream_fault(probe: Probe, body: bytes) -> str | None:
         chunks = [json.loads(event) for event in events[:-1]]
     except ValueError:
         return "stream with an event that is not JSON"
-    if probe.cell.endpoint == OWN:
+    if probe.target.endpoint == OWN:
         return None
     named = [(chunk, choice) for chunk in chunks if (choice := _first(chunk, "choices")) is not None]
     if not named:
@@ -116,13 +116,13 @@ def _stream_fault(probe: Probe, body: bytes) -> str | None:
 
 
 def _shape_fault(probe: Probe, answer: Any) -> str | None:
-    field = {EMBEDDINGS: "data", RESPONSES: "output"}.get(probe.cell.endpoint, "choices")
+    field = {EMBEDDINGS: "data", RESPONSES: "output"}.get(probe.target.endpoint, "choices")
     found = _first(answer, field)
     if found is None:
         return f"200 without {field}"
-    if probe.cell.endpoint == EMBEDDINGS:
+    if probe.target.endpoint == EMBEDDINGS:
         return _model_fault(probe, answer) or (None if found.get("embedding") else "200 with an empty embedding")
-    if probe.cell.endpoint == RESPONSES:
+    if probe.target.endpoint == RESPONSES:
         return _model_fault(probe, answer) or (None if answer.get("status") in ANSWERED else f"status of the response is {answer.get('status')}")
     return _model_fault(probe, answer) or _finish_fault(found.get("finish_reason"))
 
@@ -136,7 +136,7 @@ def _first(answer: Any, field: str) -> dict[str, Any] | None:
 def _model_fault(probe: Probe, answer: dict[str, Any]) -> str | None:
     model = answer.get("model")
     if probe.answers and not (isinstance(model, str) and model in probe.answers):
-        return f"answer names model {model}, asked for {probe.cell.model}"
+        return f"answer names model {model}, asked for {probe.target.model}"
     return None
 
 

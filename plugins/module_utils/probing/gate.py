@@ -14,35 +14,35 @@ from typing import Any, Literal
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Answered, Faults, Look, Pace, Sender
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Decision, Evidence, classify
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Cell, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
 
-CELL_SUCCESSES = 3
-"""Successes every cell must have in a gate, whatever the sum over all cells says."""
-VOID_PAIRS = 30
+TARGET_SUCCESSES = 3
+"""Successes every target must have in a gate, whatever the sum over all targets says."""
+INCONCLUSIVE_PAIRS = 30
 """Pairs without evidence that, once they are the most, say that nothing can be decided."""
 
-Ruling = Literal["accept", "reject", "undecided", "void"]
-"""What a gate says: ``void`` where v1alpha2 fails so often that v1 can't be compared with it."""
+Ruling = Literal["accept", "reject", "undecided", "inconclusive"]
+"""What a gate says: ``inconclusive`` where v1alpha2 fails so often that v1 can't be compared with it."""
 
 
 @dataclass(frozen=True)
 class Judgement:
     """A gate's evidence so far; JSON-safe through :meth:`dump`, so that one module execution can go on where another ended.
 
-    :param pairs: v1 against alpha through marked routes. :param user: the user's own rule against alpha's marked route.
-    :param cells: successes by cell. :param novel: kinds of failure of the user's own rule that alpha's baseline does not have.
+    :param pairs: v1 against alpha through probe routes. :param user: the user's own rule against alpha's probe route.
+    :param targets: successes by target. :param new_failures: kinds of failure of the user's own rule that alpha's baseline does not have.
     """
 
     pairs: Evidence = Evidence()
     user: Evidence = Evidence()
-    cells: tuple[tuple[str, int], ...] = ()
+    targets: tuple[tuple[str, int], ...] = ()
     sent: int = 0
     faults: tuple[str, ...] = ()
-    novel: tuple[str, ...] = ()
+    new_failures: tuple[str, ...] = ()
 
     def dump(self) -> dict[str, Any]:
         """As plain data."""
-        return asdict(self) | {"cells": dict(self.cells), "faults": list(self.faults), "novel": list(self.novel)}
+        return asdict(self) | {"targets": dict(self.targets), "faults": list(self.faults), "new_failures": list(self.new_failures)}
 
     @classmethod
     def load(cls, data: dict[str, Any] | None) -> Judgement:
@@ -50,70 +50,70 @@ class Judgement:
         if not data:
             return cls()
         pairs, user = Evidence(**data["pairs"]), Evidence(**data["user"])
-        return cls(pairs, user, tuple(data["cells"].items()), data["sent"], tuple(data["faults"]), tuple(data["novel"]))
+        return cls(pairs, user, tuple(data["targets"].items()), data["sent"], tuple(data["faults"]), tuple(data["new_failures"]))
 
-    def decide(self, cells: Iterable[Cell]) -> Ruling:
-        """Reject as soon as either test rejects; accept when the pairs accept and every cell has been seen to work.
+    def decide(self, targets: Iterable[ProbeTarget]) -> Ruling:
+        """Reject as soon as either test rejects; accept when the pairs accept and every target has been seen to work.
 
         A failure of the users' own rule of a kind that they did not meet before pauses the step: then their test must
-        accept as well. Without cells nothing was measured, so nothing has passed.
+        accept as well. Without targets nothing was measured, so nothing has passed.
         """
-        known, cells = dict(self.cells), list(cells)
-        if not cells:
-            return "void"
+        known, targets = dict(self.targets), list(targets)
+        if not targets:
+            return "inconclusive"
         tests = (self.pairs.decision, self.user.decision)
         if "reject" in tests:
             return "reject"
-        if self.pairs.void >= max(VOID_PAIRS, self.pairs.successes + self.pairs.failures):
-            return "void"
-        covered = all(known.get(str(cell), 0) >= CELL_SUCCESSES for cell in cells)
-        wanted: tuple[Decision, ...] = tests if self.novel else tests[:1]
+        if self.pairs.inconclusive >= max(INCONCLUSIVE_PAIRS, self.pairs.successes + self.pairs.failures):
+            return "inconclusive"
+        covered = all(known.get(str(target), 0) >= TARGET_SUCCESSES for target in targets)
+        wanted: tuple[Decision, ...] = tests if self.new_failures else tests[:1]
         return "accept" if covered and set(wanted) == {"accept"} else "undecided"
 
 
-Trio = tuple[Probe, Probe, Probe]
+Comparison = tuple[Probe, Probe, Probe]
 
 
-def judge(trios: list[Trio], send: Sender, bounds: Bounds, before: Judgement, deadline: float, pace: Pace, workers: int,
-          known: frozenset[str] = frozenset(), hold: float = 0.0, look: Look = lambda: None) -> Judgement:
-    """Send trios in random order, every cell as often as the others, until the gate decides or the deadline.
+def judge(comparisons: list[Comparison], send: Sender, bounds: Bounds, before: Judgement, deadline: float, pace: Pace, workers: int,
+          known: frozenset[str] = frozenset(), soak_until: float = 0.0, look: Look = lambda: None) -> Judgement:
+    """Send comparisons in random order, every target as often as the others, until the gate decides or the deadline.
 
-    :param trios: for each cell the probe through alpha's marked rule, through v1's, and through the user's own rule.
+    :param comparisons: for each target the probe through alpha's probe rule, through v1's, and through the user's own rule.
     :param known: kinds of failure that the users' own rules had before v1 got any of their traffic.
-    :param hold: on the clock of time.monotonic; until then it goes on though v1 was accepted. :param look: called after every batch.
+    :param soak_until: on the clock of time.monotonic; until then it goes on though v1 was accepted. :param look: called after every batch.
     """
     after, faults = before, Faults()
-    cells = [trio[0].cell for trio in trios]
-    order: list[Trio] = []
+    targets = [comparison[0].target for comparison in comparisons]
+    order: list[Comparison] = []
     batch = max(1, workers // 3)
     with ThreadPoolExecutor(workers) as pool:
-        while trios and time.monotonic() < deadline:
-            ruling = after.decide(cells)
-            if ruling in ("reject", "void") or (ruling == "accept" and time.monotonic() >= hold):
+        while comparisons and time.monotonic() < deadline:
+            ruling = after.decide(targets)
+            if ruling in ("reject", "inconclusive") or (ruling == "accept" and time.monotonic() >= soak_until):
                 break
             while len(order) < batch:
-                order += random.sample(trios, len(trios))
+                order += random.sample(comparisons, len(comparisons))
             chosen, order = order[:batch], order[batch:]
             pace.take(3 * batch)
-            answers = list(pool.map(send, [probe for trio in chosen for probe in trio]))
+            answers = list(pool.map(send, [probe for comparison in chosen for probe in comparison]))
             pace.heed(answers)
-            for number, trio in enumerate(chosen):
+            for number, comparison in enumerate(chosen):
                 mine = answers[3 * number:3 * number + 3]
-                for probe, answer in zip(trio, mine):
+                for probe, answer in zip(comparison, mine):
                     faults.note(probe, answer)
-                after = _add(after, trio[0].cell, mine, bounds, known)
+                after = _add(after, comparison[0].target, mine, bounds, known)
             look()
     return replace(after, faults=tuple([*before.faults, *faults.worst()][-6:]))
 
 
-def _add(judgement: Judgement, cell: Cell, answers: list[Answered], bounds: Bounds, known: frozenset[str]) -> Judgement:
+def _add(judgement: Judgement, target: ProbeTarget, answers: list[Answered], bounds: Bounds, known: frozenset[str]) -> Judgement:
     alpha, v1, user = answers
-    counted = dict(judgement.cells)
-    counted[str(cell)] = counted.get(str(cell), 0) + v1.ok
-    paired = replace(judgement, pairs=judgement.pairs.add(classify(alpha.ok, v1.ok), bounds), cells=tuple(counted.items()), sent=judgement.sent + 3)
+    counted = dict(judgement.targets)
+    counted[str(target)] = counted.get(str(target), 0) + v1.ok
+    paired = replace(judgement, pairs=judgement.pairs.add(classify(alpha.ok, v1.ok), bounds), targets=tuple(counted.items()), sent=judgement.sent + 3)
     return add_user(paired, alpha.ok, user, bounds, known, user.ok)
 
 
 def add_user(judgement: Judgement, alpha_ok: bool, user: Answered, bounds: Bounds, known: frozenset[str], user_ok: bool) -> Judgement:
-    fresh = () if user.ok or user.kind in known or user.kind in judgement.novel else (user.kind,)
-    return replace(judgement, user=judgement.user.add(classify(alpha_ok, user_ok), bounds), novel=judgement.novel + fresh)
+    fresh = () if user.ok or user.kind in known or user.kind in judgement.new_failures else (user.kind,)
+    return replace(judgement, user=judgement.user.add(classify(alpha_ok, user_ok), bounds), new_failures=judgement.new_failures + fresh)

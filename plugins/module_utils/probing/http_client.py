@@ -29,7 +29,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
     ERROR_EVENT,
     REFUSED,
     Answer,
-    Held,
+    StreamOutcome,
     head_fault,
     judge,
 )
@@ -132,7 +132,7 @@ class Client:
             reason = f"connection failed: {error or type(error).__name__}"
         return Answer(status, reason, sent, time.monotonic() - begun)
 
-    def dye(self, probe: Probe) -> Signature | None:
+    def send_tracer(self, probe: Probe) -> Signature | None:
         """Send one request for a model that nobody uses; what its answer looks like, None where there is no complete one."""
         begun = time.monotonic()
         try:
@@ -142,12 +142,12 @@ class Client:
         except (OSError, http.client.HTTPException, TooLong):
             return None
 
-    def hold(self, probe: Probe, until: float) -> Held:
+    def hold_stream(self, probe: Probe, until: float) -> StreamOutcome:
         """Ask for a long stream and read it until it ends, or until a moment on the clock of time.monotonic; then it is let go.
 
         A server that can't give as many tokens refuses, and is asked for fewer. An event must come within each ``timeout`` seconds.
         """
-        held = Held(0, None, 0.0, 0.0)
+        held = StreamOutcome(0, None, 0.0, 0.0)
         for tokens, ignore_eos in LENGTHS:
             text = f"{secrets.token_hex(8)}: count from one upwards, one number a line, and do not stop."
             held = self._held(probe, json.dumps(probe.long_body(text, tokens, ignore_eos)).encode(), until)
@@ -155,7 +155,7 @@ class Client:
                 break
         return held
 
-    def _held(self, probe: Probe, body: bytes, until: float) -> Held:
+    def _held(self, probe: Probe, body: bytes, until: float) -> StreamOutcome:
         status, opened, begun, last, reason = 0, 0.0, time.monotonic(), b"", None
         try:
             with self._asked(probe, body) as response:
@@ -174,7 +174,7 @@ class Client:
             reason = f"nothing came for {self.timeout:g} s"
         except (OSError, http.client.HTTPException) as error:
             reason = f"connection failed: {error or type(error).__name__}"
-        return Held(status, reason, opened, time.monotonic() - begun if opened else 0.0)
+        return StreamOutcome(status, reason, opened, time.monotonic() - begun if opened else 0.0)
 
     @contextmanager
     def _asked(self, probe: Probe, body: bytes) -> Iterator[http.client.HTTPResponse]:
@@ -182,15 +182,15 @@ class Client:
         connection = self._connection(probe)
         try:
             own = (("Authorization", f"Bearer {self.token}"),) if self.token else ()
-            connection.request("POST", probe.cell.path, body, dict((*_headers(probe), *own)))
+            connection.request("POST", probe.target.path, body, dict((*_headers(probe), *own)))
             yield connection.getresponse()
         finally:
             connection.close()
 
     def _connection(self, probe: Probe) -> http.client.HTTPConnection:
-        place = probe.cell.address
+        place = probe.target.address
         host, port = self.proxy or (place.host, place.port)
-        made = (_NamedTLS(host, port, self.timeout, self.tls, probe.cell.hostname or place.host) if place.tls
+        made = (_NamedTLS(host, port, self.timeout, self.tls, probe.target.hostname or place.host) if place.tls
                 else http.client.HTTPConnection(host, port, timeout=self.timeout))
         if self.proxy:
             # A tunnel for plain HTTP as well: a proxy that forwards takes the address for the Host header, and the route is by hostname.
@@ -217,8 +217,8 @@ def _named(response: http.client.HTTPResponse) -> dict[str, str]:
 
 
 def _headers(probe: Probe) -> tuple[tuple[str, str], ...]:
-    place = probe.cell.address
-    host = probe.cell.hostname or place.host
+    place = probe.target.address
+    host = probe.target.hostname or place.host
     port = "" if place.port == (443 if place.tls else 80) else f":{place.port}"
     return (("Host", host + port), ("Content-Type", "application/json"), ("Connection", "close"), *probe.headers)
 

@@ -23,15 +23,20 @@ CHAIN_GAP = 1.0
 """Seconds between the end of a stream and the next of its chain."""
 
 
-class KeptOpen(Protocol):
+class Streamed(Protocol):
     """How one long stream was served, see :class:`answer_checks.Held`."""
 
-    opened: float
-    seconds: float
-    reason: str | None
+    @property
+    def opened(self) -> float: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def reason(self) -> str | None: ...
 
 
-Keeper = Callable[[Probe, float], KeptOpen]
+Keeper = Callable[[Probe, float], Streamed]
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,8 @@ class Lasted:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Long streams by one moved reference at one address. ``sides``: by marked rule (``alpha``, ``v1``), and ``user`` for the user's own."""
+class StreamComparison:
+    """Long streams by one moved reference at one address. ``sides``: by probe rule (``alpha``, ``v1``), and ``user`` for the user's own."""
 
     what: str
     sides: Mapping[str, Lasted]
@@ -75,23 +80,23 @@ class Compared:
         return {"what": self.what, "opened": max(opened) if all(opened) else 0.0} | sides
 
 
-def hold(places: list[list[Probe]], keep: Keeper, until: float, copies: int) -> list[Compared]:
+def keep_open(chosen: list[list[Probe]], keep: Keeper, until: float, copies: int) -> list[StreamComparison]:
     """Hold long streams open, ``copies`` for each probe at once; one that ends by itself is followed by the next.
 
-    :param places: for each cell its probes, each through another rule. :param until: on the clock of time.monotonic.
+    :param chosen: for each target its probes, each through another rule. :param until: on the clock of time.monotonic.
     """
-    if not places:
+    if not chosen:
         return []
-    with ThreadPoolExecutor(copies * sum(len(probes) for probes in places)) as pool:
-        chains = [[[pool.submit(_chain, probe, keep, until) for _copy in range(copies)] for probe in probes] for probes in places]
+    with ThreadPoolExecutor(copies * sum(len(probes) for probes in chosen)) as pool:
+        chains = [[[pool.submit(_chain, probe, keep, until) for _copy in range(copies)] for probe in probes] for probes in chosen]
         lasted = [[_lasted([chain.result() for chain in side]) for side in probes] for probes in chains]
     return [
-        Compared(str(probes[0].cell), {probe.variant or "user": side for probe, side in zip(probes, sides)})
-        for probes, sides in zip(places, lasted)
+        StreamComparison(str(probes[0].target), {probe.variant or "user": side for probe, side in zip(probes, sides)})
+        for probes, sides in zip(chosen, lasted)
     ]
 
 
-def _chain(probe: Probe, keep: Keeper, until: float) -> list[KeptOpen]:
+def _chain(probe: Probe, keep: Keeper, until: float) -> list[Streamed]:
     """Streams one after the other, until one is cut or time is up."""
     held = [keep(probe, until)]
     while held[-1].reason is None and time.monotonic() + CHAIN_GAP < until:
@@ -100,7 +105,7 @@ def _chain(probe: Probe, keep: Keeper, until: float) -> list[KeptOpen]:
     return held
 
 
-def _lasted(chains: list[list[KeptOpen]]) -> Lasted:
+def _lasted(chains: list[list[Streamed]]) -> Lasted:
     ends = [chain[-1] for chain in chains if chain[-1].reason is not None]
     shown = min(ends, key=lambda held: held.seconds) if ends else max((held for chain in chains for held in chain), key=lambda held: held.seconds)
     firsts = [chain[0].opened for chain in chains]

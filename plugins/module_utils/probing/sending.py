@@ -22,8 +22,11 @@ SLOWEST = 16
 class Answered(Protocol):
     """What a sender returns. ``kind`` is the failure without what differs from one to the next."""
 
-    status: int
-    reason: str | None
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def reason(self) -> str | None: ...
 
     @property
     def ok(self) -> bool: ...
@@ -40,7 +43,7 @@ Said = TypeVar("Said")
 
 @dataclass
 class Faults:
-    """Failed probes, by whom they asked and why; the first one of each kind keeps its cell as an example."""
+    """Failed probes, by whom they asked and why; the first one of each kind keeps its target as an example."""
 
     counts: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
@@ -50,7 +53,7 @@ class Faults:
         who = probe.variant or "user"
         self.sent[who] += 1
         if not answer.ok:
-            self.counts[f"{who}: {answer.reason} [{probe.cell}]"] += 1
+            self.counts[f"{who}: {answer.reason} [{probe.target}]"] += 1
 
     def worst(self, who: str | None = None, most: int = 3) -> list[str]:
         """The most frequent failures, each with its count."""

@@ -35,13 +35,13 @@ class Settled:
     sent: int
 
 
-class Watch:
+class LiveTrafficMonitor:
     """How users fare while a gateway takes a change, for which a few rounds without a failure afterwards make up for nothing.
 
     What fails where v1alpha2 does not counts in the gate's watch, whose error is for a million pairs: these rounds are among them.
-    Where the users' own rules are not asked it is their rehearsal that counts, the marked rules that name both stacks.
+    Where the users' own rules are not asked it is their rehearsal that counts, the probe rules that name both stacks.
 
-    :param control: whether v1alpha2's marked rules are compared with; without it, while the users' own rules are v1alpha2's, every new kind of failure counts.
+    :param control: whether v1alpha2's probe rules are compared with; without it, while the users' own rules are v1alpha2's, every new kind of failure counts.
     :param before: what :attr:`judgement` was when an earlier stretch ended.
     """
 
@@ -58,14 +58,14 @@ class Watch:
         """Count one round."""
         watched = None if any(probe.variant is None for probe, _answer in round_of) else "both"
         control = self.control or watched == "both"
-        failed = {probe.cell for probe, answer in round_of if control and probe.variant == "alpha" and not answer.ok}
+        failed = {probe.target for probe, answer in round_of if control and probe.variant == "alpha" and not answer.ok}
         for probe, answer in round_of:
             if probe.variant == watched:
                 fine = answer.ok or answer.kind in self.known
-                self.judgement = add_user(self.judgement, probe.cell not in failed, answer, self.bounds, self.known, fine)
+                self.judgement = add_user(self.judgement, probe.target not in failed, answer, self.bounds, self.known, fine)
 
 
-def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int, clean: int = 0, watch: Watch | None = None,
+def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int, clean: int = 0, monitor: LiveTrafficMonitor | None = None,
            look: Look = lambda: None) -> Settled:
     """Send every probe in rounds until ``rounds`` rounds in a row are without any failure, or until the deadline.
 
@@ -73,7 +73,7 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace
     without a single miss says that all have.
 
     :param deadline: on the clock of time.monotonic; the round that is on its way then is ended.
-    :param clean: rounds in a row with which an earlier stretch ended, since many cells may need longer than one.
+    :param clean: rounds in a row with which an earlier stretch ended, since many targets may need longer than one.
     :param watch: ends it early where users suffer. :param look: called after every round.
     """
     first, sent, passing = time.time() if clean else 0.0, 0, dict[str, bool]()
@@ -88,25 +88,25 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace
             clean = 0 if last.counts else clean + 1
             if clean < 2:
                 first = time.time() if clean else 0.0
-            if watch:
-                watch.note(answered)
+            if monitor:
+                monitor.note(answered)
             look()
-            if clean >= rounds or time.monotonic() >= deadline or (watch and watch.rejects):
+            if clean >= rounds or time.monotonic() >= deadline or (monitor and monitor.rejects):
                 return Settled(clean >= rounds, clean, passing, last, first, sent)
 
 
 def baseline(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int) -> tuple[Faults, tuple[str, ...], tuple[str, ...]]:
     """How the users' own rules answer before v1 has any of their traffic.
 
-    :returns: what failed, the kinds of failure, and the cells (as text) that never answered.
+    :returns: what failed, the kinds of failure, and the targets (as text) that never answered.
     """
-    faults, kinds, answered = Faults(), set(), {str(probe.cell): False for probe in probes}
+    faults, kinds, answered = Faults(), set(), {str(probe.target): False for probe in probes}
     with ThreadPoolExecutor(workers) as pool:
         for number in range(rounds):
             if number and time.monotonic() >= deadline:
                 break
             for probe, answer in zip(probes, send_round(probes, send, pace, pool)):
                 faults.note(probe, answer)
-                answered[str(probe.cell)] |= answer.ok
+                answered[str(probe.target)] |= answer.ok
                 kinds |= set() if answer.ok else {answer.kind}
-    return faults, tuple(sorted(kinds)), tuple(cell for cell, ok in answered.items() if not ok)
+    return faults, tuple(sorted(kinds)), tuple(target for target, ok in answered.items() if not ok)

@@ -22,13 +22,13 @@ from math import ceil, log
 from typing import Any, Literal
 
 Decision = Literal["accept", "reject", "undecided"]
-Pair = Literal["success", "failure", "void"]
+Pair = Literal["success", "failure", "inconclusive"]
 
 TESTS = 2
-"""Tests that may reject at a gate: v1's marked route against alpha's, and the user's own rule against alpha's."""
-WATCH_SHARE = 0.1
+"""Tests that may reject at a gate: v1's probe route against alpha's, and the user's own rule against alpha's."""
+CUSUM_SHARE = 0.1
 """Part of a gate's false_rollback that the watch may use: its limit grows with the logarithm, so that a tenth costs one failure."""
-WATCH_PAIRS = 1_000_000
+CUSUM_PAIRS = 1_000_000
 """Pairs of one gate for which the watch keeps its promise: 14 hours of soak at 20 pairs a second."""
 
 
@@ -75,7 +75,7 @@ class Bounds:
     @cached_property
     def test_error(self) -> float:
         """Probability that one test of one gate rejects a stack at p0: the whole, split over gates and tests, less the watch's part."""
-        return self.false_rollback * (1 - WATCH_SHARE) / (self.gates * TESTS)
+        return self.false_rollback * (1 - CUSUM_SHARE) / (self.gates * TESTS)
 
     @cached_property
     def accept_at(self) -> float:
@@ -92,9 +92,9 @@ class Bounds:
         return log((1 - self.false_promotion / self.gates) / self.test_error)
 
     @cached_property
-    def watch_at(self) -> float:
+    def cusum_limit(self) -> float:
         """Cumulative sum at or above which the watch rejects v1."""
-        return log(WATCH_PAIRS * self.gates * TESTS / (self.false_rollback * WATCH_SHARE))
+        return log(CUSUM_PAIRS * self.gates * TESTS / (self.false_rollback * CUSUM_SHARE))
 
     @cached_property
     def up(self) -> float:
@@ -122,30 +122,30 @@ class Evidence:
     ratio: float = 0.0
     successes: int = 0
     failures: int = 0
-    void: int = 0
-    watch: float = 0.0
+    inconclusive: int = 0
+    cusum: float = 0.0
     decision: Decision = "undecided"
 
     def add(self, pair: Pair, bounds: Bounds) -> Evidence:
         """The evidence after one more pair."""
-        if pair == "void":
-            return replace(self, void=self.void + 1)
+        if pair == "inconclusive":
+            return replace(self, inconclusive=self.inconclusive + 1)
         change = bounds.up if pair == "failure" else bounds.down
         ratio = self.ratio + change if self.decision == "undecided" else self.ratio
-        watch = max(0.0, self.watch + change)
+        cusum = max(0.0, self.cusum + change)
         return Evidence(
             ratio,
             self.successes + (pair == "success"),
             self.failures + (pair == "failure"),
-            self.void,
-            watch,
-            _decision(self.decision, ratio, watch, bounds),
+            self.inconclusive,
+            cusum,
+            _decision(self.decision, ratio, cusum, bounds),
         )
 
 
-def _decision(before: Decision, ratio: float, watch: float, bounds: Bounds) -> Decision:
+def _decision(before: Decision, ratio: float, cusum: float, bounds: Bounds) -> Decision:
     """The first decision stands, but that the watch may reject at any time; the caller turns a used-up budget into HELD, never into a promotion."""
-    if watch >= bounds.watch_at:
+    if cusum >= bounds.cusum_limit:
         return "reject"
     if before != "undecided":
         return before
@@ -155,5 +155,5 @@ def _decision(before: Decision, ratio: float, watch: float, bounds: Bounds) -> D
 def classify(alpha_ok: bool, other_ok: bool) -> Pair:
     """One pair as evidence: where alpha fails, be it alone, the pair says nothing, for what is judged is who fails where alpha does not."""
     if not alpha_ok:
-        return "void"
+        return "inconclusive"
     return "success" if other_ok else "failure"

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What to probe. Pure: a route, its Gateways and the Plan's pool become cells; a cell and a variant become a request.
+"""What to probe. Pure: a route, its Gateways and the Plan's pool become targets; a target and a variant become a request.
 
-A cell is Gateway address x hostname x match of a rule x model x endpoint x stream: every way by which a user's request of
+A target is Gateway address x hostname x match of a rule x model x endpoint x stream: every way by which a user's request of
 its own kind can reach a moved pool.
 """
 
@@ -52,7 +52,7 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ProbeTarget:
     """One way a user's request reaches a moved pool.
 
     :param index: of the reference in the rule. :param shared: whether other backends than pools of ours serve the rule too.
@@ -73,7 +73,7 @@ class Cell:
     body: str = ""
 
     def __str__(self) -> str:
-        """Different for every cell: the gate counts by it."""
+        """Different for every target: the gate counts by it."""
         place, stream = self.address, " stream" if self.stream else ""
         headers = "".join(f" {name}={value}" for name, value in self.headers)
         by = f"{self.route} rule {self.rule}" + (f" reference {self.index}" if self.index else "")
@@ -83,14 +83,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Probe:
-    """One request to send: a cell through a marked rule, or, with ``variant`` None, through the user's own rule.
+    """One request to send: a target through a probe rule, or, with ``variant`` None, through the user's own rule.
 
     :param mark: the response mark that the answer must carry, None for the user's own rule.
     :param answers: model names of which one must stand in the answer; empty where any may.
     :param epp: whether the answer must show that an endpoint picker handled it.
     """
 
-    cell: Cell
+    target: ProbeTarget
     variant: Variant | None
     headers: tuple[tuple[str, str], ...]
     mark: str | None
@@ -99,16 +99,16 @@ class Probe:
 
     def body(self, text: str) -> Manifest:
         """A small real request at temperature 0, or the person's own. ``text`` must be fit to stand in a JSON string."""
-        if self.cell.endpoint == OWN:
-            return dict(json.loads(self.cell.body.replace(UNIQUE, text)))
-        short: Manifest = {"max_tokens": 4, "temperature": 0, "stream": self.cell.stream}
+        if self.target.endpoint == OWN:
+            return dict(json.loads(self.target.body.replace(UNIQUE, text)))
+        short: Manifest = {"max_tokens": 4, "temperature": 0, "stream": self.target.stream}
         shapes: dict[str, Manifest] = {
             COMPLETIONS: short | {"prompt": text},
             CHAT: short | {"messages": [{"role": "user", "content": text}]},
             EMBEDDINGS: {"input": text},
             RESPONSES: {"input": text, "max_output_tokens": 16, "temperature": 0},
         }
-        return {"model": self.cell.model} | shapes[self.cell.endpoint]
+        return {"model": self.target.model} | shapes[self.target.endpoint]
 
     def long_body(self, text: str, tokens: int, ignore_eos: bool) -> Manifest:
         """The same request for an answer that does not end soon; of an endpoint in :data:`LONG`."""
@@ -131,8 +131,8 @@ def addresses(gateway: Manifest, section: str | None = None, namespace: str | No
     ]
 
 
-def cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: Mapping[PoolKey, Manifest]) -> list[Cell]:
-    """Every cell of a route's moved references.
+def probe_targets(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: Mapping[PoolKey, Manifest]) -> list[ProbeTarget]:
+    """Every target of a route's moved references.
 
     :param gateways: (namespace, name) to manifest. :param pools: alpha pool to its entry in the Plan (models, endpoints).
     """
@@ -153,14 +153,14 @@ def cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: 
             if hostname is None or path is None or headers is None or match.get("method", "POST") != "POST":
                 continue
             found += [
-                Cell(place, hostname, str(key), reference.rule, reference.index, path, headers, model["name"], endpoint, stream, shared)
+                ProbeTarget(place, hostname, str(key), reference.rule, reference.index, path, headers, model["name"], endpoint, stream, shared)
                 for model, stream in product(pool["models"], STREAMS.get(endpoint, ()))
             ]
     return list(dict.fromkeys(found))
 
 
-def own_cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: Mapping[PoolKey, Manifest], own: Manifest) -> list[Cell]:
-    """A probe that a person added, as cells of every moved reference of a route; :func:`reached` says which of them it comes by.
+def user_defined_targets(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: Mapping[PoolKey, Manifest], own: Manifest) -> list[ProbeTarget]:
+    """A probe that a person added, as targets of every moved reference of a route; :func:`reached` says which of them it comes by.
 
     :param own: ``path``, ``body`` (dict), and where they are given ``hostname`` and ``headers``.
     """
@@ -173,17 +173,17 @@ def own_cells(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], poo
     for place, wanted, reference in product(_places(route, gateways), hostnames, moved):
         hostname = _concrete(meet(wanted, place.hostname or ""))
         if hostname is not None:
-            found.append(Cell(place, hostname, str(key), reference.rule, reference.index, own["path"], headers, "", OWN, bool(own["body"].get("stream")),
+            found.append(ProbeTarget(place, hostname, str(key), reference.rule, reference.index, own["path"], headers, "", OWN, bool(own["body"].get("stream")),
                               _shared(route, reference.rule, pools), body))
     return list(dict.fromkeys(found))
 
 
-def streaming(found: list[Cell]) -> list[Cell]:
-    """One cell with a stream for each address and moved reference."""
-    chosen: dict[tuple[Address, str, int, int], Cell] = {}
-    for cell in found:
-        if cell.stream and cell.endpoint in LONG:
-            chosen.setdefault((cell.address, cell.route, cell.rule, cell.index), cell)
+def streaming(found: list[ProbeTarget]) -> list[ProbeTarget]:
+    """One target with a stream for each address and moved reference."""
+    chosen: dict[tuple[Address, str, int, int], ProbeTarget] = {}
+    for target in found:
+        if target.stream and target.endpoint in LONG:
+            chosen.setdefault((target.address, target.route, target.rule, target.index), target)
     return list(chosen.values())
 
 
@@ -198,13 +198,13 @@ def _shared(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> bo
     return any(other.kind == "backend" and other.rule == rule and other.weight and other.target not in pools for other in references(route))
 
 
-def reached(found: list[Cell], candidates: list[Manifest]) -> list[Cell]:
-    """The cells whose requests come by their own rule: those that a more specific rule takes are no user's either.
+def reached(found: list[ProbeTarget], candidates: list[Manifest]) -> list[ProbeTarget]:
+    """The targets whose requests come by their own rule: those that a more specific rule takes are no user's either.
 
     :param candidates: every route known.
     """
     tables = gateway_tables(candidates)
-    return [cell for cell in found if taken_by(cell, tables) == (cell.route, cell.rule)]
+    return [target for target in found if taken_by(target, tables) == (target.route, target.rule)]
 
 
 def gateway_tables(candidates: Iterable[Manifest]) -> dict[str, Table]:
@@ -216,36 +216,36 @@ def gateway_tables(candidates: Iterable[Manifest]) -> dict[str, Table]:
     return {gateway: Table(routes) for gateway, routes in beside.items()}
 
 
-def taken_by(cell: Cell, tables: Mapping[str, Table]) -> tuple[str, int] | None:
+def taken_by(target: ProbeTarget, tables: Mapping[str, Table]) -> tuple[str, int] | None:
     """The route and rule that take a cell's requests."""
-    found = tables[cell.address.gateway].winner(cell.hostname, cell.path, dict(cell.headers))
+    found = tables[target.address.gateway].winner(target.hostname, target.path, dict(target.headers))
     return (str(found[0]), found[1]) if found else None
 
 
-def unprobed(route: Manifest, found: list[Cell], pools: Mapping[PoolKey, Manifest]) -> list[int]:
-    """Rules with a moved reference that no cell reaches: nothing can be proven for them."""
+def unprobed(route: Manifest, found: list[ProbeTarget], pools: Mapping[PoolKey, Manifest]) -> list[int]:
+    """Rules with a moved reference that no target reaches: nothing can be proven for them."""
     return sorted({
         reference.rule
         for reference in references(route)
         if reference.kind == "backend" and reference.target in pools
-        and not any((cell.rule, cell.index) == (reference.rule, reference.index) for cell in found)
+        and not any((target.rule, target.index) == (reference.rule, reference.index) for target in found)
     })
 
 
-def probe(cell: Cell, variant: Variant | None, nonce: str, models: Mapping[str, Manifest], gone: bool = False) -> Probe:
-    """One request for a cell through a marked rule, or through the user's own rule with ``variant`` None.
+def probe(target: ProbeTarget, variant: Variant | None, nonce: str, models: Mapping[str, Manifest], gone: bool = False) -> Probe:
+    """One request for a target through a probe rule, or through the user's own rule with ``variant`` None.
 
-    :param gone: the marked rule was removed: its request must now be answered by the user's own rule.
+    :param gone: the probe rule was removed: its request must now be answered by the user's own rule.
     :param models: model name to its entry in the Plan. EPP v0.3.0 answers with the target's name, v1 with the name that
         was asked for (seen), so answers from alpha, or from either stack, may show both. Where other backends serve the
         user's rule too, its answer need not come from a pool, nor name its models.
     """
-    entry = models.get(cell.model, {})
-    answers = {cell.model, entry.get("answer") or cell.model} | set(entry.get("alpha_answers") or []) if cell.model else set()
-    own = () if variant is None else ((PROBE_HEADER, probe_value(nonce, variant, cell.rule, cell.index)),)
+    entry = models.get(target.model, {})
+    answers = {target.model, entry.get("answer") or target.model} | set(entry.get("alpha_answers") or []) if target.model else set()
+    own = () if variant is None else ((PROBE_HEADER, probe_value(nonce, variant, target.rule, target.index)),)
     if variant is None or gone:
-        return Probe(cell, variant, cell.headers + own, None, frozenset(() if cell.shared else answers), epp=not cell.shared)
-    return Probe(cell, variant, cell.headers + own, mark(variant, cell.rule, cell.index), frozenset(answers))
+        return Probe(target, variant, target.headers + own, None, frozenset(() if target.shared else answers), epp=not target.shared)
+    return Probe(target, variant, target.headers + own, mark(variant, target.rule, target.index), frozenset(answers))
 
 
 def _concrete(hostname: str | None) -> str | None:

@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which share of a rule's traffic v1 really serves, told from outside. Pure.
 
-A dye is a request through the user's own rule for a model that nobody uses. EPP v0.3.0 answers it 404 itself, with an empty
+A tracer request is a request through the user's own rule for a model that nobody uses. EPP v0.3.0 answers it 404 itself, with an empty
 body; EPP v0.5 and a v1 EPP pass it on and the model server's 404 comes back, with a body and the EPP's header (seen). The two
 are told apart by a header that v1 EPPs alone heed, from v1.0.0 on: it names another model to ask the server for, and vLLM's 404
-says which one it was asked for (seen). So a dye costs no GPU, and shows who answered. What each stack says is not assumed: dyes
-through the marked routes show it first.
+says which one it was asked for (seen). So a tracer request costs no GPU, and shows who answered. What each stack says is not assumed: tracer requests
+through the probe routes show it first.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from typing import Any, Literal, NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import V1_GROUP, Manifest
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Look, Pace, paced
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, OWN, TOO_MANY, Cell, Probe, probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, OWN, TOO_MANY, Probe, ProbeTarget, probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, references
 
 FAR = 6.8e-6
 """Probability of being 4.5 standard deviations or more away from what a weight says, on either side."""
-UNTOLD = 0.1
-"""Part of the dyes that may go without an answer that tells who gave it: with more, a share that is far off could hide behind them."""
+MOST_INCONCLUSIVE = 0.1
+"""Part of the tracer requests that may go without an answer that tells who gave it: with more, a share that is far off could hide behind them."""
 
 REWRITE_HEADER = "x-gateway-model-name-rewrite"
 """ModelNameRewriteKey of the EPP's pkg/epp/metadata/consts.go, in v1.0.0 to v1.5.0; v0.5.1 does not know it."""
 
 
 class Signature(NamedTuple):
-    """What an answer to a dye looks like.
+    """What an answer to a tracer request looks like.
 
     :param body: whether it has one. :param picker: whether an EPP's header is on it. :param names: the model that the body speaks of:
-        ``asked`` for in the dye's body, ``rewritten`` by its header, or neither.
+        ``asked`` for in the tracer request's body, ``rewritten`` by its header, or neither.
     """
 
     status: int
@@ -50,44 +50,44 @@ class Signature(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """One rule as one Gateway address serves it: what has one set of weights. ``cell`` is how it is asked."""
+    """One rule as one Gateway address serves it: what has one set of weights. ``target`` is how it is asked."""
 
-    cell: Cell
+    target: ProbeTarget
 
     def __str__(self) -> str:
-        place = self.cell.address
-        return f"rule {self.cell.rule} of {self.cell.route} at {place.gateway} {place.host}:{place.port}"
+        place = self.target.address
+        return f"rule {self.target.rule} of {self.target.route} at {place.gateway} {place.host}:{place.port}"
 
 
-def groups(cells: list[Cell]) -> list[Group]:
+def groups(targets: list[ProbeTarget]) -> list[Group]:
     """One group for each rule and address, asked by the endpoint that most servers have."""
-    found: dict[tuple[Any, ...], Cell] = {}
+    found: dict[tuple[Any, ...], ProbeTarget] = {}
     order = {COMPLETIONS: 0, CHAT: 1}
-    for cell in sorted(cells, key=lambda cell: (cell.stream, order.get(cell.endpoint, 2))):
-        if cell.endpoint != OWN:
-            found.setdefault((cell.address, cell.route, cell.rule), cell)
-    return [Group(cell) for cell in found.values()]
+    for target in sorted(targets, key=lambda target: (target.stream, order.get(target.endpoint, 2))):
+        if target.endpoint != OWN:
+            found.setdefault((target.address, target.route, target.rule), target)
+    return [Group(target) for target in found.values()]
 
 
-def undyed(cells: list[Cell]) -> list[str]:
-    """Rules and addresses that only requests of a person's own reach: those can't be dyes, for of their models nothing is known."""
-    own = {(cell.address, cell.route, cell.rule): cell for cell in cells if cell.endpoint == OWN}
-    for cell in cells:
-        if cell.endpoint != OWN:
-            own.pop((cell.address, cell.route, cell.rule), None)
-    return [f"{Group(cell)}: only requests of your own reach it" for cell in own.values()]
+def without_tracers(targets: list[ProbeTarget]) -> list[str]:
+    """Rules and addresses that only requests of a person's own reach: those can't be tracer requests, for of their models nothing is known."""
+    own = {(target.address, target.route, target.rule): target for target in targets if target.endpoint == OWN}
+    for target in targets:
+        if target.endpoint != OWN:
+            own.pop((target.address, target.route, target.rule), None)
+    return [f"{Group(target)}: only requests of your own reach it" for target in own.values()]
 
 
-def dye(cell: Cell, variant: Variant | None, nonce: str) -> Probe:
+def tracer(target: ProbeTarget, variant: Variant | None, nonce: str) -> Probe:
     """The request: a cell's own, but for models that have the migration's nonce in their name and so no other user."""
-    asked = probe(replace(cell, model=f"nobody-uses-{nonce}", stream=False), variant, nonce, {})
+    asked = probe(replace(target, model=f"nobody-uses-{nonce}", stream=False), variant, nonce, {})
     return replace(asked, headers=(*asked.headers, (REWRITE_HEADER, f"rewritten-{nonce}")))
 
 
-def signature(dyed: Probe, status: int, body: bytes, picker: bool) -> Signature:
-    """Of one answer to a dye. :param picker: whether an EPP's header is on it."""
-    rewritten = dict(dyed.headers)[REWRITE_HEADER]
-    names: Literal["asked", "rewritten", ""] = "rewritten" if rewritten.encode() in body else "asked" if dyed.cell.model.encode() in body else ""
+def signature(request: Probe, status: int, body: bytes, picker: bool) -> Signature:
+    """Of one answer to a tracer request. :param picker: whether an EPP's header is on it."""
+    rewritten = dict(request.headers)[REWRITE_HEADER]
+    names: Literal["asked", "rewritten", ""] = "rewritten" if rewritten.encode() in body else "asked" if request.target.model.encode() in body else ""
     return Signature(status, bool(body), picker, names)
 
 
@@ -96,13 +96,16 @@ def silent(found: Signature | None) -> bool:
     return found is None or found.status == TOO_MANY
 
 
-def untold(found: Signature | None) -> bool:
+def inconclusive(found: Signature | None) -> bool:
     """Whether an answer that is not a stack's own kind does not tell who gave it: a server may fail behind either."""
     return silent(found) or (found is not None and found.status >= 500)
 
 
 def alike(found: list[Signature | None]) -> Signature | None:
-    """The one way in which a stack answered all dyes, None where it did not. (An EPP's own 404 bears no mark: the marked routes must be known to serve.)"""
+    """The one way in which a stack answered all tracer requests, None where it did not.
+
+    An EPP's own 404 bears no mark: the probe routes must be known to serve.
+    """
     kinds = set(found)
     return kinds.pop() if len(kinds) == 1 else None
 
@@ -131,7 +134,7 @@ def expected(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> E
 
 @dataclass
 class Tally:
-    """Answers to dyes of one group, by who gave them: ``alpha``, ``v1``, ``untold`` (by either), or ``other`` (another backend).
+    """Answers to tracer requests of one group, by who gave them: ``alpha``, ``v1``, ``inconclusive`` (by either), or ``other`` (another backend).
 
     :param known: how each stack answers; without an entry for one that answers in several ways, for instance because it is ill.
     """
@@ -141,13 +144,14 @@ class Tally:
 
     def note(self, found: Signature | None) -> None:
         """Count one answer."""
-        unknown = "untold" if untold(found) else "other"
+        unknown = "inconclusive" if inconclusive(found) else "other"
         self.counts[next((who for who, signature in self.known.items() if signature == found), unknown)] += 1
 
     def unsure(self) -> str | None:
-        """Why nothing can be told, None where something can: too many dyes were not answered by either stack's own words."""
-        sent, untold_ones = sum(self.counts.values()), self.counts["untold"]
-        return f"{untold_ones} of {sent} dyes were answered {TOO_MANY} or by an error, or not at all" if untold_ones > UNTOLD * sent else None
+        """Why nothing can be told, None where something can: too many tracer requests were not answered by either stack's own words."""
+        sent, inconclusive_ones = sum(self.counts.values()), self.counts["inconclusive"]
+        said = f"{inconclusive_ones} of {sent} tracer requests were answered {TOO_MANY} or by an error, or not at all"
+        return said if inconclusive_ones > MOST_INCONCLUSIVE * sent else None
 
     def fault(self, wanted: Expected) -> str | None:
         """Why the counts disagree with the weights, None when they agree: at a share of 0 none may be wrong, nor at 1.
@@ -156,13 +160,13 @@ class Tally:
         """
         sent = sum(self.counts.values())
         for who, share in (("alpha", wanted.alpha), ("v1", wanted.v1)):
-            if who in self.known and not plausible(self.counts[who], self.counts[who] + self.counts["untold"], sent, share, share + wanted.other):
-                return f"{who} answered {self.counts[who]} of {sent} dyes ({self.counts[who] / sent:.1%}) where its weight says {share:.1%}"
+            if who in self.known and not plausible(self.counts[who], self.counts[who] + self.counts["inconclusive"], sent, share, share + wanted.other):
+                return f"{who} answered {self.counts[who]} of {sent} tracer requests ({self.counts[who] / sent:.1%}) where its weight says {share:.1%}"
         return None
 
     def __str__(self) -> str:
         """What each known stack answered."""
-        return " and ".join(f"{who} {self.counts[who]}" for who in self.known) + f" of {sum(self.counts.values())} dyes"
+        return " and ".join(f"{who} {self.counts[who]}" for who in self.known) + f" of {sum(self.counts.values())} tracer requests"
 
 
 def plausible(fewest: int, highest: int, sent: int, least: float, most: float) -> bool:
@@ -178,14 +182,14 @@ def chance(count: int, sent: int, share: float) -> float:
     return exp(ways + count * log(share) + (sent - count) * log(1 - share))
 STACKS: tuple[Variant, Variant] = ("alpha", "v1")
 SAMPLES = 3
-"""Dyes through each marked rule that show how a stack answers."""
+"""Tracer requests through each probe rule that show how a stack answers."""
 
 
 @dataclass(frozen=True)
-class Shares:
-    """What the dyes of one stretch say.
+class TrafficSplit:
+    """What the tracer requests of one stretch say.
 
-    :param faults: groups whose share is not what the weights say. :param unsure: those of which too many dyes told nothing.
+    :param faults: groups whose share is not what the weights say. :param unsure: those of which too many tracer requests told nothing.
     :param blind: groups in which nothing tells the stacks apart. :param counted: what each other group answered, as a line for a person.
     """
 
@@ -200,26 +204,26 @@ class Shares:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
-Dyer = Callable[[Probe], "Signature | None"]
+TracerSender = Callable[[Probe], "Signature | None"]
 
 
-def measure(cells: list[Cell], wanted: Callable[[Group], Expected], send: Dyer, nonce: str, count: int,
-            pace: Pace, workers: int, look: Look = lambda: None) -> Shares:
-    """Send ``count`` dyes, spread evenly over the groups of the cells, and compare what each stack answered with the weights.
+def measure(targets: list[ProbeTarget], wanted: Callable[[Group], Expected], send: TracerSender, nonce: str, count: int,
+            pace: Pace, workers: int, look: Look = lambda: None) -> TrafficSplit:
+    """Send ``count`` tracer requests, spread evenly over the groups of the targets, and compare what each stack answered with the weights.
 
     Of a group no more are sent once too many told nothing: a stack that sheds load is left alone.
 
-    :param wanted: what the weights of a group must be. :param look: called between the dyes. :raises ValueError: for less than one dye.
+    :param wanted: what the weights of a group must be. :param look: called between the tracer requests. :raises ValueError: for less than one tracer request.
     """
     if count < 1:
-        raise ValueError(f"dyes must be 1 or more, not {count}; of state migrated 0 leaves the measurement out.")
-    chosen = groups(cells)
-    faults, unsure, blind, counted, sent = [], [], undyed(cells), [], 0
+        raise ValueError(f"tracers must be 1 or more, not {count}; of state migrated 0 leaves the measurement out.")
+    chosen = groups(targets)
+    faults, unsure, blind, counted, sent = [], [], without_tracers(targets), [], 0
     each = -(-count // max(1, len(chosen)))
 
     def ask(group: Group, variant: Variant | None, times: int) -> list[Signature | None]:
-        one, found = dye(group.cell, variant, nonce), list[Signature | None]()
-        while len(found) < times and sum(map(silent, found)) <= UNTOLD * times:
+        one, found = tracer(group.target, variant, nonce), list[Signature | None]()
+        while len(found) < times and sum(map(silent, found)) <= MOST_INCONCLUSIVE * times:
             found += pool.map(lambda _number: paced(one, send, pace), range(min(workers, times - len(found))))
             look()
         return found
@@ -231,7 +235,7 @@ def measure(cells: list[Cell], wanted: Callable[[Group], Expected], send: Dyer, 
             signatures = {who: alike([found for found in answers if not silent(found)]) for who, answers in samples.items()}
             known = {str(who): signature for who, signature in signatures.items() if signature}
             if all(map(silent, itertools.chain(*samples.values()))):
-                unsure.append(f"{group}: no dye by the marked routes was answered, or by {TOO_MANY} alone")
+                unsure.append(f"{group}: no tracer request by the probe routes was answered, or by {TOO_MANY} alone")
                 continue
             if len(set(known.values())) < len(known) or not known:
                 blind.append(f"{group}: {'the stacks answer alike' if known else 'neither stack answers in one way'} to a model that nobody uses")
@@ -245,4 +249,4 @@ def measure(cells: list[Cell], wanted: Callable[[Group], Expected], send: Dyer, 
             counted.append(f"answered by {tally}, weights say {shares.alpha:.1%} and {shares.v1:.1%} ({group})")
             faults += [f"{group}: {fault}"] if fault else []
             unsure += [f"{group}: {doubt}"] if doubt and not fault else []
-    return Shares(tuple(faults), tuple(unsure), tuple(blind), tuple(counted), sent)
+    return TrafficSplit(tuple(faults), tuple(unsure), tuple(blind), tuple(counted), sent)

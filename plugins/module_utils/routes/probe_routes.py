@@ -20,26 +20,26 @@ MAX_MATCHES = 128
 
 PROBE_HEADER = "x-inference-gateway-migration-probe"
 MARK_HEADER = "x-inference-gateway-migration-mark"
-LABEL = "inference-gateway-migration/marked-route"
+LABEL = "inference-gateway-migration/probe-route"
 
 Variant = Literal["alpha", "v1", "both"]
 VARIANTS: tuple[Variant, ...] = ("alpha", "v1", "both")
 
 
-# -- marked routes ------------------------------------------------------------------------------------------------------
+# -- probe routes ------------------------------------------------------------------------------------------------------
 
 
 def mark(variant: Variant, rule: int, index: int) -> str:
-    """The value by which one marked rule answers."""
+    """The value by which one probe rule answers."""
     return f"{variant}-{rule}-{index}"
 
 
 def probe_value(nonce: str, variant: Variant, rule: int, index: int) -> str:
-    """The request header value that leads into one marked rule."""
+    """The request header value that leads into one probe rule."""
     return f"{nonce}-{mark(variant, rule, index)}"
 
 
-def marked_routes(original: Manifest, moves: Mapping[PoolKey, str], variant: Variant, nonce: str) -> list[Manifest]:
+def probe_routes_of(original: Manifest, moves: Mapping[PoolKey, str], variant: Variant, nonce: str) -> list[Manifest]:
     """Copies of a user's rules that only probes reach, for one variant.
 
     One rule a moved reference: same parents, hostnames, matches and filters (mirrors excepted: a copy must not double
@@ -49,7 +49,7 @@ def marked_routes(original: Manifest, moves: Mapping[PoolKey, str], variant: Var
     """
     key = route_key(original)
     copies = [
-        _marked_rule(rules(original)[reference.rule], reference, moves, variant, nonce)
+        _probe_rule(rules(original)[reference.rule], reference, moves, variant, nonce)
         for reference in references(original)
         if reference.kind == "backend" and reference.target in moves
     ]
@@ -65,7 +65,7 @@ def marked_routes(original: Manifest, moves: Mapping[PoolKey, str], variant: Var
     ]
 
 
-def _marked_rule(rule: Manifest, reference: Reference, moves: Mapping[PoolKey, str], variant: Variant, nonce: str) -> Manifest:
+def _probe_rule(rule: Manifest, reference: Reference, moves: Mapping[PoolKey, str], variant: Variant, nonce: str) -> Manifest:
     copy = deepcopy(rule)
     copy.pop("name", None)
     header = {"type": "Exact", "name": PROBE_HEADER, "value": probe_value(nonce, variant, reference.rule, reference.index)}

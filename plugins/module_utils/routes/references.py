@@ -72,7 +72,7 @@ def route_key(route: Manifest) -> RouteKey:
     return RouteKey(route.get("apiVersion", "gateway.networking.k8s.io/v1"), route.get("kind", "HTTPRoute"), meta.get("namespace", "default"), meta["name"])
 
 
-def target(reference: Mapping[str, Any], namespace: str) -> PoolKey:
+def pool_key(reference: Mapping[str, Any], namespace: str) -> PoolKey:
     """What a backendRef in a route of ``namespace`` names, with Gateway API's defaults (core group, Service)."""
     return PoolKey(reference.get("group") or "", reference.get("kind") or "Service", reference.get("namespace") or namespace, reference.get("name", ""))
 
@@ -91,7 +91,7 @@ def references(route: Manifest) -> list[Reference]:
     """Every backendRef and every mirror of a route, in order."""
     key = route_key(route)
     return [
-        Reference(key, number, index, kind, target(reference, key.namespace), reference.get("weight", 1))
+        Reference(key, number, index, kind, pool_key(reference, key.namespace), reference.get("weight", 1))
         for number, rule in enumerate(rules(route))
         for kind, index, reference in _rule_references(rule)
     ]

@@ -18,10 +18,10 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import (
     PoolKey,
     describe_references,
+    pool_key,
     references,
     route_key,
     rules,
-    target,
 )
 
 MAX_WEIGHT = 1_000_000
@@ -56,7 +56,7 @@ def split_references(original: list[Manifest], namespace: str, moves: Mapping[Po
         raise ValueError(f"A share is a percentage from 0 to 100, not {share}.")
     weighted: list[tuple[Mapping[str, Any], str | None, int]] = []
     for reference in original:
-        name = moves.get(target(reference, namespace))
+        name = moves.get(pool_key(reference, namespace))
         weight = reference.get("weight", 1)
         if name is None:
             weighted.append((reference, None, weight * 100))
@@ -83,7 +83,7 @@ def _divisor(weights: list[int]) -> int:
 def finished_references(original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str]) -> list[Manifest]:
     """A rule's backendRefs after the migration: as before, but for group and name of what moved."""
     return [
-        deepcopy(reference) if (name := moves.get(target(reference, namespace))) is None else move_reference(reference, name)
+        deepcopy(reference) if (name := moves.get(pool_key(reference, namespace))) is None else move_reference(reference, name)
         for reference in original
     ]
 
@@ -140,7 +140,7 @@ def _bare(rule: Manifest) -> Manifest:
 def current(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> Manifest:
     """A user's route as it is today (parents, hostnames, matches, filters), with the references that its moved rules had.
 
-    Of this marked copies are made, and by this probes ask: a Gateway that became a parent meanwhile must be proven too.
+    Of this probe copies are made, and by this probes ask: a Gateway that became a parent meanwhile must be proven too.
     Rules keep their places in the original, by which marks are named; rules that came meanwhile are left out.
     """
     at = places(live, original, moves)

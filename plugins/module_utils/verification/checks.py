@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The checks of verify_gateway: each is one bounded stretch of looking at the API server and asking through the gateway.
+"""Looks at a migration, check by check: each is one bounded stretch of looking at the API server and asking through the gateway.
 
 While probes are sent the moved routes are looked at too. What they must stand at is said by the caller (``shares``), never read from
 them: weights and traffic agree also where somebody else wrote both.
@@ -26,11 +26,12 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
     targets,
     traffic_split,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import Judgement, judge
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import Comparison, Judgement, judge
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import step_weights, weights
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import Shares
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import Scene, plan_of
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, plan_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof
 
 WORKERS = 12
@@ -46,13 +47,15 @@ LOOK_PART = 0.1
 
 Params = dict[str, Any]
 Result = dict[str, Any]
+Check = Callable[[Cluster, Params, float], Result]
+"""Takes the cluster, the module's parameters and a moment on the clock of time.monotonic by which it ends; ``ok`` says whether what was checked holds."""
 
 
 class Lookout:
     """Looks at the moved routes beside other work, now and then. Without shares there is nothing to look for."""
 
-    def __init__(self, here: Scene, wanted: Shares | None) -> None:
-        self.here, self.wanted, self.next = here, wanted, 0.0
+    def __init__(self, scope: MigrationScope, wanted: Shares | None) -> None:
+        self.scope, self.wanted, self.next = scope, wanted, 0.0
 
     def __call__(self) -> None:
         """Look, if it is time to. An API server that gives no answer is asked again, and by :meth:`last`.
@@ -72,21 +75,21 @@ class Lookout:
     def last(self) -> None:
         """Look, whatever the time. :raises weights.Drifted: as above. :raises Unreachable: where there is no answer."""
         if self.wanted is not None:
-            self.here.demand(self.wanted)
+            self.scope.demand(self.wanted)
 
 
-def read(cluster: Cluster, params: Params) -> Scene:
-    """The scene, with the routes as they were where a migration was begun."""
+def read(cluster: Cluster, params: Params) -> MigrationScope:
+    """Read the scope, with the routes as they were where a migration was begun."""
     if params["plan"] is None:
-        return Scene.read(cluster, plan_of(cluster, params["pools"]), "", None, params["probes"])
+        return MigrationScope.read(cluster, plan_of(cluster, params["pools"]), "", None, params["probes"])
     store = journal.Journal(cluster, params["state_namespace"])
     record = store.read() or {"nonce": "", "backup": None}
-    return Scene.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]) if record["backup"] else None, params["probes"])
+    return MigrationScope.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]) if record["backup"] else None, params["probes"])
 
 
-def asked(here: Scene, params: Params, gone: bool = False) -> list[targets.Probe]:
-    """One probe for every cell by the rules that were chosen. :raises ValueError: where there is none: nothing would be proven by asking nothing."""
-    chosen = here.probes(rules(params), gone)
+def asked(scope: MigrationScope, params: Params, gone: bool = False) -> list[targets.Probe]:
+    """One probe for every target by the rules that were chosen. :raises ValueError: where there is none: nothing would be proven by asking nothing."""
+    chosen = scope.probes(rules(params), gone)
     if not chosen or params["rounds"] < 1:
         raise ValueError("Nothing would be asked, so nothing would be proven: " + (
             "rounds must be 1 or more." if params["rounds"] < 1 else "no route names the pools, or no pools or variants were given."))
@@ -100,11 +103,11 @@ def rules(params: Params) -> list[Any]:
 
 def settled(cluster: Cluster, params: Params, deadline: float) -> Result:
     """Traffic first, then status: statuses are written late, and prove nothing by themselves."""
-    here, gone = read(cluster, params), params["check"] == "gone"
-    probes, pace, watch, look = asked(here, params, gone), sending.Pace(params["probe_rate"]), None, Lookout(here, params["shares"])
-    if params["judgement"] is not None:
-        watch = settle.Watch(Bounds.of(params["gate"]), params["known"], any(here.serves_v1(key) for key in here.live), params["judgement"])
-    found = settle.settle(probes, http_client.client(params).send, params["rounds"], deadline, pace, WORKERS, params["clean"], watch, look)
+    scope, gone = read(cluster, params), params["check"] == "gone"
+    probes, pace, monitor, look = asked(scope, params, gone), sending.Pace(params["probe_rate"]), None, Lookout(scope, params["shares"])
+    if params.get("judgement") is not None:  # verify_gateway has none
+        monitor = settle.LiveTrafficMonitor(Bounds.of(params["gate"]), params["known"], any(scope.serves_v1(key) for key in scope.live), params["judgement"])
+    found = settle.settle(probes, http_client.client(params).send, params["rounds"], deadline, pace, WORKERS, params.get("clean", 0), monitor, look)
     status = read(cluster, params).status_faults() if found.done else []
     while status and time.monotonic() < deadline:
         look()
@@ -118,69 +121,80 @@ def settled(cluster: Cluster, params: Params, deadline: float) -> Result:
         "faults": [*found.faults.worst(most=4), *status],
         "first_success": found.first,
         "sent": found.sent,
-    } | ({"judgement": watch.judgement.dump()} if watch else {})
+    } | ({"judgement": monitor.judgement.dump()} if monitor else {})
 
 
 def baseline(cluster: Cluster, params: Params, deadline: float) -> Result:
     """How rules answer while v1 has none of their traffic; where it has some already nothing is asked of users' rules, and no kind of failure is known."""
-    here = read(cluster, params)
-    shares = {str(key): weights.share_of(here.live[key], original, here.moves) for key, original in here.originals.items()}
-    for key, original in here.originals.items():
-        if shares[str(key)] is None:
-            here_and_there = "; ".join(step_weights.faults(here.live[key], original, here.moves, 0))
+    scope = read(cluster, params)
+    shares: dict[str, int] = {}
+    for key, original in scope.originals.items():
+        share = weights.share_of(scope.live[key], original, scope.moves)
+        if share is None:
+            here_and_there = "; ".join(step_weights.faults(scope.live[key], original, scope.moves, 0))
             raise weights.Drifted(f"the moved rules stand neither as they were nor at one share of this migration: {here_and_there}")
-    look = Lookout(here, params["shares"])
-    at = {"shares": shares, "stack": proof.stack(here), "share": min(shares.values(), default=0), "others": list(proof.others(here, "shift"))}
-    if "user" in params["variants"] and any(here.serves_v1(key) for key in here.live):
+        shares[str(key)] = share
+    look = Lookout(scope, params["shares"])
+    at = {"shares": shares, "stack": proof.stack(scope), "share": min(shares.values(), default=0), "others": list(proof.others(scope, "shift"))}
+    if "user" in params["variants"] and any(scope.serves_v1(key) for key in scope.live):
         return {"ok": True, "kinds": [], "serves_v1": True, "faults": [], "sent": 0} | at
     pace = sending.Pace(params["probe_rate"])
-    faults, kinds, silent = settle.baseline(asked(here, params), http_client.client(params).send, params["rounds"], deadline, pace, WORKERS)
+    faults, kinds, silent = settle.baseline(asked(scope, params), http_client.client(params).send, params["rounds"], deadline, pace, WORKERS)
     look.last()
     return {"ok": not silent, "kinds": list(kinds), "serves_v1": False, "faults": faults.worst(), "sent": sum(faults.sent.values())} | at
 
 
-def share(cluster: Cluster, params: Params, deadline: float) -> Result:
+def measured(cluster: Cluster, params: Params, deadline: float) -> Result:
     """What v1 really serves, against the shares that were given."""
-    here = read(cluster, params)
-    look = Lookout(here, params["shares"])
+    scope = read(cluster, params)
+    look = Lookout(scope, params["shares"])
     pace, client = sending.Pace(params["probe_rate"]), http_client.client(params)
-    found = traffic_split.measure(here.cells, here.expected(params["shares"]), client.dye, here.nonce, params["dyes"], pace, WORKERS, look)
+    found = traffic_split.measure(scope.targets, scope.expected(params["shares"]), client.send_tracer, scope.nonce, params["tracers"], pace, WORKERS, look)
     look.last()
     return {"ok": not (found.faults or found.unsure)} | found.dump()
+
+
+def compared(scope: MigrationScope, target: targets.ProbeTarget) -> Comparison:
+    """The probes of one target through v1alpha2, v1 and the live rule."""
+
+    def by(variant: Variant | None) -> targets.Probe:
+        return targets.probe(target, variant, scope.nonce, scope.models)
+
+    return by("alpha"), by("v1"), by(None)
 
 
 def gate(cluster: Cluster, params: Params, deadline: float) -> Result:
     """One stretch of a gate."""
     bounds = Bounds.of(params["gate"])
-    here = read(cluster, params)
-    look = Lookout(here, params["shares"])
-    trios = [tuple(targets.probe(cell, variant, here.nonce, here.models) for variant in ("alpha", "v1", None)) for cell in here.cells]
+    scope = read(cluster, params)
+    look = Lookout(scope, params["shares"])
+    comparisons = [compared(scope, target) for target in scope.targets]
     before = Judgement.load(params["judgement"])
-    hold = time.monotonic() + params["hold"]
-    after = judge(trios, http_client.client(params).send, bounds, before, max(deadline, hold), sending.Pace(params["probe_rate"]), WORKERS,
-                         frozenset(params["known"]), hold, look)
+    soak_until = time.monotonic() + params["soak"]
+    after = judge(comparisons, http_client.client(params).send, bounds, before, max(deadline, soak_until), sending.Pace(params["probe_rate"]), WORKERS,
+                  frozenset(params["known"]), soak_until, look)
     look.last()
-    decision = after.decide(here.cells)
+    decision = after.decide(scope.targets)
     return {"ok": decision == "accept", "decision": decision, "judgement": after.dump(), "faults": list(after.faults), "sent": after.sent - before.sent}
 
 
 def hold_streams(cluster: Cluster, params: Params, deadline: float) -> Result:
     """Long streams by the rules that were asked for, side by side until the deadline."""
-    here = read(cluster, params)
-    chosen = targets.streaming(here.cells)
-    places = [[targets.probe(cell, variant, here.nonce, here.models) for variant in rules(params)]
-              for cell in random.sample(chosen, min(len(chosen), MOST_STREAMS))]
-    held = long_streams.hold(places, http_client.client(params).hold, deadline, params["copies"])
+    scope = read(cluster, params)
+    chosen = targets.streaming(scope.targets)
+    chosen_probes = [[targets.probe(target, variant, scope.nonce, scope.models) for variant in rules(params)]
+                     for target in random.sample(chosen, min(len(chosen), MOST_STREAMS))]
+    held = long_streams.keep_open(chosen_probes, http_client.client(params).hold_stream, deadline, params["copies"])
     faults, sent = [one.fault for one in held if one.fault], sum(side.asked for one in held for side in one.sides.values())
-    return {"ok": not faults, "faults": faults, "streams": [one.dump() for one in held], "left_out": len(chosen) - len(places), "sent": sent}
+    return {"ok": not faults, "faults": faults, "streams": [one.dump() for one in held], "left_out": len(chosen) - len(chosen_probes), "sent": sent}
 
 
 def installed(cluster: Cluster, params: Params, deadline: float) -> Result:
     """Wait for the endpoint pickers; a crash loop ends the wait early, for it does not pass by itself."""
-    here = read(cluster, params)
+    scope = read(cluster, params)
     loops = 0
     while True:
-        faults = here.epp_faults()
+        faults = scope.epp_faults()
         loops += any("BackOff" in fault or "Err" in fault for fault in faults)
         if not faults or loops > 5 or time.monotonic() >= deadline:
             return {"ok": not faults, "faults": faults, "sent": 0}
@@ -189,26 +203,28 @@ def installed(cluster: Cluster, params: Params, deadline: float) -> Result:
 
 def phase_end(cluster: Cluster, params: Params, deadline: float) -> Result:
     """What a phase must have come to, taken last: nothing of it is concluded from what was done before."""
-    here, phase = read(cluster, params), params["phase"]
-    look = Lookout(here, params["shares"])
+    scope, phase = read(cluster, params), params["phase"]
+    look = Lookout(scope, params["shares"])
     record, now = journal.Journal(cluster, params["state_namespace"]).read(), time.monotonic()
     patience = now + min(GOING, (deadline - now) / 3)
-    faults = proof.faults(here, phase, record, params["stack"])
+    faults = proof.faults(scope, phase, record, params["stack"])
     while faults and phase != "shift" and time.monotonic() < patience:
         look()
         time.sleep(1)
-        faults = proof.faults(here, phase, record, params["stack"])
+        faults = proof.faults(scope, phase, record, params["stack"])
     answered, sent = [], 0
-    if here.cells:
+    if scope.targets:
         pace = sending.Pace(params["probe_rate"])
-        found = settle.settle(asked(here, params), http_client.client(params).send, params["rounds"], deadline, pace, WORKERS, look=look)
+        found = settle.settle(asked(scope, params), http_client.client(params).send, params["rounds"], deadline, pace, WORKERS, look=look)
         answered, sent = [] if found.done else found.faults.worst(most=4) or ["requests did not settle in time"], found.sent
     look.last()
+    against = [*answered, *faults]
     return {
-        "ok": not faults and not answered,
-        "faults": [*answered, *faults],
-        "verdict": "FAILED" if answered else "HELD" if faults else "PROVEN" if here.cells else None,
-        "reason": proof.sentence(here, phase),
+        "ok": not against,
+        "faults": against,
+        "verdict": "FAILED" if answered else "HELD" if faults else "PROVEN" if scope.targets else None,
+        # What the phase leaves is said of one that has come to its end: anything else would read as if it had.
+        "reason": f"the end of {phase} is not proven: {'; '.join(against)}" if against else proof.sentence(scope, phase),
         "sent": sent,
     }
 
@@ -219,7 +235,10 @@ def remaining(cluster: Cluster, params: Params, deadline: float) -> Result:
     return {"ok": True, "faults": [], "remaining": there, "sent": 0}
 
 
-CHECKS: dict[str, Callable[[Cluster, Params, float], Result]] = {
-    "settled": settled, "gone": settled, "baseline": baseline, "share": share, "gate": gate, "streams": hold_streams, "installed": installed,
-    "phase_end": phase_end, "remaining": remaining,
+VERIFICATION: dict[str, Check] = {"settled": settled, "installed": installed, "phase_end": phase_end, "remaining": remaining}
+"""Checks that a person or a role asks for by verify_gateway."""
+
+EVIDENCE: dict[str, Check] = {
+    "settled": settled, "gone": settled, "baseline": baseline, "traffic_split": measured, "gate": gate, "streams": hold_streams,
 }
+"""Checks that a shift makes by migration_evidence, with what they carry from one execution to the next."""

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import scope
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import (
     Cluster,
     Forbidden,
@@ -25,7 +24,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import ALPHA_VERSION, LISTINGS
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import POOL_KIND, V1_GROUP, Manifest, describe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, references, weights
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import Scene
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, affected, pickers_services, policy_target, route_keys
 
 ROUTES = tuple(listing for listing in LISTINGS if listing.name in ("http_routes", "grpc_routes"))
 MODELS = ("inferencepools", "inferencemodels")
@@ -33,28 +32,28 @@ RESTARTED = "kubectl.kubernetes.io/restartedAt"
 """What kubectl rollout restart writes: the same picker, started again."""
 
 
-def faults(here: Scene, phase: str, record: Mapping[str, Any] | None, before: Mapping[str, str] | None = None) -> list[str]:
+def faults(scope: MigrationScope, phase: str, record: Mapping[str, Any] | None, before: Mapping[str, str] | None = None) -> list[str]:
     """What stands against a phase having come to its end, each a sentence; see docs/gate.md.
 
     :param phase: ``shift``, ``retire``, or ``simple`` for the path with a downtime. :param record: the journal.
     :param before: :func:`stack` when the shift began.
     """
-    found = [*others(here, phase)]
-    if phase == "shift" and before is not None and (pools := changed(here, before)):
+    found = [*others(scope, phase)]
+    if phase == "shift" and before is not None and (pools := changed(scope, before)):
         found.append(f"{pools}: what is installed of v1 was changed while it was being proven: run the phase shift again")
-    if phase == "retire" and here.originals:  # without routes there was nothing to shift
-        found += [f"{text}: run the phase shift again" for text in [unproven_shift(here, record)] if text]
+    if phase == "retire" and scope.originals:  # without routes there was nothing to shift
+        found += [f"{text}: run the phase shift again" for text in [unproven_shift(scope, record)] if text]
     if phase != "shift":
         found += [f"{entry} of v1alpha2 is still there, or was made again: see what keeps it (a controller, helm.sh/resource-policy), then start again"
-                  for entry in alpha_objects(here)]
+                  for entry in alpha_objects(scope)]
     return found
 
 
-def unproven_shift(here: Scene, record: Mapping[str, Any] | None) -> str | None:
+def unproven_shift(scope: MigrationScope, record: Mapping[str, Any] | None) -> str | None:
     """Why no shift counts: the journal's last word on it is not PROVEN, or what is installed of v1 is not what was proven."""
     if "shift" not in (record or {}).get("phases", ()):
         return "the journal has no shift that ended PROVEN, with no weight changed and no other shift begun since"
-    if pools := changed(here, (record or {}).get("stack")):
+    if pools := changed(scope, (record or {}).get("stack")):
         return f"{pools}: what is installed of v1 (endpoint picker, its configuration, pool or policies) is not what the shift proved"
     return None
 
@@ -62,22 +61,22 @@ def unproven_shift(here: Scene, record: Mapping[str, Any] | None) -> str | None:
 # -- routes -------------------------------------------------------------------------------------------------------------
 
 
-def others(here: Scene, phase: str) -> Iterator[str]:
+def others(scope: MigrationScope, phase: str) -> Iterator[str]:
     """Rules and mirrors, of any route of the cluster, that were made since the plan and name a v1alpha2 pool of it; and routes that a listing lacks.
 
     While v1alpha2 is there (``shift``) only what sends it requests of users counts.
     """
-    moved = {(key.kind, key.namespace, key.name): original for key, original in here.originals.items()}
+    moved = {(key.kind, key.namespace, key.name): original for key, original in scope.originals.items()}
     seen = set()
-    for route in (route for listing in ROUTES for route in _listed(here.cluster, listing)):
+    for route in (route for listing in ROUTES for route in _listed(scope.cluster, listing)):
         key = references.route_key(route)
         place = (key.kind, key.namespace, key.name)
         seen.add(place)
         if probe_routes.LABEL in (route["metadata"].get("labels") or {}):
             continue
-        after = weights.reshape(route, moved[place], here.moves, "finished") if place in moved else route
+        after = weights.reshape(route, moved[place], scope.moves, "finished") if place in moved else route
         for reference in references.references(after):
-            if reference.target in here.moves and (phase != "shift" or (reference.kind == "backend" and reference.weight)):
+            if reference.target in scope.moves and (phase != "shift" or (reference.kind == "backend" and reference.weight)):
                 yield f"{reference.kind} of rule {reference.rule} of {key} names v1alpha2's {POOL_KIND} {reference.target.namespace}/{reference.target.name}"
     for kind, namespace, name in sorted(set(moved) - seen):
         yield f"{kind} {namespace}/{name} is missing in the server's own list of routes, so that list can't be trusted"
@@ -100,23 +99,23 @@ def live(cluster: Cluster, address: Mapping[str, Any]) -> Manifest | None:
     return cluster.get(object_path(address["apiVersion"], address["kind"], meta.get("namespace"), meta["name"]))
 
 
-def alpha_objects(here: Scene) -> Iterator[str]:
+def alpha_objects(scope: MigrationScope) -> Iterator[str]:
     """Of what the plan takes away: what is there, with what keeps it where that is a finalizer."""
-    known = {tuple(key) for key in scope.route_keys(here.plan)}
-    for address in dict.fromkeys([*scope.affected(here.plan), *scope.pickers_services(here.plan)]):
-        found = here.cluster.get(object_path(*address)) if address not in known else None
+    known = {tuple(key) for key in route_keys(scope.plan)}
+    for address in dict.fromkeys([*affected(scope.plan), *pickers_services(scope.plan)]):
+        found = scope.cluster.get(object_path(*address)) if address not in known else None
         if found is not None:
             held = (found["metadata"].get("finalizers") or []) if found["metadata"].get("deletionTimestamp") else []
             yield describe(found) + (f" (being deleted, held by {', '.join(held)})" if held else "")
 
 
-def left(here: Scene) -> list[str]:
+def left(scope: MigrationScope) -> list[str]:
     """What of v1alpha2 stays on purpose, by name: what the plan leaves to others, and pools and models of other migrations."""
-    mine = {(kind, namespace, name) for _version, kind, namespace, name in scope.affected(here.plan)}
-    found = [f"{entry['object']} ({entry['why']})" for pool in here.plan["pools"] for entry in pool.get("stays") or []]
+    mine = {(kind, namespace, name) for _version, kind, namespace, name in affected(scope.plan)}
+    found = [f"{entry['object']} ({entry['why']})" for pool in scope.plan["pools"] for entry in pool.get("stays") or []]
     for resource in MODELS:
         try:
-            for manifest in here.cluster.list(collection_path(ALPHA_VERSION, resource)):
+            for manifest in scope.cluster.list(collection_path(ALPHA_VERSION, resource)):
                 meta = manifest["metadata"]
                 if (manifest["kind"], meta.get("namespace"), meta["name"]) not in mine:
                     found.append(describe(manifest))
@@ -127,11 +126,11 @@ def left(here: Scene) -> list[str]:
     return found
 
 
-def sentence(here: Scene, phase: str) -> str:
+def sentence(scope: MigrationScope, phase: str) -> str:
     """What a phase that has come to its end leaves, with each name: a person reads no more than this."""
-    unnamed = [f"{POOL_KIND} {pool['namespace']}/{pool['v1_name']}" for pool in here.plan["pools"] if not pool["references"]]
-    stays = left(here) if phase != "shift" else []
-    words = ["all traffic is on v1" if phase == "shift" else "v1alpha2 is gone and v1 answers" if here.cells else "v1alpha2 is gone"]
+    unnamed = [f"{POOL_KIND} {pool['namespace']}/{pool['v1_name']}" for pool in scope.plan["pools"] if not pool["references"]]
+    stays = left(scope) if phase != "shift" else []
+    words = ["all traffic is on v1" if phase == "shift" else "v1alpha2 is gone and v1 answers" if scope.targets else "v1alpha2 is gone"]
     words += [f"left in place: {', '.join(stays)}"] if stays else []
     words += [f"no route names {', '.join(unnamed)}, so nothing is proven there"] if unnamed else []
     return "; ".join(words)
@@ -140,23 +139,23 @@ def sentence(here: Scene, phase: str) -> str:
 # -- v1 -----------------------------------------------------------------------------------------------------------------
 
 
-def stack(here: Scene) -> dict[str, str]:
+def stack(scope: MigrationScope) -> dict[str, str]:
     """Fingerprints of what is installed of v1, by pool: pool, picker with its configuration, policies. How often a picker runs is no part of it."""
     found = {}
-    for pool in here.plan["pools"]:
+    for pool in scope.plan["pools"]:
         namespace, name = pool["namespace"], pool["epp"]["deployment"]
-        served = here.cluster.get(object_path(f"{V1_GROUP}/v1", POOL_KIND, namespace, pool["v1_name"])) or {}
-        template = ((here.cluster.get(object_path("apps/v1", "Deployment", namespace, name)) or {}).get("spec") or {}).get("template") or {}
+        served = scope.cluster.get(object_path(f"{V1_GROUP}/v1", POOL_KIND, namespace, pool["v1_name"])) or {}
+        template = ((scope.cluster.get(object_path("apps/v1", "Deployment", namespace, name)) or {}).get("spec") or {}).get("template") or {}
         meta = template.get("metadata") or {}
         said = {key: value for key, value in (meta.get("annotations") or {}).items() if key != RESTARTED}
-        configured = (here.cluster.get(object_path("v1", "ConfigMap", namespace, name)) or {}).get("data")
-        policies = sorted(([policy["kind"], policy["metadata"]["name"], policy["spec"]] for policy in here.policies()
-                           if scope.policy_target(policy)[0::3] == (namespace, pool["v1_name"])), key=lambda entry: entry[:2])
+        configured = (scope.cluster.get(object_path("v1", "ConfigMap", namespace, name)) or {}).get("data")
+        policies = sorted(([policy["kind"], policy["metadata"]["name"], policy["spec"]] for policy in scope.policies()
+                           if policy_target(policy)[0::3] == (namespace, pool["v1_name"])), key=lambda entry: entry[:2])
         whole = [served.get("spec"), template.get("spec"), meta.get("labels"), said, configured, policies]
         found[f"{namespace}/{pool['v1_name']}"] = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
     return found
 
 
-def changed(here: Scene, before: Mapping[str, str] | None) -> str:
+def changed(scope: MigrationScope, before: Mapping[str, str] | None) -> str:
     """The v1 pools, with commas, that are not installed as they were; none where all are."""
-    return ", ".join(f"{POOL_KIND} {name}" for name, said in stack(here).items() if said != (before or {}).get(name))
+    return ", ".join(f"{POOL_KIND} {name}" for name, said in stack(scope).items() if said != (before or {}).get(name))

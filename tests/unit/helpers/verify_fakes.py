@@ -16,10 +16,13 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.http_client import Client
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import checks
-from ansible_collections.inference_gateway.migration.plugins.modules import verify_gateway
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.checks import VERIFICATION
+from ansible_collections.inference_gateway.migration.plugins.modules import migration_evidence, verify_gateway
 
 PLAN = make_plan()
 ROUTE = http_route(rule(ALPHA))
+CARRIED = {"clean", "judgement", "known"}
+"""What a shift carries from one execution to the next: options of migration_evidence alone."""
 FAST = {"probe_rate": 100_000, "plan": PLAN}
 
 
@@ -47,7 +50,8 @@ class Here:
 
     def __call__(self, check_mode: bool = False, **given: Any) -> dict[str, Any]:
         self.cluster.requests.clear()
-        return run_module(self.monkeypatch, verify_gateway, self.cluster, check_mode, **FAST | given)
+        by_hand = given.get("check", "settled") in VERIFICATION and not CARRIED & {*given}
+        return run_module(self.monkeypatch, verify_gateway if by_hand else migration_evidence, self.cluster, check_mode, **FAST | given)
 
     def asked_by(self) -> set[str]:
         return {probe.variant or "user" for probe in self.asked}

@@ -18,7 +18,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils import
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Forbidden, NotServed
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import pool_migration
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import estate, helm_records
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, Finding, View, hits
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, CheckContext, Finding, occurrences
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
@@ -68,11 +68,11 @@ class World:
         secrets = [entry for entry in self.manifests if entry["kind"] == "Secret"]
         return {(entry["metadata"]["namespace"], name): found for entry in secrets for name, found in helm_records.newest([entry]).items()}
 
-    def view(self, **options: Any) -> View:
-        """With drafts of all pools."""
+    def context(self, **options: Any) -> CheckContext:
+        """With pool migrations of all pools."""
         chosen = choose(**options)
         here = self.estate()
-        return View(here, chosen, tuple(pool_migration.drafts(here, chosen)))
+        return CheckContext(here, chosen, tuple(pool_migration.pool_migrations(here, chosen)))
 
     def plan(self, **options: Any) -> dict[str, Any]:
         """The plan."""
@@ -80,7 +80,7 @@ class World:
 
     def found(self, code: str, **options: Any) -> list[Finding]:
         """The findings of one code."""
-        return list(hits(CATALOGUE[code], self.view(**options)))
+        return list(occurrences(CATALOGUE[code], self.context(**options)))
 
 
 def choose(target: str = "v1.5.0", **options: Any) -> pool_migration.Options:

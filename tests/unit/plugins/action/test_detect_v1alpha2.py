@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.action import detect_v1alpha2
-from ansible_collections.inference_gateway.migration.plugins.action.detect_v1alpha2 import ActionModule, KubernetesAction
+from ansible_collections.inference_gateway.migration.plugins.action.detect_v1alpha2 import ActionModule, ModuleAction
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def run(monkeypatch):
     """Runs the action plugin on what the module is said to have returned."""
 
     def call(result, **arguments):
-        monkeypatch.setattr(KubernetesAction, "run", lambda _self, _tmp, _task_vars: dict(result))
+        monkeypatch.setattr(ModuleAction, "run", lambda _self, _tmp, _task_vars: dict(result))
         action = ActionModule.__new__(ActionModule)
         action._task = SimpleNamespace(args=arguments)
         return action.run()

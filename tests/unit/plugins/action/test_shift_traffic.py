@@ -47,12 +47,12 @@ class Plugin(ActionModule):
 
 def test_a_piece_has_the_tasks_connection_and_nothing_else_of_it() -> None:
     plugin = Plugin(kubeconfig="a", context="b", host=None, steps=[100], cluster_id="uid")
-    assert plugin.piece("verify_gateway", {"check": "gate"}, {}) == {"changed": False}
+    assert plugin.execute("verify_gateway", {"check": "gate"}, {}) == {"changed": False}
     assert plugin.executed == [
         ("inference_gateway.migration.verify_gateway", {"kubeconfig": "found:a", "context": "b", "cluster_id": "uid", "check": "gate"}),
     ]  # fmt: skip
     remote = Plugin(transport="ssh", kubeconfig="a")
-    remote.piece("verify_gateway", {}, {})
+    remote.execute("verify_gateway", {}, {})
     assert remote.executed[0][1] == {"kubeconfig": "remote:a"}
 
 
@@ -73,17 +73,17 @@ def test_a_connection_that_drops_is_waited_for_like_an_api_server() -> None:
     """Left alone it would end the host as unreachable, with the weights where they are and nobody to take them back."""
     plugin = Plugin(transport="ssh")
     plugin.error = AnsibleConnectionFailure("reset by peer")
-    for result in (plugin.piece("verify_gateway", {}, {}), plugin.begin("verify_gateway", {}, {}, 65)):
+    for result in (plugin.execute("verify_gateway", {}, {}), plugin.begin("verify_gateway", {}, {}, 65)):
         assert result["failed"] and result["unreachable_api"] and "No connection to the host on which modules run: reset by peer" in result["msg"]
     assert plugin.ended("j1", {}) is None and plugin._task.async_val == 0
     plugin.error = AnsibleError("no space for a temporary directory")
-    assert plugin.piece("verify_gateway", {}, {}) == {"failed": True, "msg": "no space for a temporary directory"}
+    assert plugin.execute("verify_gateway", {}, {}) == {"failed": True, "msg": "no space for a temporary directory"}
     assert plugin.ended("j1", {}) is None
 
 
 def test_a_kubeconfig_that_is_not_there_is_a_result() -> None:
     plugin = Plugin(kubeconfig="missing")
-    result = plugin.piece("verify_gateway", {}, {})
+    result = plugin.execute("verify_gateway", {}, {})
     assert result["failed"] and "could not find missing" in result["msg"] and plugin.executed == []
 
 
@@ -91,6 +91,6 @@ def test_a_kubeconfig_that_is_not_there_is_a_result() -> None:
 def test_only_two_states_are_driven(monkeypatch: pytest.MonkeyPatch, state: str | None, driven: bool) -> None:
     plugin = Plugin(**({} if state is None else {"state": state}))
     monkeypatch.setattr(plugin, "validate_argument_spec", lambda spec: (None, {name: option.get("default") for name, option in spec.items()}))
-    monkeypatch.setattr(shift_traffic.KubernetesAction, "run", lambda self, tmp, task_vars: {"by": "kubernetes.core"})
+    monkeypatch.setattr(shift_traffic.ModuleAction, "run", lambda self, tmp, task_vars: {"by": "kubernetes.core"})
     monkeypatch.setattr(shift_traffic.Drive, "run", lambda self: {"by": "us"})
     assert plugin.run(None, {}) == {"by": "us" if driven else "kubernetes.core"}

@@ -15,14 +15,14 @@ from migration_fakes import ALPHA, KEY, MOVES, FakeCluster, condition, gateway, 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, NotServed
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, weights
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import Scene, affected, moves, route_keys
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, affected, moves, route_keys
 
 Manifest = dict[str, Any]
 ORIGINAL = http_route(rule(ALPHA))
 
 
-def read(*manifests: Manifest, plan: Manifest | None = None, backup: list[Manifest] | None = None) -> Scene:
-    return Scene.read(FakeCluster(*manifests), plan or make_plan(), "igm1", backup)  # type: ignore[arg-type]
+def read(*manifests: Manifest, plan: Manifest | None = None, backup: list[Manifest] | None = None) -> MigrationScope:
+    return MigrationScope.read(FakeCluster(*manifests), plan or make_plan(), "igm1", backup)  # type: ignore[arg-type]
 
 
 def test_the_plan_names_moves_routes_and_what_the_backup_holds() -> None:
@@ -39,20 +39,20 @@ def test_the_plan_names_moves_routes_and_what_the_backup_holds() -> None:
     ]
 
 
-def test_cells_come_from_the_routes_as_they_were() -> None:
+def test_targets_come_from_the_routes_as_they_were() -> None:
     live = weights.reshape(ORIGINAL, ORIGINAL, MOVES, "finished")
     here = read(live, gateway(), backup=[ORIGINAL, {"kind": "InferencePool", "metadata": {"name": "x"}}])
     (key,) = here.originals
     assert here.originals[key] == ORIGINAL and here.live[key]["spec"] == live["spec"]
-    assert len(here.cells) == 4
+    assert len(here.targets) == 4
     assert [probe.variant for probe in here.probes(["v1", None])] == ["v1"] * 4 + [None] * 4
     assert {probe.mark for probe in here.probes(["v1"], gone=True)} == {None}
-    assert {manifest["metadata"]["labels"][probe_routes.LABEL] for manifest in here.marked(["alpha", "both"])} == {"alpha", "both"}
+    assert {manifest["metadata"]["labels"][probe_routes.LABEL] for manifest in here.probe_routes(["alpha", "both"])} == {"alpha", "both"}
 
 
 def test_without_a_backup_what_is_live_counts() -> None:
     here = read(weights.reshape(ORIGINAL, ORIGINAL, MOVES, "finished"), gateway())
-    assert len(here.cells) == 4, "a finished route is known by its v1 reference"
+    assert len(here.targets) == 4, "a finished route is known by its v1 reference"
 
 
 def test_a_route_that_is_gone_is_named() -> None:
@@ -73,13 +73,14 @@ def test_a_rule_that_nothing_reaches_is_not_shifted(change: Any) -> None:
     place, route, pool = gateway(), deepcopy(ORIGINAL), plan_pool()
     change(place, route, pool)
     with pytest.raises(ApiError, match=r"HTTPRoute default/llm-route: no request can be made that reaches rule \d"):
-        _found = read(place, route, plan=make_plan(pool)).cells
+        _found = read(place, route, plan=make_plan(pool)).targets
 
 
-def test_a_cell_that_a_rule_of_another_route_takes_is_not_asked() -> None:
+def test_a_target_that_a_rule_of_another_route_takes_is_not_asked() -> None:
     references = [{"api_version": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "namespace": "default", "name": name} for name in ("llm-route", "chat")]
     here = read(gateway(), ORIGINAL, http_route(rule(ALPHA, path="/v1/chat"), name="chat"), plan=make_plan(plan_pool(references=references)))
-    assert {(cell.route.rpartition("/")[2], cell.endpoint) for cell in here.cells} == {("llm-route", "/v1/completions"), ("chat", "/v1/chat/completions")}
+    asked = {(target.route.rpartition("/")[2], target.endpoint) for target in here.targets}
+    assert asked == {("llm-route", "/v1/completions"), ("chat", "/v1/chat/completions")}
 
 
 def test_pools_that_serve_one_name_accept_the_answers_of_both() -> None:

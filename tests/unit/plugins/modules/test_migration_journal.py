@@ -12,7 +12,7 @@ from migration_fakes import ALPHA, NAMESPACE, FakeCluster, http_route, make_plan
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Forbidden, Unreachable
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal
-from ansible_collections.inference_gateway.migration.plugins.modules import migration_journal
+from ansible_collections.inference_gateway.migration.plugins.modules import migration_journal, migration_journal_info
 
 Manifest = dict[str, Any]
 PLAN = make_plan()
@@ -28,6 +28,10 @@ class Here:
         self.cluster.requests.clear()
         return run_module(self.monkeypatch, migration_journal, self.cluster, check_mode, state=state, **given)
 
+    def info(self) -> dict[str, Any]:
+        self.cluster.requests.clear()
+        return run_module(self.monkeypatch, migration_journal_info, self.cluster)
+
     @property
     def holder(self) -> str | None:
         lease = [manifest for manifest in self.cluster.objects.values() if manifest["kind"] == "Lease"]
@@ -40,7 +44,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Here:
 
 
 def test_read_writes_nothing_and_says_which_cluster(here: Here) -> None:
-    result = here("read")
+    result = here.info()
     assert result == {"journal": None, "changed": False, "failed": False, "cluster": {"id": "uid-of-kube-system", "server": FakeCluster.server}}
     assert here.cluster.writes == []
 
@@ -138,7 +142,7 @@ def test_an_opening_that_fails_gives_the_lock_up(here: Here) -> None:
 
 
 def test_no_connection_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    result = run_module(monkeypatch, migration_journal, Unreachable("no usable answer"), state="read")
+    result = run_module(monkeypatch, migration_journal_info, Unreachable("no usable answer"))
     assert (result["failed"], result["msg"]) == (True, "no usable answer")
 
 

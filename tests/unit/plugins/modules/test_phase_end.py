@@ -16,7 +16,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.http_client import Client
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import Signature
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import weights
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import Scene
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import checks, proof
 
 Manifest = dict[str, Any]
@@ -41,7 +41,7 @@ PICKER = manifest("apps/v1", "Deployment", "llama-ga-epp", spec={"replicas": 1, 
 # -- weights that are demanded -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", [{"check": "settled", "variants": ["v1"]}, {"check": "gate", "seconds": 20}, {"check": "share", "dyes": 50},
+@pytest.mark.parametrize("given", [{"check": "settled", "variants": ["v1"]}, {"check": "gate", "seconds": 20}, {"check": "traffic_split", "tracers": 50},
                                    {"check": "gone", "variants": ["v1"]}, {"check": "baseline", "variants": ["alpha"]},
                                    {"check": "phase_end", "phase": "shift", "variants": ["user"]}])
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
@@ -55,7 +55,7 @@ def test_weights_of_somebody_else_end_every_stretch(here: Here, monkeypatch: pyt
         if when == "meanwhile":
             here.cluster.put(ROUTE)
 
-    monkeypatch.setattr(Client, "dye", lambda _client, probe: send(probe) or Signature(404, probe.variant == "v1", probe.variant == "v1", ""))
+    monkeypatch.setattr(Client, "send_tracer", lambda _client, probe: send(probe) or Signature(404, probe.variant == "v1", probe.variant == "v1", ""))
     here.failing = send
     wanted = 100 if given["check"] == "phase_end" else 10
     if given["check"] == "phase_end" and when == "meanwhile":
@@ -66,17 +66,17 @@ def test_weights_of_somebody_else_end_every_stretch(here: Here, monkeypatch: pyt
     assert here.cluster.writes == []
 
 
-@pytest.mark.parametrize("check", ["settled", "gate", "share", "phase_end"])
+@pytest.mark.parametrize("check", ["settled", "gate", "traffic_split", "phase_end"])
 def test_the_steps_own_weights_pass(here: Here, monkeypatch: pytest.MonkeyPatch, check: str) -> None:
     here.begin()
     here.cluster.put(weights.reshape(ROUTE, ROUTE, MOVES, "split", 100))
-    monkeypatch.setattr(Client, "dye", lambda _client, probe: Signature(404, probe.variant != "alpha", probe.variant != "alpha", ""))
-    assert here(check=check, shares="100", variants=["user"], gate={"p1": 0.2}, seconds=20, phase="shift", dyes=20)["ok"]
+    monkeypatch.setattr(Client, "send_tracer", lambda _client, probe: Signature(404, probe.variant != "alpha", probe.variant != "alpha", ""))
+    assert here(check=check, shares="100", variants=["user"], gate={"p1": 0.2}, seconds=20, phase="shift", tracers=20)["ok"]
 
 
 def test_what_must_be_is_not_read_from_what_is_looked_at(here: Here) -> None:
     here.begin()
-    for check in ("share", "phase_end"):
+    for check in ("traffic_split", "phase_end"):
         result = here(check=check, phase="shift")
         assert result["failed"] and f"check {check} needs shares" in result["msg"] and here.cluster.requests == []
 
@@ -123,7 +123,7 @@ def ended(here: Here) -> Here:
 def note(here: Here, **fields: Any) -> None:
     record = here.store.read()
     assert record is not None
-    scene = Scene.read(here.cluster, PLAN, record["nonce"], [ROUTE])  # type: ignore[arg-type]
+    scene = MigrationScope.read(here.cluster, PLAN, record["nonce"], [ROUTE])  # type: ignore[arg-type]
     here.store.update(record, "shifted", **{"phases": ["plan", "shift"], "stack": proof.stack(scene)} | fields)
 
 
@@ -147,7 +147,8 @@ def test_what_the_plan_takes_away_must_be_gone(ended: Here, entry: Manifest, pha
     assert (result["ok"], result["verdict"]) == (False, "HELD")
     assert f"{entry['kind']} default/{entry['metadata']['name']} of v1alpha2 is still there, or was made again" in result["faults"][0]
     failed = ended(check="phase_end", phase=phase, shares="finished", seconds=3)
-    assert failed["failed"] and failed["verdict"] == "HELD" and failed["msg"].startswith(f"The end of {phase} is not proven: ")
+    assert failed["failed"] and failed["verdict"] == "HELD" and failed["msg"].startswith(f"the end of {phase} is not proven: ")
+    assert failed["reason"] == failed["msg"], "what a person reads names what is still there, not what a good end leaves"
 
 
 def test_a_finalizer_that_holds_it_is_named(ended: Here) -> None:
@@ -243,8 +244,10 @@ def test_what_stays_on_purpose_is_in_the_sentence(ended: Here) -> None:
     ended.cluster.put(other)
     pool = PLAN["pools"][0] | {"stays": [{"object": "ClusterRole llama-epp", "why": "others use it"}]}
     unnamed = pool | {"name": "idle", "v1_name": "idle-ga", "references": [], "stays": []}
-    note(ended, stack=None)
-    result = retire(ended, plan={"pools": [pool, unnamed]})
+    plan = {"pools": [pool, unnamed]}
+    scope = MigrationScope.read(ended.cluster, plan, "igm1", None)  # type: ignore[arg-type]
+    note(ended, stack=proof.stack(scope))
+    result = retire(ended, plan=plan)
     assert result["reason"] == (
         "v1alpha2 is gone and v1 answers; left in place: ClusterRole llama-epp (others use it), InferenceModel default/elsewhere; "
         "no route names InferencePool default/idle-ga, so nothing is proven there"

@@ -15,9 +15,9 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils import
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Forbidden, Unreachable, object_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, references, weights
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import Scene
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof
-from ansible_collections.inference_gateway.migration.plugins.modules import shift_traffic
+from ansible_collections.inference_gateway.migration.plugins.modules import migration_probe_routes, shift_traffic
 
 Manifest = dict[str, Any]
 FIRST = http_route(rule(ALPHA), rule({"name": "plain"}, path="/plain"))
@@ -48,7 +48,8 @@ class Here:
     def work(self, state: str, check_mode: bool = False, run: str | None = "run-1", share: int | None = None, **given: Any) -> dict[str, Any]:
         params = {"state": state, "run": run, "plan": self.plan, "share": share, "state_namespace": NAMESPACE, "variants": ["alpha", "v1", "both"]}
         params |= {"standing": None} | given
-        return shift_traffic.work(self.cluster, params, check_mode)  # type: ignore[arg-type]
+        module = migration_probe_routes if state in ("present", "absent") else shift_traffic
+        return module.work(self.cluster, params, check_mode)  # type: ignore[arg-type]
 
     def weights(self, route: Manifest = FIRST, number: int = 0) -> list[tuple[str, int]]:
         live = self.cluster.objects[path_of(route)]
@@ -58,7 +59,7 @@ class Here:
     def route_writes(self) -> list[str]:
         return [path.rpartition("/")[2] for method, path in self.cluster.writes if "httproutes" in path]
 
-    def marked(self) -> list[str]:
+    def probe_routes(self) -> list[str]:
         return sorted(
             manifest["metadata"]["labels"][probe_routes.LABEL]
             for manifest in self.cluster.objects.values()
@@ -106,7 +107,7 @@ def note_shift(here: Here) -> None:
     """As the role does once a shift has ended PROVEN."""
     record = here.store.read()
     assert record is not None
-    stack = proof.stack(Scene.read(here.cluster, here.plan, record["nonce"], here.store.backup(record["backup"])))  # type: ignore[arg-type]
+    stack = proof.stack(MigrationScope.read(here.cluster, here.plan, record["nonce"], here.store.backup(record["backup"])))  # type: ignore[arg-type]
     here.store.update(record, "phase shift done", phases=[*record["phases"], "shift"], stack=stack)
 
 
@@ -119,7 +120,7 @@ def note_shift(here: Here) -> None:
     ids=["backend", "mirror"],
 )
 def test_finished_only_while_nobody_else_needs_v1alpha2(here: Here, made: Manifest) -> None:
-    here.work("marked")
+    here.work("present")
     here.work("shifted", share=100)
     note_shift(here)
     here.cluster.put(made)
@@ -146,9 +147,9 @@ def test_replaced_asks_nothing(here: Here) -> None:
 
 
 def test_check_mode_writes_nothing(here: Here) -> None:
-    for state in ("shifted", "restored", "finished", "replaced", "marked", "unmarked"):
+    for state in ("shifted", "restored", "finished", "replaced", "present", "absent"):
         here.work(state, check_mode=True, run=None, share=10)
-    assert here.weights() == [("llama-preview", 1)] and here.marked() == []
+    assert here.weights() == [("llama-preview", 1)] and here.probe_routes() == []
     assert {path for _method, path in here.cluster.writes} <= {path_of(FIRST), path_of(SECOND)} | {
         path for _method, path in here.cluster.writes if "llm-route-igm" in path or "other-igm" in path
     }
@@ -262,17 +263,17 @@ def test_on_the_way_back_what_can_be_written_is(here: Here, forbidden: Manifest,
     assert here.cluster.objects[path_of(other)]["spec"] == other["spec"]
 
 
-def test_a_marked_route_whose_gateway_writes_its_status_meanwhile_is_read_anew(here: Here) -> None:
-    here.work("marked", variants=["v1"])
+def test_a_probe_route_whose_gateway_writes_its_status_meanwhile_is_read_anew(here: Here) -> None:
+    here.work("present", variants=["v1"])
     path = next(path for path, manifest in here.cluster.objects.items() if probe_routes.LABEL in (manifest["metadata"].get("labels") or {}))
     here.cluster.objects[path]["spec"]["hostnames"] = ["old.example.com"]
     meddle(here, path, lambda route: route.update(status={"parents": []}))
-    assert len(here.work("marked", variants=["v1"])["routes"]) == 1
+    assert len(here.work("present", variants=["v1"])["routes"]) == 1
     assert here.cluster.objects[path]["spec"].get("hostnames") != ["old.example.com"] and here.cluster.objects[path]["status"] == {"parents": []}
     here.cluster.objects[path]["spec"]["hostnames"] = ["old.example.com"]
     meddle(here, path, lambda route: None, times=99)
     with pytest.raises(ApiError, match="written by somebody else 5 times in a row"):
-        here.work("marked", variants=["v1"])
+        here.work("present", variants=["v1"])
 
 
 def test_a_lost_answer_still_counts_as_a_change(here: Here) -> None:
@@ -291,7 +292,7 @@ def test_a_route_that_is_gone(here: Here) -> None:
 
 
 @pytest.mark.parametrize("run", [None, "run-2"])
-@pytest.mark.parametrize("state", ["marked", "unmarked", "shifted", "restored", "finished", "replaced"])
+@pytest.mark.parametrize("state", ["present", "absent", "shifted", "restored", "finished", "replaced"])
 def test_nothing_is_written_without_the_lease(here: Here, run: str | None, state: str) -> None:
     with pytest.raises(Exception, match="held by run-1"):
         here.work(state, run=run, share=10)
@@ -305,10 +306,10 @@ def test_a_run_without_a_name_writes_nothing_while_nobody_holds_the_lease(here: 
     assert here.route_writes == []
 
 
-@pytest.mark.parametrize("state", ["shifted", "marked", "unmarked"])
+@pytest.mark.parametrize("state", ["shifted", "present", "absent"])
 def test_a_lease_that_is_lost_between_two_writes_ends_the_work(here: Here, state: str) -> None:
-    if state == "unmarked":
-        here.work("marked")
+    if state == "absent":
+        here.work("present")
         here.cluster.requests.clear()
     real = {name: getattr(here.cluster, name) for name in ("replace", "create", "delete")}
 
@@ -329,45 +330,45 @@ def test_a_lease_that_is_lost_between_two_writes_ends_the_work(here: Here, state
     assert len(here.route_writes) == 1
 
 
-# -- marked routes -------------------------------------------------------------------------------------------------------
+# -- probe routes -------------------------------------------------------------------------------------------------------
 
 
-def test_marked_routes_are_made_once_and_removed_by_variant(here: Here) -> None:
-    assert len(here.work("marked")["routes"]) == 6
-    assert here.marked() == ["alpha", "alpha", "both", "both", "v1", "v1"]
-    assert here.work("marked") == {"changed": False, "routes": []}
-    assert len(here.work("unmarked", variants=["both", "alpha"])["routes"]) == 4
-    assert here.marked() == ["v1", "v1"]
-    assert here.work("unmarked")["changed"] and not here.work("unmarked")["changed"]
+def test_probe_routes_are_made_once_and_removed_by_variant(here: Here) -> None:
+    assert len(here.work("present")["routes"]) == 6
+    assert here.probe_routes() == ["alpha", "alpha", "both", "both", "v1", "v1"]
+    assert here.work("present") == {"changed": False, "routes": []}
+    assert len(here.work("absent", variants=["both", "alpha"])["routes"]) == 4
+    assert here.probe_routes() == ["v1", "v1"]
+    assert here.work("absent")["changed"] and not here.work("absent")["changed"]
     assert set(here.cluster.objects) >= {path_of(FIRST), path_of(SECOND)}
     made = {path for method, path in here.cluster.requests if method == "POST"}
     assert made == {path for method, path in here.cluster.requests if method == "DELETE"}, "users' routes are not ours to delete"
 
 
-def test_marked_routes_follow_what_a_user_changes_meanwhile(here: Here) -> None:
-    here.work("marked")
+def test_probe_routes_follow_what_a_user_changes_meanwhile(here: Here) -> None:
+    here.work("present")
     live = here.cluster.objects[path_of(FIRST)]
     live["spec"]["parentRefs"] = [*live["spec"]["parentRefs"], {"name": "second"}]
-    assert len(here.work("marked")["routes"]) == 3, "those of that route"
+    assert len(here.work("present")["routes"]) == 3, "those of that route"
     copies = [manifest for path, manifest in here.cluster.objects.items() if "llm-route-igm" in path]
     assert [entry["name"] for copy in copies for entry in copy["spec"]["parentRefs"]].count("second") == 3
-    assert here.work("marked") == {"changed": False, "routes": []}
+    assert here.work("present") == {"changed": False, "routes": []}
 
 
-def test_a_marked_route_whose_answer_got_lost(here: Here) -> None:
+def test_a_probe_route_whose_answer_got_lost(here: Here) -> None:
     here.cluster.losing = [("POST", "llm-route-igm")]
-    assert len(here.work("marked")["routes"]) == 6 and here.cluster.losing == []
+    assert len(here.work("present")["routes"]) == 6 and here.cluster.losing == []
 
 
-def test_marked_routes_of_every_kind_are_removed() -> None:
+def test_probe_routes_of_every_kind_are_removed() -> None:
     grpc = FIRST | {"kind": "GRPCRoute"}
     plan = make_plan(plan_pool(references=[{"api_version": "gateway.networking.k8s.io/v1", "kind": "GRPCRoute", "namespace": "default", "name": "llm-route"}]))
     here = Here(plan=plan)
     here.cluster.put(grpc)
-    here.work("marked")
-    assert here.marked() == ["alpha", "both", "v1"]
-    here.work("unmarked")
-    assert here.marked() == []
+    here.work("present")
+    assert here.probe_routes() == ["alpha", "both", "v1"]
+    here.work("absent")
+    assert here.probe_routes() == []
 
 
 # -- main ----------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from verify_fakes import FAST, ROUTE, Here
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Unreachable
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.answer_checks import Held
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.answer_checks import StreamOutcome
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.http_client import Client
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe
@@ -61,19 +61,19 @@ def test_what_does_not_settle(here: Here) -> None:
 
 @pytest.mark.parametrize(("shifted", "alpha_fails", "harmed"), [(False, True, True), (False, False, True), (True, True, False), (True, False, True)])
 def test_users_who_suffer_while_a_change_is_taken_end_it(here: Here, shifted: bool, alpha_fails: bool, harmed: bool) -> None:
-    """While their own rules are v1alpha2's every new failure counts; once v1 has a share, what v1alpha2's marked route shares does not."""
+    """While their own rules are v1alpha2's every new failure counts; once v1 has a share, what v1alpha2's probe route shares does not."""
     here.begin()
     if shifted:
         here.cluster.put(http_route(rule(ALPHA | {"weight": 90}, V1 | {"weight": 10})))
     here.failing = lambda probe: "status 503" if probe.variant is None or (alpha_fails and probe.variant == "alpha") else None
     watched = {"variants": ["alpha", "user"], "fail": False, "judgement": {}, "rounds": 3, "seconds": 1}
     result = here(**watched)
-    assert (result["judgement"]["user"]["decision"] == "reject") is harmed and result["judgement"]["novel"] == ["status 503"] and not result["ok"]
-    assert here(**watched | {"known": ["status 503"]})["judgement"]["novel"] == []
+    assert (result["judgement"]["user"]["decision"] == "reject") is harmed and result["judgement"]["new_failures"] == ["status 503"] and not result["ok"]
+    assert here(**watched | {"known": ["status 503"]})["judgement"]["new_failures"] == []
     assert here(**watched | {"known": ["status 503"]})["judgement"]["user"]["decision"] == "accept"
     here.failing = lambda probe: None
     gone_on = here(**watched | {"judgement": result["judgement"]})
-    assert gone_on["judgement"]["novel"] == ["status 503"] and gone_on["ok"] is not harmed
+    assert gone_on["judgement"]["new_failures"] == ["status 503"] and gone_on["ok"] is not harmed
 
 
 def test_clean_rounds_of_an_earlier_stretch_count(here: Here) -> None:
@@ -99,7 +99,7 @@ def test_a_status_that_lags_behind_traffic_is_waited_for(here: Here, seconds: in
     assert result["faults"] == ([] if ok else ["HTTPRoute default/llm-route: no status from Gateway gw yet"])
 
 
-def test_a_removed_marked_route_is_gone_when_the_users_rule_answers(here: Here) -> None:
+def test_a_removed_probe_route_is_gone_when_the_users_rule_answers(here: Here) -> None:
     nonce = here.begin()
     here(check="gone", variants=["alpha"], rounds=1)
     assert {(probe.mark, probe.headers[-1][1]) for probe in here.asked} == {(None, f"{nonce}-alpha-0-0")}
@@ -143,7 +143,7 @@ def test_bounds_that_mean_nothing_are_one_sentence(here: Here, gate: Manifest) -
 
 def test_a_gate_is_held_for_a_soak(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     here.begin()
-    held = here(check="gate", gate=GATE, hold=1, seconds=0)
+    held = here(check="gate", gate=GATE, soak=1, seconds=0)
     assert held["decision"] == "accept" and held["sent"] == len(here.asked) > 6 * Bounds.of(GATE).clean_pairs
 
 
@@ -151,9 +151,9 @@ def test_a_new_kind_of_failure_is_noted(here: Here) -> None:
     here.begin()
     bad = iter(["status 503 x"])
     here.failing = lambda probe: next(bad, None) if probe.variant is None else None
-    assert here(check="gate", gate=GATE)["judgement"]["novel"] == ["status 503"]
+    assert here(check="gate", gate=GATE)["judgement"]["new_failures"] == ["status 503"]
     bad = iter(["status 503 x"])
-    assert here(check="gate", gate=GATE, known=["status 503"])["judgement"]["novel"] == []
+    assert here(check="gate", gate=GATE, known=["status 503"])["judgement"]["new_failures"] == []
 
 
 # -- baseline ------------------------------------------------------------------------------------------------------------
@@ -165,13 +165,13 @@ def test_a_baseline_asks_the_users_rules_before_v1_serves(here: Here) -> None:
     result = here(check="baseline", rounds=3)
     assert (result["ok"], result["kinds"], result["serves_v1"], result["sent"]) == (True, ["status 503"], False, 3 * CELLS)
     assert here.asked_by() == {"user"}
-    here.failing = lambda probe: "status 500" if probe.cell.stream else None
+    here.failing = lambda probe: "status 500" if probe.target.stream else None
     silent = here(check="baseline", rounds=3)
     assert silent["failed"] and silent["msg"].startswith("user: status 500")
 
 
 def test_where_v1_serves_users_already_there_is_no_baseline(here: Here) -> None:
-    """A run that goes on where another was cut or held: alpha's marked routes need not be there either."""
+    """A run that goes on where another was cut or held: alpha's probe routes need not be there either."""
     here.begin()
     here.cluster.put(weights.reshape(ROUTE, ROUTE, MOVES, "split", 10))
     result = here(check="baseline")
@@ -187,15 +187,15 @@ def test_the_share_that_v1_serves_is_compared_with_the_steps_own(here: Here, mon
     here.cluster.put(weights.reshape(ROUTE, ROUTE, MOVES, "split", weight))
     turn = iter(range(10**6))
 
-    def dye(_client: Client, probe: Probe) -> Signature:
+    def send_tracer(_client: Client, probe: Probe) -> Signature:
         v1 = probe.variant == "v1" or (probe.variant is None and next(turn) % 2 == 0)
         return Signature(404, v1, v1, "")
 
-    monkeypatch.setattr(Client, "dye", dye)
-    result = here(check="share", shares={"HTTPRoute default/llm-route": weight}, dyes=200, fail=False)
+    monkeypatch.setattr(Client, "send_tracer", send_tracer)
+    result = here(check="traffic_split", shares={"HTTPRoute default/llm-route": weight}, tracers=200, fail=False)
     assert result["ok"] is ok and result["sent"] == 206 and result["blind"] == []
     where = "rule 0 of HTTPRoute default/llm-route at default/gw 127.0.0.1:8080"
-    assert result["counted"] == [f"answered by alpha 100 and v1 100 of 200 dyes, weights say {100 - weight}.0% and {weight}.0% ({where})"]
+    assert result["counted"] == [f"answered by alpha 100 and v1 100 of 200 tracer requests, weights say {100 - weight}.0% and {weight}.0% ({where})"]
     assert bool(result["faults"]) is not ok
 
 
@@ -206,17 +206,17 @@ POOL = {"namespace": "default", "name": "llama-ga", "models": ["llama"], "endpoi
 
 
 @pytest.mark.parametrize(("cut", "ok"), [(None, True), ("it ended before [DONE]", False)])
-def test_long_streams_by_the_marked_routes_of_both_stacks(here: Here, monkeypatch: pytest.MonkeyPatch, cut: str | None, ok: bool) -> None:
+def test_long_streams_by_the_probe_routes_of_both_stacks(here: Here, monkeypatch: pytest.MonkeyPatch, cut: str | None, ok: bool) -> None:
     here.begin()
     asked: list[Probe] = []
 
-    def hold(client: Client, probe: Probe, until: float) -> Held:
+    def hold_stream(client: Client, probe: Probe, until: float) -> StreamOutcome:
         asked.append(probe)
-        return Held(200, cut if probe.variant == "v1" else None, 5.0, 30.0)
+        return StreamOutcome(200, cut if probe.variant == "v1" else None, 5.0, 30.0)
 
-    monkeypatch.setattr(Client, "hold", hold)
+    monkeypatch.setattr(Client, "hold_stream", hold_stream)
     result = here(check="streams", variants=["alpha", "v1"], seconds=1, copies=2, fail=False)
-    assert [(probe.variant, probe.cell.stream) for probe in asked] == [("alpha", True)] * 2 + [("v1", True)] * 2
+    assert [(probe.variant, probe.target.stream) for probe in asked] == [("alpha", True)] * 2 + [("v1", True)] * 2
     assert result["ok"] is ok and bool(result["faults"]) is not ok and result["sent"] == 4
     assert result["streams"][0]["v1"] == {"seconds": 30.0, "reason": cut}
 
@@ -227,7 +227,7 @@ def test_any_v1_gateway_is_verified_by_its_pools(here: Here) -> None:
     assert missing["failed"] and "InferencePool default/llama-ga of inference.networking.k8s.io is not there" in missing["msg"]
     here.cluster.put(V1_POOL)
     result = here(plan=None, pools=[POOL], rounds=2)
-    assert result["ok"] and {probe.cell.path for probe in here.asked} == {"/v1/completions"} and len(here.asked) == 2 * 2
+    assert result["ok"] and {probe.target.path for probe in here.asked} == {"/v1/completions"} and len(here.asked) == 2 * 2
     mirror = {"filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": V1}}]}
     for never in (rule({"name": "plain"}), rule({"name": "plain"}, V1 | {"weight": 0}), rule({"name": "plain"}) | mirror):
         here.cluster.put(http_route(never))
@@ -235,10 +235,10 @@ def test_any_v1_gateway_is_verified_by_its_pools(here: Here) -> None:
         assert nowhere["failed"] and "no HTTPRoute gives it any weight" in nowhere["msg"]
 
 
-@pytest.mark.parametrize("given", [{"check": "gate"}, {"variants": ["v1"]}])
-def test_without_a_plan_there_are_no_marked_routes(here: Here, given: Manifest) -> None:
+@pytest.mark.parametrize("given", [{"check": "installed"}, {"variants": ["v1"]}])
+def test_without_a_plan_there_are_no_probe_routes(here: Here, given: Manifest) -> None:
     result = here(plan=None, pools=[POOL], **{"variants": ["user"]} | given)
-    assert result["failed"] and "Without a plan there are no marked routes" in result["msg"]
+    assert result["failed"] and "Without a plan there are no probe routes" in result["msg"]
 
 
 # -- how it asks ---------------------------------------------------------------------------------------------------------

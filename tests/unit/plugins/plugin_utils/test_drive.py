@@ -17,15 +17,16 @@ from ansible_collections.inference_gateway.migration.plugins.plugin_utils import
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.drive import Drive
 
 Result = dict[str, Any]
-EVIDENCE = {"successes": 38, "failures": 0, "void": 1, "ratio": -9.0}
-JUDGED = {"pairs": EVIDENCE, "user": EVIDENCE, "cells": {"chat": 38}, "sent": 117, "novel": []}
+EVIDENCE = {"successes": 38, "failures": 0, "inconclusive": 1, "ratio": -9.0}
+JUDGED = {"pairs": EVIDENCE, "user": EVIDENCE, "targets": {"chat": 38}, "sent": 117, "new_failures": []}
 GOOD_GATE = {"ok": True, "decision": "accept", "judgement": JUDGED, "faults": [], "sent": 117}
 FOUND = {"HTTPRoute default/llm-route": 0}
+LOOKING = ("verify_gateway", "migration_evidence")
 BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "share": 0, "shares": FOUND, "others": [], "faults": [], "sent": 20}
 BASELINE |= {"stack": {"default/llama-ga": "as installed"}}
-SHARE = {"ok": True, "faults": [], "unsure": [], "blind": [], "counted": ["rule 0: v1 answered 52 of 500 dyes"], "sent": 506}
-WRONG_SHARE = SHARE | {"ok": False, "faults": ["rule 0: v1 answered 250 of 500 dyes"], "counted": []}
-SHED = SHARE | {"ok": False, "unsure": ["rule 0: 400 of 500 dyes were answered 429"], "counted": []}
+SHARE = {"ok": True, "faults": [], "unsure": [], "blind": [], "counted": ["rule 0: v1 answered 52 of 500 tracer requests"], "sent": 506}
+WRONG_SHARE = SHARE | {"ok": False, "faults": ["rule 0: v1 answered 250 of 500 tracer requests"], "counted": []}
+SHED = SHARE | {"ok": False, "unsure": ["rule 0: 400 of 500 tracer requests were answered 429"], "counted": []}
 UNDECIDED = GOOD_GATE | {"ok": False, "decision": "undecided", "faults": ["v1: status 503 x2"]}
 STREAM = {"what": "there", "opened": 50.0, "alpha": {"seconds": 35.0, "reason": None}, "v1": {"seconds": 35.0, "reason": None}}
 STREAMS = {"ok": True, "faults": [], "streams": [STREAM], "sent": 2, "finished": True}
@@ -60,7 +61,7 @@ class Played:
         self.answers: list[tuple[str, Result]] = []
         self.share = 0
 
-    def piece(self, module: str, arguments: Result, task_vars: Result) -> Result:
+    def execute(self, module: str, arguments: Result, task_vars: Result) -> Result:
         name = self.name(module, arguments)
         self.note(name)
         self.calls.append((module, arguments))
@@ -89,22 +90,22 @@ class Played:
 
     @staticmethod
     def name(module: str, arguments: Result) -> str:
-        if module == "verify_gateway":
+        if module in LOOKING:
             return " ".join(filter(None, [arguments["check"], "+".join(arguments.get("variants", []))]))
         extra = arguments.get("share", "+".join(arguments.get("variants", [])))
         return f"{arguments['state']} {extra}".strip()
 
     def good(self, module: str, arguments: Result) -> Result:
-        if module == "shift_traffic":
+        if module not in LOOKING:
             untouched = arguments["state"] == "restored" and not any(piece.startswith(("shifted", "finished")) for piece in self.done)
             return {"changed": not untouched, "written": 60.0, "routes": ["HTTPRoute default/llm-route"]}
-        special = {"gate": GOOD_GATE, "baseline": BASELINE, "share": SHARE, "phase_end": PROVEN}.get(arguments["check"])
+        special = {"gate": GOOD_GATE, "baseline": BASELINE, "traffic_split": SHARE, "phase_end": PROVEN}.get(arguments["check"])
         return special or {"ok": True, "clean": 5, "faults": [], "passing": {name: True for name in arguments.get("variants", [])}, "sent": 40} | UNHARMED
 
 
 PROVEN = {"ok": True, "verdict": "PROVEN", "faults": [], "sent": 6}
 END = "phase_end v1+user"
-UNHARMED = {"judgement": {"user": {"decision": "accept"}, "novel": []}}
+UNHARMED = {"judgement": {"user": {"decision": "accept"}, "new_failures": []}}
 ALPHA_ILL = BASELINE | {"ok": False, "faults": ["alpha: status 500 x1", "more"]}
 
 
@@ -147,25 +148,25 @@ def start(clock: Clock, lines: list[str]) -> Start:
 
 WARM = "settled alpha+v1+both+user"
 STEP = "settled alpha+v1+user"
-CLEAN_UP = "unmarked alpha+v1+both"
-START = ["baseline", "marked", WARM, "gate"]
-OPENED = ["baseline", "begin streams", "marked", WARM, "ended"]
+CLEAN_UP = "absent"
+START = ["baseline", "present", WARM, "gate"]
+OPENED = ["baseline", "begin streams", "present", WARM, "ended"]
 """How it starts with long streams: the first ones by the users' own rules."""
 BACK = ["baseline alpha", "restored", "settled alpha+user"]
 UNTOUCHED = ["baseline user", "restored", "settled user"]
 GO_ON = f". {drive.GO_ON}"
-DRAINED = ["unmarked both", "gone both"]
+DRAINED = ["absent both", "gone both"]
 
 # -- the way through -----------------------------------------------------------------------------------------------------
 
 
 def test_a_migration_that_goes_well(start: Start, lines: list[str], clock: Clock) -> None:
     result, played = start()
-    assert played.done == START + [piece for share in (10, 50, 100) for piece in (f"shifted {share}", STEP, "share", "gate")] + [END]
+    assert played.done == START + [piece for share in (10, 50, 100) for piece in (f"shifted {share}", STEP, "traffic_split", "gate")] + [END]
     assert (result["verdict"], result["changed"], result["stack"]) == ("PROVEN", True, BASELINE["stack"]) and "failed" not in result
     assert result["reason"] == "v1 proven at 100 % by 152 pairs in 4 gates"
     assert [gate["share"] for gate in result["evidence"]] == [0, 10, 50, 100]
-    counted = {"pairs": 38, "sent": 117, "failures": 0, "void": 1, "user_failures": 0, "novel": [], "faults": []}
+    counted = {"pairs": 38, "sent": 117, "failures": 0, "inconclusive": 1, "user_failures": 0, "new_failures": [], "faults": []}
     assert result["evidence"][0] == {"share": 0} | counted
     assert result["evidence"][1] == {"share": 10, "counted": SHARE["counted"], "blind": []} | counted
     assert all(arguments["known"] == ["status 429"] for _module, arguments in played.calls if arguments.get("check") == "gate")
@@ -178,7 +179,7 @@ def test_every_piece_is_bounded_and_bears_the_lease(start: Start) -> None:
     _result, played = start(probe_rate=9, probe_timeout=3, gate={"p1": 0.2}, steps=[50, 100])
     for module, arguments in played.calls:
         assert arguments["run"] == "run-1" and arguments["plan"] == make_plan() and arguments["state_namespace"]
-        if module == "verify_gateway":
+        if module in LOOKING:
             assert 1 <= arguments["seconds"] <= stages.STRETCH
             assert (arguments["probe_rate"], arguments["probe_timeout"], arguments["fail"]) == (9, 3, False)
     gates = [arguments["gate"] for module, arguments in played.calls if arguments.get("check") == "gate"]
@@ -187,7 +188,7 @@ def test_every_piece_is_bounded_and_bears_the_lease(start: Start) -> None:
 
 def test_nothing_changed_is_said_so(start: Start) -> None:
     same = {"changed": False, "written": 60.0, "routes": []}
-    result, _played = start(("marked", same), *[(f"shifted {share}", same) for share in (10, 50, 100)])
+    result, _played = start(("present", same), *[(f"shifted {share}", same) for share in (10, 50, 100)])
     assert result["changed"] is False
 
 
@@ -207,7 +208,7 @@ def test_settling_goes_on_with_its_clean_rounds(start: Start, lines: list[str]) 
 
 def test_a_soak_holds_the_gate_and_says_a_line_a_minute(start: Start, lines: list[str]) -> None:
     _result, played = start(soak_seconds=130, steps=[100])
-    gates = [arguments["hold"] for _module, arguments in played.calls if arguments.get("check") == "gate"]
+    gates = [arguments["soak"] for _module, arguments in played.calls if arguments.get("check") == "gate"]
     # Each played gate takes a second; share and settling belong to the soak.
     assert gates[0] == 0 and set(gates[1:-1]) <= {*range(1, 31)} and len(gates) == 1 + 129
     soaking = [line for line in lines if line.startswith("east: gate at 100 %")]
@@ -216,15 +217,15 @@ def test_a_soak_holds_the_gate_and_says_a_line_a_minute(start: Start, lines: lis
 
 def test_what_turns_bad_in_a_soak_goes_back(start: Start) -> None:
     result, played = start(*[("gate", GOOD_GATE)] * 5, ("gate", REJECTED), soak_seconds=600)
-    assert result["verdict"] == "FAILED" and played.done[-7:] == [*BACK, *DRAINED, "share", CLEAN_UP]
+    assert result["verdict"] == "FAILED" and played.done[-7:] == [*BACK, *DRAINED, "traffic_split", CLEAN_UP]
 
 
 def test_long_streams_go_on_beside_the_first_gate_and_over_each_change(start: Start, lines: list[str]) -> None:
     result, played = start(stream_seconds=35, steps=[50, 100])
     assert played.done == [*OPENED, "begin streams", "gate", "ended"] + [
-        piece for share in (50, 100) for piece in ("begin streams", f"shifted {share}", STEP, "share", "gate", "ended")] + [END]
+        piece for share in (50, 100) for piece in ("begin streams", f"shifted {share}", STEP, "traffic_split", "gate", "ended")] + [END]
     assert [gate["spanned"] for gate in result["evidence"]] == [False, True, True] and result["evidence"][2]["streams"] == [STREAM]
-    assert "east: streams at 50 %: v1alpha2's whole for 35 s, v1's whole for 35 s, over the change of weights" in lines
+    assert "east: streams at 50 %: v1alpha2 kept all open for 35 s, v1 kept all open for 35 s, over the change of weights" in lines
     begun = [arguments for _module, arguments in played.calls if arguments.get("check") == "streams"]
     assert all("run" not in arguments for arguments in begun), "two executions at once do not both renew the Lease"
 
@@ -263,41 +264,43 @@ def test_a_change_that_cuts_streams_goes_back_to_what_was_proven(start: Start) -
 
 
 def test_a_share_is_measured_until_it_is_what_the_weights_say(start: Start, lines: list[str]) -> None:
-    result, played = start(("share", WRONG_SHARE), dyes=900)
-    assert result["verdict"] == "PROVEN" and played.done.count("share") == 5, "once wrong, so twice right"
-    assert {"east: share at 10 %: not yet: rule 0: v1 answered 250 of 500 dyes", "east: share at 10 %: right 1 of 2 times in a row"} <= set(lines)
-    assert {arguments["dyes"] for _module, arguments in played.calls if arguments.get("check") == "share"} == {900}
+    result, played = start(("traffic_split", WRONG_SHARE), tracers=900)
+    assert result["verdict"] == "PROVEN" and played.done.count("traffic_split") == 5, "once wrong, so twice right"
+    assert "east: traffic split at 10 %: not yet: rule 0: v1 answered 250 of 500 tracer requests" in lines
+    assert "east: traffic split at 10 %: right 1 of 2 times in a row" in lines
+    assert {arguments["tracers"] for _module, arguments in played.calls if arguments.get("check") == "traffic_split"} == {900}
 
 
 def test_a_small_leak_does_not_get_by_with_luck(start: Start) -> None:
     """Some measurements of a small leak see none of it."""
-    result, played = start(*[("share", WRONG_SHARE), ("share", SHARE)] * 10, settle_seconds=310)
+    result, played = start(*[("traffic_split", WRONG_SHARE), ("traffic_split", SHARE)] * 10, settle_seconds=310)
     assert result["verdict"] == "FAILED" and "the gateway does not do what the weights say: rule 0: v1 answered 250" in result["reason"]
 
 
 def test_a_gateway_that_ignores_weights_is_failed(start: Start) -> None:
-    result, played = start(*[("share", WRONG_SHARE)] * 2, settle_seconds=60)
-    assert result["verdict"] == "FAILED" and "share at 10 %: the gateway does not do what the weights say: rule 0: v1 answered 250" in result["reason"]
-    assert played.done[len(START) :] == ["shifted 10", STEP, "share", "share", *BACK, *DRAINED, "share", CLEAN_UP]
+    result, played = start(*[("traffic_split", WRONG_SHARE)] * 2, settle_seconds=60)
+    assert result["verdict"] == "FAILED" and "traffic split at 10 %: the gateway does not do what the weights say: rule 0: v1 answered 250" in result["reason"]
+    assert played.done[len(START) :] == ["shifted 10", STEP, "traffic_split", "traffic_split", *BACK, *DRAINED, "traffic_split", CLEAN_UP]
 
 
 def test_a_share_that_load_hides_is_held(start: Start, clock: Clock, lines: list[str]) -> None:
-    result, played = start(*[("share", SHED)] * 4, settle_seconds=60)
-    assert result["verdict"] == "HELD" and "east: share at 10 %: not yet: rule 0: 400 of 500 dyes were answered 429" in lines
-    told = "it can't be told while so much fails: rule 0: 400 of 500 dyes were answered 429. Lower probe_rate, or wait for less load"
-    assert result["reason"] == f"share at 10 %: {told}. On the way back: share at 0 %: {told}{GO_ON}"
-    assert played.done[len(START) :] == ["shifted 10", STEP, "share", "share", *BACK, *DRAINED, "share", "share", CLEAN_UP]
+    result, played = start(*[("traffic_split", SHED)] * 4, settle_seconds=60)
+    assert result["verdict"] == "HELD" and "east: traffic split at 10 %: not yet: rule 0: 400 of 500 tracer requests were answered 429" in lines
+    told = "it can't be told while so much fails: rule 0: 400 of 500 tracer requests were answered 429. Lower probe_rate, or wait for less load"
+    assert result["reason"] == f"traffic split at 10 %: {told}. On the way back: traffic split at 0 %: {told}{GO_ON}"
+    assert played.done[len(START) :] == ["shifted 10", STEP, "traffic_split", "traffic_split", *BACK, *DRAINED, "traffic_split", "traffic_split", CLEAN_UP]
     assert clock.slept == 7 + 2 * stages.PAUSE, "v1's requests have ended, though on the way back it can't be told either"
 
 
-def test_without_dyes_no_share_is_measured(start: Start) -> None:
-    result, played = start(dyes=0)
-    assert "share" not in played.done and result["verdict"] == "PROVEN" and "counted" not in result["evidence"][-1]
+def test_without_tracers_no_traffic_split_is_measured(start: Start) -> None:
+    result, played = start(tracers=0)
+    assert "traffic_split" not in played.done and result["verdict"] == "PROVEN" and "counted" not in result["evidence"][-1]
 
 
 def test_what_is_blind_is_said_and_kept(start: Start, lines: list[str]) -> None:
-    result, _played = start(("share", SHARE | {"blind": ["rule 1: alike"], "counted": ["one", "two", "three"]}))
-    assert {"east: share at 10 %: nothing tells the stacks apart: rule 1: alike", "east: share at 10 %: as it should be: one and 2 more"} <= set(lines)
+    result, _played = start(("traffic_split", SHARE | {"blind": ["rule 1: alike"], "counted": ["one", "two", "three"]}))
+    assert "east: traffic split at 10 %: nothing tells the stacks apart: rule 1: alike" in lines
+    assert "east: traffic split at 10 %: as it should be: one and 2 more" in lines
     assert result["evidence"][1]["blind"] == ["rule 1: alike"]
 
 
@@ -308,7 +311,7 @@ def test_where_alpha_is_ill_from_the_start_nothing_is_made(start: Start) -> None
     assert "v1alpha2 does not serve every way by which users reach it" in result["reason"] and "status 500 x9" in result["reason"]
 
 
-def test_a_run_that_goes_on_has_no_baseline_and_goes_back_by_alphas_marked_routes(start: Start, lines: list[str]) -> None:
+def test_a_run_that_goes_on_has_no_baseline_and_goes_back_by_alphas_probe_routes(start: Start, lines: list[str]) -> None:
     result, played = start(("baseline", BASELINE | {"serves_v1": True, "kinds": []}), ("gate", REJECTED))
     assert played.done[: len(START) + 1] == [*START, "baseline alpha"] and result["verdict"] == "FAILED"
     assert any("v1 has 0 % of users' traffic already" in line for line in lines)
@@ -330,12 +333,12 @@ def test_where_no_route_names_the_pools_nothing_is_claimed(start: Start) -> None
 def test_a_used_up_number_of_probes_is_held(start: Start) -> None:
     result, played = start(probe_limit=200)
     assert result["verdict"] == "HELD" and "217 probes were sent, which is as many as probe_limit allows" in result["reason"]
-    assert played.done == [*START, "shifted 10", STEP, *BACK, *DRAINED, "share", CLEAN_UP], "the way back has its own"
+    assert played.done == [*START, "shifted 10", STEP, *BACK, *DRAINED, "traffic_split", CLEAN_UP], "the way back has its own"
 
 
 def test_a_withdrawal(start: Start, clock: Clock) -> None:
     result, played = start(state="withdrawn")
-    assert played.done == ["finished", "marked v1", "unmarked both", "settled v1+user", "gone both", "unmarked alpha", "gone alpha"]
+    assert played.done == ["finished", "present v1", "absent both", "settled v1+user", "gone both", "absent alpha", "gone alpha"]
     assert result["verdict"] == "PROVEN" and clock.slept == 7
 
 
@@ -344,15 +347,15 @@ def test_how_long_requests_get_to_end(start: Start, clock: Clock, said: int | No
     plan = {"pools": [plan_pool(timeout_seconds=seconds) for seconds in timeouts]}
     _result, played = start(state="withdrawn", drain_seconds=said, plan=plan)
     assert clock.slept == expected
-    assert played.done.index("gone both") < played.done.index("unmarked alpha")
+    assert played.done.index("gone both") < played.done.index("absent alpha")
 
 
 # -- users while a change is taken ----------------------------------------------------------------------------------------
 
-HARMED = {"judgement": {"user": {"decision": "reject"}, "novel": ["status 503"]}, "ok": False, "faults": ["user: status 503 x9"]}
+HARMED = {"judgement": {"user": {"decision": "reject"}, "new_failures": ["status 503"]}, "ok": False, "faults": ["user: status 503 x9"]}
 
 
-@pytest.mark.parametrize(("piece", "what", "back"), [(WARM, "warm-up", UNTOUCHED), (STEP, "10 %", [*BACK, *DRAINED, "share"])])
+@pytest.mark.parametrize(("piece", "what", "back"), [(WARM, "warm-up", UNTOUCHED), (STEP, "10 %", [*BACK, *DRAINED, "traffic_split"])])
 def test_a_change_under_which_users_suffer_is_taken_back(start: Start, piece: str, what: str, back: list[str]) -> None:
     result, played = start((piece, unsettled(alpha=True, user=False) | HARMED))
     assert result["verdict"] == "FAILED"
@@ -361,10 +364,10 @@ def test_a_change_under_which_users_suffer_is_taken_back(start: Start, piece: st
 
 
 def test_what_users_met_meanwhile_makes_the_gate_ask_their_own_rule(start: Start, lines: list[str]) -> None:
-    met = {"ok": True, "clean": 5, "faults": [], "passing": {}, "sent": 40, "judgement": {"user": {"decision": "accept"}, "novel": ["status 503"]}}
+    met = {"ok": True, "clean": 5, "faults": [], "passing": {}, "sent": 40, "judgement": {"user": {"decision": "accept"}, "new_failures": ["status 503"]}}
     _result, played = start((STEP, met))
     gates = [arguments["judgement"] for _module, arguments in played.calls if arguments.get("check") == "gate"]
-    assert [bool(judgement) for judgement in gates] == [False, True, False, False] and gates[1]["novel"] == ["status 503"]
+    assert [bool(judgement) for judgement in gates] == [False, True, False, False] and gates[1]["new_failures"] == ["status 503"]
     assert any(line.startswith("east: 10 %: settled after") and line.endswith("meanwhile users met status 503") for line in lines)
 
 
@@ -379,17 +382,17 @@ def test_how_users_fare_is_counted_from_one_stretch_to_the_next(start: Start) ->
 
 def test_a_rejected_gate_takes_everything_back(start: Start, clock: Clock, lines: list[str]) -> None:
     result, played = start(("gate", GOOD_GATE), ("gate", REJECTED))
-    assert played.done[played.done.index("shifted 10") :] == ["shifted 10", STEP, "share", "gate", *BACK, *DRAINED, "share", CLEAN_UP]
+    assert played.done[played.done.index("shifted 10") :] == ["shifted 10", STEP, "traffic_split", "gate", *BACK, *DRAINED, "traffic_split", CLEAN_UP]
     assert (result["failed"], result["verdict"], result["changed"]) == (True, "FAILED", True)
     counted = "41 pairs, 3 failed on v1 alone, 1 without evidence"
     assert result["msg"] == result["reason"] == f"gate at 10 %: v1 fails where v1alpha2 does not ({counted}): v1: status 503 x2"
     assert [gate["failures"] for gate in result["evidence"]] == [0, 3]
-    assert clock.slept == 7, "v1's requests end before its marked route, which holds its backends, goes"
+    assert clock.slept == 7, "v1's requests end before its probe route, which holds its backends, goes"
     assert any(line.startswith("east: FAILED: gate at 10 %") for line in lines)
 
 
 def test_where_alpha_fails_too_nothing_can_be_compared(start: Start) -> None:
-    result, played = start(("gate", GOOD_GATE), ("gate", UNDECIDED | {"decision": "void"}))
+    result, played = start(("gate", GOOD_GATE), ("gate", UNDECIDED | {"decision": "inconclusive"}))
     assert result["verdict"] == "HELD" and "gate at 10 %: v1alpha2 fails as well" in result["reason"]
     assert "v1 has 0 % of the traffic. Mend the cause and start again" in result["reason"] and "restored" in played.done
 
@@ -397,13 +400,13 @@ def test_where_alpha_fails_too_nothing_can_be_compared(start: Start) -> None:
 def test_a_write_whose_answer_got_lost_is_drained_all_the_same(start: Start) -> None:
     same = {"changed": False, "written": 60.0, "routes": []}
     _result, played = start(("gate", GOOD_GATE), ("gate", REJECTED), ("restored", same))
-    assert played.done[-7:] == [*BACK, *DRAINED, "share", CLEAN_UP]
+    assert played.done[-7:] == [*BACK, *DRAINED, "traffic_split", CLEAN_UP]
 
 
 def test_a_way_back_that_stops_still_lets_v1s_requests_end(start: Start, clock: Clock) -> None:
     result, played = start(("gate", GOOD_GATE), ("gate", REJECTED), *[("settled alpha+user", unsettled(alpha=True, user=False))] * 2, settle_seconds=60)
     assert result["verdict"] == "HELD" and played.done[-1] == CLEAN_UP
-    assert clock.now - played.times[-1] < 7 and clock.slept == 7, "before its marked route is removed"
+    assert clock.now - played.times[-1] < 7 and clock.slept == 7, "before its probe route is removed"
 
 
 def test_alpha_that_sheds_load_can_be_gone_back_to(start: Start) -> None:
@@ -449,7 +452,7 @@ def test_whether_v1_once_passed_a_whole_round_changes_no_verdict(start: Start, l
     counted = "41 pairs, 3 failed on v1 alone, 1 without evidence"
     assert result["reason"].startswith(f"warm-up: not settled within 60 s: v1 fails where v1alpha2 does not ({counted}): v1: status 503 x2. 503 from")
     assert "HealthCheckPolicy of default/llama-ga" in result["reason"]
-    assert played.done == ["baseline", "marked", WARM, WARM, "gate", "gate", *UNTOUCHED, CLEAN_UP]
+    assert played.done == ["baseline", "present", WARM, WARM, "gate", "gate", *UNTOUCHED, CLEAN_UP]
     gates = [arguments for _module, arguments in played.calls if arguments.get("check") == "gate"]
     assert [(arguments["judgement"], arguments["known"]) for arguments in gates] == [(None, ["status 429"]), (JUDGED, ["status 429"])]
     assert "east: in pairs: 38 pairs, 0 failed on v1 alone, 1 without evidence: undecided" in lines
@@ -459,7 +462,7 @@ def test_whether_v1_once_passed_a_whole_round_changes_no_verdict(start: Start, l
 @pytest.mark.parametrize(("answers", "said"), [
     ([GOOD_GATE], "In pairs v1 fails no more than v1alpha2 (38 pairs"),
     ([UNDECIDED] * 4, "Pairs do not tell either (38 pairs"),
-    ([UNDECIDED | {"decision": "void"}], "v1alpha2 fails as well, so v1 can't be compared with it (38 pairs"),
+    ([UNDECIDED | {"decision": "inconclusive"}], "v1alpha2 fails as well, so v1 can't be compared with it (38 pairs"),
 ])
 def test_what_pairs_do_not_blame_on_v1_is_held(start: Start, answers: list[Result], said: str) -> None:
     """Random failures that both stacks may have keep rounds from being clean, which is nothing against v1."""
@@ -475,14 +478,14 @@ def test_rules_that_name_both_are_judged_where_each_stack_is_well(start: Start) 
     assert (asked["judgement"], asked["gate"]["gates"], asked["known"]) == ({}, 4, ["status 429"])
 
 
-@pytest.mark.parametrize(("cells", "alpha", "verdict"), [
+@pytest.mark.parametrize(("targets", "alpha", "verdict"), [
     ({"chat": 30, "completions": 0}, True, "FAILED"),
     ({"chat": 30, "completions": 1}, True, "HELD"),
     ({"chat": 30, "completions": 0}, False, "HELD"),
-    ({f"cell {number}": number % 2 for number in range(20)}, True, "HELD"),
+    ({f"target {number}": number % 2 for number in range(20)}, True, "HELD"),
 ], ids=["never", "once", "by v1alpha2 neither", "asked too seldom to tell"])
-def test_what_v1_never_answers_is_not_lost_among_many_cells(start: Start, cells: dict[str, int], alpha: bool, verdict: str) -> None:
-    gate = UNDECIDED | {"judgement": UNDECIDED["judgement"] | {"cells": cells}}
+def test_what_v1_never_answers_is_not_lost_among_many_targets(start: Start, targets: dict[str, int], alpha: bool, verdict: str) -> None:
+    gate = UNDECIDED | {"judgement": UNDECIDED["judgement"] | {"targets": targets}}
     settling = NOW | {"passing": NOW["passing"] | {"alpha": alpha}}
     result, _played = start((WARM, settling), (WARM, settling), *[("gate", gate)] * 4, warm_seconds=60, gate_seconds=100)
     assert result["verdict"] == verdict
@@ -490,13 +493,13 @@ def test_what_v1_never_answers_is_not_lost_among_many_cells(start: Start, cells:
 
 def test_a_step_that_does_not_settle_is_judged_by_pairs(start: Start) -> None:
     """Users' own rules are in the pairs: what was met before makes their test decide as well."""
-    settling = unsettled(alpha=True, v1=True, user=False) | {"judgement": {"user": {"decision": "accept"}, "novel": ["status 503"]}}
+    settling = unsettled(alpha=True, v1=True, user=False) | {"judgement": {"user": {"decision": "accept"}, "new_failures": ["status 503"]}}
     own = REJECTED | {"judgement": GOOD_GATE["judgement"] | {"user": EVIDENCE | {"failures": 4}}}
     result, played = start(("gate", GOOD_GATE), *[(STEP, settling)] * 2, ("gate", own), settle_seconds=60)
     assert result["verdict"] == "FAILED" and "1 without evidence, and 4 times users' own rules failed" in result["reason"]
-    assert played.done[played.done.index("shifted 10") :] == ["shifted 10", STEP, STEP, "gate", *BACK, *DRAINED, "share", CLEAN_UP]
+    assert played.done[played.done.index("shifted 10") :] == ["shifted 10", STEP, STEP, "gate", *BACK, *DRAINED, "traffic_split", CLEAN_UP]
     gates = [arguments["judgement"] for _module, arguments in played.calls if arguments.get("check") == "gate"]
-    assert gates[0] is None and gates[1]["novel"] == ["status 503"]
+    assert gates[0] is None and gates[1]["new_failures"] == ["status 503"]
 
 
 def test_a_status_that_stays_bad_needs_no_pairs(start: Start) -> None:
@@ -523,7 +526,7 @@ def test_a_gate_without_a_decision_is_held_at_what_was_proven(start: Start, cloc
     result, played = start(*[("gate", GOOD_GATE)] * (passed + 1), *[("gate", UNDECIDED)] * 4, gate_seconds=100)
     back = len(played.done) - 1 - played.done[::-1].index("gate")
     drained = [] if passed else DRAINED
-    assert played.done[back + 1 :] == ["baseline alpha", expected, "settled alpha+user", *drained, "share", CLEAN_UP]
+    assert played.done[back + 1 :] == ["baseline alpha", expected, "settled alpha+user", *drained, "traffic_split", CLEAN_UP]
     assert result["verdict"] == "HELD" and result["failed"]
     assert result["reason"].endswith(f"v1 has {(0, 10, 50)[passed]} % of the traffic{GO_ON}")
     assert f"gate at {(10, 50, 100)[passed]} %: no decision within 100 s" in result["reason"]
@@ -552,7 +555,7 @@ def test_the_way_back_asks_alpha_before_it_writes(start: Start) -> None:
 def test_a_write_that_fails_takes_back(start: Start) -> None:
     result, played = start(("shifted 50", {"failed": True, "msg": "HTTPRoute default/x: refused by a webhook"}))
     assert (result["verdict"], result["reason"]) == ("FAILED", "HTTPRoute default/x: refused by a webhook")
-    assert played.done[-6:-1] == ["restored", "settled alpha+user", *DRAINED, "share"]
+    assert played.done[-6:-1] == ["restored", "settled alpha+user", *DRAINED, "traffic_split"]
 
 
 def test_somebody_elses_weights_are_held_not_fought(start: Start) -> None:
@@ -579,12 +582,12 @@ def test_a_lost_lease_writes_nothing_more(start: Start) -> None:
 def test_a_withdrawal_that_fails_goes_back_to_alpha(start: Start) -> None:
     broken = unsettled(v1=False, user=False)
     result, played = start(*[("settled v1+user", broken)] * 2, state="withdrawn", settle_seconds=60)
-    assert played.done[-7:] == [*BACK, *DRAINED, "share", CLEAN_UP] and result["verdict"] == "FAILED"
+    assert played.done[-7:] == [*BACK, *DRAINED, "traffic_split", CLEAN_UP] and result["verdict"] == "FAILED"
 
 
 def test_a_withdrawal_that_is_held_goes_back_to_full_share(start: Start) -> None:
-    result, played = start(("marked v1", {"failed": True, "held": True, "msg": "drift"}), state="withdrawn")
-    assert played.done == ["finished", "marked v1", "baseline alpha", "shifted 100", "settled alpha+user", "share", CLEAN_UP]
+    result, played = start(("present v1", {"failed": True, "held": True, "msg": "drift"}), state="withdrawn")
+    assert played.done == ["finished", "present v1", "baseline alpha", "shifted 100", "settled alpha+user", "traffic_split", CLEAN_UP]
     assert result["verdict"] == "HELD"
 
 
@@ -642,7 +645,7 @@ def test_check_mode_that_fails_says_why(start: Start) -> None:
 FOREIGN = {"failed": True, "held": True, "foreign": True, "msg": "HTTPRoute default/llm-route was written by argocd-controller (Apply at 12:00)"}
 
 
-@pytest.mark.parametrize("where", [STEP, "share", "gate"])
+@pytest.mark.parametrize("where", [STEP, "traffic_split", "gate"])
 def test_weights_that_somebody_else_writes_are_held_and_left_alone(start: Start, lines: list[str], where: str) -> None:
     answers = [("gate", GOOD_GATE)] if where == "gate" else []
     result, played = start(*answers, (where, FOREIGN))
@@ -662,7 +665,7 @@ def test_a_writer_found_on_the_way_back_is_left_alone_too(start: Start, lines: l
 def test_every_stretch_demands_the_share_of_its_own_step(start: Start) -> None:
     _result, played = start(soak_seconds=40, steps=[10, 100])
     demanded: list[tuple[str, Any]] = [
-        (Played.name(module, arguments), arguments.get("shares")) for module, arguments in played.calls if module == "verify_gateway"
+        (Played.name(module, arguments), arguments.get("shares")) for module, arguments in played.calls if module in LOOKING
     ]
     assert demanded[0] == ("baseline", None) and demanded[1:3] == [(WARM, FOUND), ("gate", FOUND)]
     rest = [share for _name, share in demanded[3:]]
@@ -675,7 +678,7 @@ def test_what_is_written_over_is_what_this_run_wrote(start: Start) -> None:
     _result, played = start(state="withdrawn")
     (finished,) = [arguments for _module, arguments in played.calls if arguments.get("state") == "finished"]
     assert finished["standing"] == [100, "finished"]
-    assert {arguments["shares"] for module, arguments in played.calls if module == "verify_gateway"} == {"finished"}
+    assert {arguments["shares"] for module, arguments in played.calls if module in LOOKING} == {"finished"}
 
 
 def test_after_a_write_whose_answer_got_lost_either_share_may_stand(start: Start) -> None:
@@ -691,7 +694,7 @@ def test_after_a_write_whose_answer_got_lost_either_share_may_stand(start: Start
 
 def test_a_route_made_since_the_plan_is_held_before_anything_is_made(start: Start) -> None:
     result, played = start(("baseline", BASELINE | {"others": ["backend of rule 0 of GRPCRoute default/late names v1alpha2's InferencePool"]}))
-    assert result["verdict"] == "HELD" and result["reason"].startswith("backend of rule 0 of GRPCRoute default/late") and "marked" not in played.done
+    assert result["verdict"] == "HELD" and result["reason"].startswith("backend of rule 0 of GRPCRoute default/late") and "present" not in played.done
 
 
 def test_the_end_of_a_shift_is_the_last_word(start: Start) -> None:

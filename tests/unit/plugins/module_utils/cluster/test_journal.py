@@ -106,7 +106,7 @@ def test_acquire_hold_release(store: Journal, cluster: FakeCluster) -> None:
     }  # fmt: skip
     aged(cluster, 100)
     before = spec(cluster)["renewTime"]
-    store.hold("run-1")
+    store.renew("run-1")
     assert spec(cluster)["renewTime"] > before and spec(cluster)["leaseDurationSeconds"] == 900
     store.release("run-1")
     assert "holderIdentity" not in spec(cluster)
@@ -127,7 +127,7 @@ def test_a_lease_that_is_held_is_not_taken(store: Journal, cluster: FakeCluster)
 def test_a_lease_whose_time_is_up_is_taken_and_its_old_holder_stops(store: Journal, cluster: FakeCluster) -> None:
     store.acquire("run-1", 900)
     aged(cluster, 901)
-    store.hold("run-1")
+    store.renew("run-1")
     aged(cluster, 901)
     store.acquire("run-2", 900)
     for look in (store.hold, store.check):
@@ -174,18 +174,18 @@ def test_of_two_that_take_it_at_once_one_gets_it(store: Journal, cluster: FakeCl
 def test_a_conflict_while_holding_is_looked_at_again(store: Journal, cluster: FakeCluster) -> None:
     store.acquire("run-1", 900)
     race(cluster, "PUT", {"unknown": 1})
-    store.hold("run-1")
+    store.renew("run-1")
     assert spec(cluster)["unknown"] == 1
     race(cluster, "PUT", {"holderIdentity": "run-2"})
     with pytest.raises(LeaseLost, match="run-2"):
-        store.hold("run-1")
+        store.renew("run-1")
 
 
 def test_a_lease_that_others_write_all_the_time(store: Journal, cluster: FakeCluster) -> None:
     store.acquire("run-1", 900)
     cluster.before = lambda method, path, body: cluster.put(cluster.objects[LEASE]) if method == "PUT" else None
     with pytest.raises(LeaseLost, match="written by somebody else"):
-        store.hold("run-1")
+        store.renew("run-1")
     with pytest.raises(Conflict):
         store.release("run-1")
 
@@ -198,7 +198,7 @@ def test_lost_answers_of_lease_writes_do_no_harm(store: Journal, cluster: FakeCl
     cluster.losing = [("PUT" if there else "POST", LEASE)]
     store.acquire("run-1", 900)
     cluster.losing = [("PUT", LEASE)]
-    store.hold("run-1")
+    store.renew("run-1")
     cluster.losing = [("PUT", LEASE)]
     store.release("run-1")
     assert cluster.losing == [] and "holderIdentity" not in spec(cluster)

@@ -11,13 +11,13 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
 GA = "vllm-llama3-8b-instruct-ga"
 
 
-def only(view):
-    (one,) = view.drafts
+def only(context):
+    (one,) = context.migrations
     return one
 
 
-def objects(view, kind):
-    return [entry for entry in v1_objects.objects(only(view), view.moved) if entry["kind"] == kind]
+def objects(context, kind):
+    return [entry for entry in v1_objects.objects(only(context), context.moved) if entry["kind"] == kind]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_the_chart_keeps_40_characters():
     [("preserve_shedding", 2, -1, -1, -2), ("upstream", 2, 1, 1, -1)],
 )
 def test_priorities(demo, table, critical, standard, unset, sheddable):
-    one = only(demo.view(priorities=pool_migration.PRIORITIES[table]))
+    one = only(demo.context(priorities=pool_migration.PRIORITIES[table]))
     levels = [{"spec": {"criticality": level}} for level in ("Critical", "Standard", None, "Sheddable")]
     assert [one.priority(model) for model in levels] == [critical, standard, unset, sheddable]
 
@@ -57,44 +57,44 @@ def test_what_was_sheddable_stays_sheddable():
 
 
 def test_objectives_name_the_v1_pool_by_group(demo):
-    base, review = objects(demo.view(), "InferenceObjective")
+    base, review = objects(demo.context(), "InferenceObjective")
     assert base["spec"] == {"priority": 2, "poolRef": {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": GA}}
     assert review["metadata"]["name"] == "food-review" and review["spec"]["priority"] == -1
 
 
 def test_a_model_under_its_own_name_needs_no_rewrite(demo):
-    assert objects(demo.view(), "InferenceModelRewrite") == []
+    assert objects(demo.context(), "InferenceModelRewrite") == []
 
 
 def test_weighted_targets_become_a_rewrite(demo):
     demo.get("InferenceModel", "food-review")["spec"]["targetModels"] = [{"name": "a", "weight": 75}, {"name": "b", "weight": 25}]
-    (found,) = objects(demo.view(), "InferenceModelRewrite")
+    (found,) = objects(demo.context(), "InferenceModelRewrite")
     assert found["spec"]["rules"] == [
         {
             "matches": [{"model": {"type": "Exact", "value": "food-review-1"}}],
             "targets": [{"modelRewrite": "a", "weight": 75}, {"modelRewrite": "b", "weight": 25}],
         }
     ]
-    assert objects(demo.view(target="v1.2.0"), "InferenceModelRewrite") == []
+    assert objects(demo.context(target="v1.2.0"), "InferenceModelRewrite") == []
 
 
 def test_targets_without_weights_share_equally(demo):
     demo.get("InferenceModel", "food-review")["spec"]["targetModels"] = [{"name": "a"}, {"name": "b"}]
-    (found,) = objects(demo.view(), "InferenceModelRewrite")
+    (found,) = objects(demo.context(), "InferenceModelRewrite")
     assert [entry["weight"] for entry in found["spec"]["rules"][0]["targets"]] == [1, 1]
 
 
 def test_only_the_oldest_model_of_a_name_gets_a_twin(demo):
     late = demo.add("inference.networking.x-k8s.io/v1alpha2", "InferenceModel", "aaa-late", spec=demo.get("InferenceModel", "food-review")["spec"])
     late["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
-    assert [entry["metadata"]["name"] for entry in objects(demo.view(), "InferenceObjective")] == ["base-model", "food-review"]
+    assert [entry["metadata"]["name"] for entry in objects(demo.context(), "InferenceObjective")] == ["base-model", "food-review"]
 
 
 # -- chart --------------------------------------------------------------------------------------------------------------
 
 
 def test_values_of_v1_5_0(demo):
-    assert v1_objects.chart_values(only(demo.view())) == {
+    assert v1_objects.chart_values(only(demo.context())) == {
         "inferenceExtension": {"replicas": 1, "extProcPort": 9002, "failureMode": "FailClose", "resources": None},
         "inferencePool": {"targetPorts": [{"number": 8000}], "targetPortNumber": 8000, "modelServers": {"matchLabels": {"app": "vllm-llama3-8b-instruct"}}},
         "provider": {"name": "none"},
@@ -102,13 +102,13 @@ def test_values_of_v1_5_0(demo):
 
 
 def test_values_of_v1_0_0_say_only_what_that_chart_knows(demo):
-    assert v1_objects.chart_values(only(demo.view(target="v1.0.0")))["inferenceExtension"] == {"replicas": 1, "extProcPort": 9002}
+    assert v1_objects.chart_values(only(demo.context(target="v1.0.0")))["inferenceExtension"] == {"replicas": 1, "extProcPort": 9002}
 
 
 @pytest.mark.parametrize(("target", "patched"), [("v1.0.0", True), ("v1.3.0", True), ("v1.4.0", False), ("v1.5.0", False)])
 def test_fail_open_is_kept_whatever_the_chart_does(demo, target, patched):
     demo.get("InferencePool")["spec"]["extensionRef"]["failureMode"] = "FailOpen"
-    one = only(demo.view(target=target))
+    one = only(demo.context(target=target))
     said = v1_objects.chart_values(one)["inferenceExtension"].get("failureMode")
     patch = [entry["spec"] for entry in v1_objects.patches(one)]
     assert (said, patch) == ((None, [{"endpointPickerRef": {"failureMode": "FailOpen"}}]) if patched else ("FailOpen", []))
@@ -118,10 +118,10 @@ def test_fail_open_is_kept_whatever_the_chart_does(demo, target, patched):
 def test_what_the_picker_asks_is_kept_whatever_the_chart_can_say(demo, target, patched):
     (container,) = demo.get("Deployment", "vllm-llama3-8b-instruct-preview-epp")["spec"]["template"]["spec"]["containers"]
     container["resources"] = {"requests": {"cpu": "1"}}
-    one = only(demo.view(target=target))
+    one = only(demo.context(target=target))
     patch = [entry["spec"]["template"]["spec"]["containers"] for entry in v1_objects.patches(one)]
     assert patch == ([[{"name": "epp", "resources": {"requests": {"cpu": "1"}}}]] if patched else [])
-    assert v1_objects.patches(only(demo.view(target=target, epp_resources="chart"))) == []
+    assert v1_objects.patches(only(demo.context(target=target, epp_resources="chart"))) == []
 
 
 DEFAULT = {"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory": "16Gi"}}
@@ -164,7 +164,7 @@ def test_flags_of_a_container(container, expected):
 def test_metric_flags_are_carried_in_the_targets_layout(demo, target, expected):
     args = demo.get("Deployment", "vllm-llama3-8b-instruct-preview-epp")["spec"]["template"]["spec"]["containers"][0]["args"]
     args += ["-totalQueuedRequestsMetric", "sglang:num_queue_reqs"]
-    assert v1_objects.chart_values(only(demo.view(target=target)))["inferenceExtension"]["flags"] == expected
+    assert v1_objects.chart_values(only(demo.context(target=target)))["inferenceExtension"]["flags"] == expected
 
 
 @pytest.mark.parametrize(("value", "lost"), [("vllm:kv_cache_usage_perc", []), ("sglang:token_usage", ["kvCacheUsagePercentageMetric"])])
@@ -172,10 +172,10 @@ def test_pickers_that_exit_at_metric_flags_get_none_and_only_what_differs_from_t
     args = demo.get("Deployment", "vllm-llama3-8b-instruct-preview-epp")["spec"]["template"]["spec"]["containers"][0]["args"]
     args += ["-kvCacheUsagePercentageMetric", value]
     for target in ("v1.4.0", "v1.5.0"):
-        draft_of = only(demo.view(target=target))
+        draft_of = only(demo.context(target=target))
         assert "flags" not in v1_objects.chart_values(draft_of)["inferenceExtension"]
         assert draft_of.lost_flags == lost
-    assert only(demo.view(target="v1.3.1")).lost_flags == []
+    assert only(demo.context(target="v1.3.1")).lost_flags == []
 
 
 # -- policies -----------------------------------------------------------------------------------------------------------
@@ -183,9 +183,9 @@ def test_pickers_that_exit_at_metric_flags_get_none_and_only_what_differs_from_t
 
 def test_policies_that_differ_from_the_charts_are_copied_whole(demo):
     demo.get("GCPBackendPolicy")["spec"]["default"]["someNewField"] = {"a": 1}
-    view = demo.view()
-    (checks,) = objects(view, "HealthCheckPolicy")
-    (backend,) = objects(view, "GCPBackendPolicy")
+    context = demo.context()
+    (checks,) = objects(context, "HealthCheckPolicy")
+    (backend,) = objects(context, "GCPBackendPolicy")
     ref = {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": GA}
     assert checks["spec"] == {"targetRef": ref, "default": {"config": {"type": "HTTP", "httpHealthCheck": {"requestPath": "/health", "port": 8000}}}}
     assert backend["spec"] == {"targetRef": ref, "default": {"timeoutSec": 30, "someNewField": {"a": 1}}}
@@ -193,33 +193,33 @@ def test_policies_that_differ_from_the_charts_are_copied_whole(demo):
 
 
 def test_the_copies_share_nothing_with_the_originals(demo):
-    view = demo.view()
-    (checks,) = objects(view, "HealthCheckPolicy")
+    context = demo.context()
+    (checks,) = objects(context, "HealthCheckPolicy")
     checks["spec"]["default"]["config"]["type"] = "changed"
     assert demo.get("HealthCheckPolicy")["spec"]["default"]["config"]["type"] == "HTTP"
 
 
 def test_policies_equal_to_the_charts_are_left_to_the_chart(demo):
     demo.get("GCPBackendPolicy")["spec"]["default"] = {"timeoutSec": 300, "logging": {"enabled": True}}
-    view = demo.view(target="v1.0.0")
-    assert v1_objects.chart_values(only(view))["provider"] == {"name": "gke"}
-    assert objects(view, "HealthCheckPolicy") == objects(view, "GCPBackendPolicy") == []
-    assert objects(view, "ClusterPodMonitoring") == [], "chart v1.0.0 brings its own with provider gke"
+    context = demo.context(target="v1.0.0")
+    assert v1_objects.chart_values(only(context))["provider"] == {"name": "gke"}
+    assert objects(context, "HealthCheckPolicy") == objects(context, "GCPBackendPolicy") == []
+    assert objects(context, "ClusterPodMonitoring") == [], "chart v1.0.0 brings its own with provider gke"
 
 
 def test_the_oldest_of_two_policies_is_the_one_that_is_copied(demo):
     other = demo.add("networking.gke.io/v1", "GCPBackendPolicy", "zzz", spec=demo.get("GCPBackendPolicy")["spec"] | {"default": {"timeoutSec": 60}})
     other["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
     demo.get("GCPBackendPolicy", "vllm-llama3-8b-instruct-preview")["metadata"]["creationTimestamp"] = "2021-01-01T00:00:00Z"
-    view = demo.view()
-    assert [entry["spec"]["default"] for entry in objects(view, "GCPBackendPolicy")] == [{"timeoutSec": 60}]
-    assert only(view).timeout == 60
+    context = demo.context()
+    assert [entry["spec"]["default"] for entry in objects(context, "GCPBackendPolicy")] == [{"timeoutSec": 60}]
+    assert only(context).timeout == 60
 
 
 def test_plural_target_refs_stay_plural_and_name_the_v1_pool_alone(demo):
     refs = [{"group": "inference.networking.x-k8s.io", "kind": "InferencePool", "name": name} for name in ("vllm-llama3-8b-instruct-preview", "other")]
     demo.add("networking.gke.io/v1", "GCPTrafficDistributionPolicy", "spread", spec={"targetRefs": refs, "default": {"x": 1}})
-    (found,) = objects(demo.view(), "GCPTrafficDistributionPolicy")
+    (found,) = objects(demo.context(), "GCPTrafficDistributionPolicy")
     assert found["spec"] == {"targetRefs": [{"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": GA}], "default": {"x": 1}}
 
 
@@ -231,7 +231,7 @@ def test_grants_get_a_twin_that_names_v1_pools_only(demo):
     ]
     origin = [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "web"}]
     demo.add("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "web", spec={"from": origin, "to": to})
-    (found,) = objects(demo.view(), "ReferenceGrant")
+    (found,) = objects(demo.context(), "ReferenceGrant")
     assert found["metadata"]["name"] == "web-ga"
     assert found["spec"] == {
         "from": origin,
@@ -246,30 +246,30 @@ def test_a_grant_for_another_pool_is_not_this_ones(demo):
     origin = [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "web"}]
     to = [{"group": "inference.networking.x-k8s.io", "kind": "InferencePool", "name": "other"}]
     demo.add("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "web", spec={"from": origin, "to": to})
-    assert objects(demo.view(), "ReferenceGrant") == [] and demo.found("grant-for-alpha-group") == []
+    assert objects(demo.context(), "ReferenceGrant") == [] and demo.found("grant-for-alpha-group") == []
 
 
 @pytest.mark.parametrize(("target", "rights"), [("v1.0.0", 0), ("v1.1.0", 0), ("v1.2.0", 0), ("v1.3.0", 2), ("v1.5.0", 2)])
 def test_monitoring_reads_the_new_epp_and_may(demo, target, rights):
-    view = demo.view(target=target)
-    (found,) = objects(view, "ClusterPodMonitoring")
+    context = demo.context(target=target)
+    (found,) = objects(context, "ClusterPodMonitoring")
     assert found["metadata"]["name"] == f"default-{GA}"
     assert found["spec"] == {
         "endpoints": [{"port": "metrics", "scheme": "http", "interval": "5s", "path": "/metrics"}],
         "selector": {"matchLabels": {"inferencepool": f"{GA}-epp"}},
     }
-    assert len(objects(view, "ClusterRole") + objects(view, "ClusterRoleBinding")) == rights
+    assert len(objects(context, "ClusterRole") + objects(context, "ClusterRoleBinding")) == rights
 
 
 def test_monitoring_of_something_else_is_left_alone(demo):
     demo.get("ClusterPodMonitoring")["spec"]["selector"] = {"matchLabels": {"app": "vllm-llama3-8b-instruct"}}
-    view = demo.view()
-    assert objects(view, "ClusterPodMonitoring") == objects(view, "ClusterRole") == []
+    context = demo.context()
+    assert objects(context, "ClusterPodMonitoring") == objects(context, "ClusterRole") == []
 
 
 def test_everything_of_ours_is_labelled(demo):
-    view = demo.view()
-    made = v1_objects.objects(only(view), view.moved)
+    context = demo.context()
+    made = v1_objects.objects(only(context), context.moved)
     assert {entry["metadata"]["labels"]["app.kubernetes.io/managed-by"] for entry in made} == {"inference_gateway.migration"}
 
 

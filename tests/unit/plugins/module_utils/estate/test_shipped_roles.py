@@ -13,7 +13,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils import
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import health_check_policy
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS
 
-RULES = yaml.safe_load((Path(__file__).resolve().parents[5] / "roles" / "migration_plan" / "files" / "rbac" / "detect.yaml").read_text())["rules"]
+RULES = yaml.safe_load((Path(__file__).resolve().parents[5] / "roles" / "migration" / "files" / "rbac" / "detect.yaml").read_text())["rules"]
 
 
 def allowed(verb):

@@ -218,7 +218,7 @@ POSITIVE = {
     ),
     "group-less-reference": (lambda w: rule(w)["backendRefs"].append({"kind": "InferencePool", "name": "p"}), {}, "warning", "without a group"),
     "gateway-serves-one-group": (lambda w: spec(w, "Gateway").update(gatewayClassName="istio"), {}, "blocker", "istio"),
-    "grant-for-alpha-group": (grant, {}, "info", "twin"),
+    "grant-for-alpha-group": (grant, {}, "info", "v1 counterpart"),
     "cross-namespace-without-grant": (foreign_route, {}, "warning", f"default/{POOL}"),
     "address-not-probed": (lambda w: gateway(w, "silent"), {}, "warning", "Gateway default/silent has no address"),
     "hostname-not-concrete": (lambda w: spec(w, "HTTPRoute").update(hostnames=["*.example.com"]), {}, "info", "*.example.com"),
@@ -226,7 +226,7 @@ POSITIVE = {
     "probe-shadowed-by-rule": (shadow, {}, "warning", "taken by rule 2"),
     "rule-not-probed": (lambda w: rule(w).update(matches=[{"path": {"type": "PathPrefix", "value": "/api"}}]), {}, "blocker", "rule 0"),
     "pool-on-several-gateways": (second_gateway, {}, "info", "Gateway default/second"),
-    "gateway-extension-limit": (five_chains, {}, "warning", "3 pools and their v1 twins are 6"),
+    "gateway-extension-limit": (five_chains, {}, "warning", "3 pools and their v1 counterparts are 6"),
     "session-affinity-split": (lambda w: rule(w).update(sessionPersistence={"sessionName": "s"}), {}, "warning", "sessionPersistence"),
     "iap-audience-changes": (lambda w: spec(w, "GCPBackendPolicy")["default"].update(iap={"enabled": True}), {}, "warning", "IAP"),
     "networkpolicy-blocks-new-epp": (only_alpha_may, {}, "warning", f"and not {GA}-epp"),
@@ -268,8 +268,8 @@ def test_the_demo_does_not_have_it(demo, code):
 
 
 def test_an_estate_without_anything_to_warn_of_has_no_finding(raw):
-    view = raw.view(priorities=pool_migration.PRIORITIES["preserve_shedding"] | {"Critical": 0})
-    assert catalogue.find(view) == []
+    context = raw.context(priorities=pool_migration.PRIORITIES["preserve_shedding"] | {"Critical": 0})
+    assert catalogue.find(context) == []
 
 
 # -- finer points -------------------------------------------------------------------------------------------------------
@@ -375,8 +375,8 @@ def test_rights_that_others_use_are_named(raw):
 
 def test_what_hides_alpha_may_not_be_overruled(demo):
     demo.refused = (Refused("inferencepools", "no", True, False),)
-    view = demo.view()
-    assert catalogue.blocked(catalogue.find(view), {"may-not-list"}) == ["may-not-list"]
+    context = demo.context()
+    assert catalogue.blocked(catalogue.find(context), {"may-not-list"}) == ["may-not-list"]
 
 
 def test_helm_owned_routes_block(demo):
@@ -494,7 +494,7 @@ def test_room_for_sixteen(demo):
 def test_room_for_the_mark(demo, changes, words):
     rule(demo).update(changes)
     found = demo.found("no-room-for-mark")
-    assert [words in hit.message for hit in found] == ([True] if words else [])
+    assert [words in occurrence.message for occurrence in found] == ([True] if words else [])
 
 
 # -- what probes reach ---------------------------------------------------------------------------------------------------
@@ -666,14 +666,14 @@ def test_a_policy_that_says_its_port_specification_needs_nothing(demo):
 
 def test_the_worst_comes_first(demo):
     mirror(demo)
-    severities = [entry.severity for entry in catalogue.find(demo.view())]
+    severities = [entry.severity for entry in catalogue.find(demo.context())]
     assert severities == sorted(severities, key=["blocker", "warning", "info"].index) and severities[0] == "blocker"
 
 
 def test_accepting_overrules_only_what_may_be_overruled(demo):
     mirror(demo)
     spec(demo, "Gateway")["gatewayClassName"] = "istio"
-    found = catalogue.find(demo.view())
+    found = catalogue.find(demo.context())
     assert catalogue.blocked(found, ()) == ["gateway-serves-one-group", "mirror-to-alpha-pool"]
     assert catalogue.blocked(found, {"gateway-serves-one-group", "mirror-to-alpha-pool"}) == ["mirror-to-alpha-pool"]
 
@@ -686,7 +686,7 @@ def test_unknown_codes_get_the_nearest_name():
 
 def test_a_code_is_registered_once():
     with pytest.raises(ValueError, match="registered twice"):
-        finding("name-taken", "info", about="", remedy="", source="")(lambda view: iter(()))
+        finding("name-taken", "info", about="", remedy="", source="")(lambda context: iter(()))
 
 
 def test_the_page_is_as_the_catalogue_says():

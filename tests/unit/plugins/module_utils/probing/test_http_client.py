@@ -23,7 +23,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import answer_checks, http_client, targets, traffic_split
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Address, Cell, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    RESPONSES,
+    Address,
+    Probe,
+    ProbeTarget,
+)
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import MARK_HEADER, PROBE_HEADER
 
 HEADERS = {MARK_HEADER: "v1-0-0", answer_checks.EPP_HEADER: "true"}
@@ -31,10 +39,10 @@ MODELS = {"llama": {"name": "llama", "answer": "llama", "alpha_answers": ["llama
 
 
 def probe(*, stream: bool = False, endpoint: str = COMPLETIONS, port: int = 8080, variant: targets.Variant | None = "v1", **fields: Any) -> Probe:
-    cell = Cell(
+    target = ProbeTarget(
         Address("default/gw", "127.0.0.1", port, False), "llm.example.com", "HTTPRoute default/r", 0, 0, endpoint, (("tenant", "x"),), "llama", endpoint, stream
     )
-    return targets.probe(replace(cell, **fields), variant, "igm1", MODELS)
+    return targets.probe(replace(target, **fields), variant, "igm1", MODELS)
 
 
 def answer(**fields: Any) -> bytes:
@@ -60,9 +68,9 @@ def test_an_answer(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("status", "headers", "body", "expected"),
     [
-        (200, {answer_checks.EPP_HEADER: "true"}, answer(), "not answered by the marked route (status 200)"),
-        (200, HEADERS | {MARK_HEADER: "alpha-0-0"}, answer(), "not answered by the marked route (status 200)"),
-        (404, {}, b"", "not answered by the marked route (status 404)"),
+        (200, {answer_checks.EPP_HEADER: "true"}, answer(), "not answered by the probe route (status 200)"),
+        (200, HEADERS | {MARK_HEADER: "alpha-0-0"}, answer(), "not answered by the probe route (status 200)"),
+        (404, {}, b"", "not answered by the probe route (status 404)"),
         (500, HEADERS, b"", "status 500 with an empty body"),
         (429, HEADERS, b"slow\n  down", "status 429 slow down"),
         (503, HEADERS, b"\xff" + b"x" * 500, "status 503 \ufffd" + "x" * 119),
@@ -90,7 +98,7 @@ def test_what_is_no_answer(status: int, headers: dict[str, str], body: bytes, ex
 def test_the_users_rule_must_not_carry_a_mark() -> None:
     user = probe(variant=None)
     assert answer_checks.judge(user, 200, {answer_checks.EPP_HEADER: "true"}, answer()) is None
-    assert answer_checks.judge(user, 200, HEADERS, answer()) == "still answered by the marked route (status 200)"
+    assert answer_checks.judge(user, 200, HEADERS, answer()) == "still answered by the probe route (status 200)"
 
 
 def test_a_shared_rule_may_answer_by_another_backend() -> None:
@@ -267,7 +275,7 @@ def test_a_stream_that_is_cut(server: Server, script: Script, reason: str) -> No
 
 def test_wrong_answers_of_a_real_server(server: Server) -> None:
     server.script = plain(answer(), **{MARK_HEADER: "alpha-0-0"})
-    assert http_client.Client(5).send(probe(port=server.port)).reason == "not answered by the marked route (status 200)"
+    assert http_client.Client(5).send(probe(port=server.port)).reason == "not answered by the probe route (status 200)"
     server.script = plain(b"no healthy upstream", status=503)
     found = http_client.Client(5).send(probe(port=server.port))
     assert (found.status, found.reason) == (503, "status 503 no healthy upstream")
@@ -333,7 +341,7 @@ def test_nobody_listens() -> None:
 def test_of_a_persons_own_request_form_and_status_are_judged(stream: bool, status: int, body: bytes, expected: str | None) -> None:
     own = probe(endpoint=targets.OWN, body='{"prompt": [1]}', model="", stream=stream)
     assert answer_checks.judge(own, status, HEADERS, body) == expected
-    assert answer_checks.judge(own, status, {answer_checks.EPP_HEADER: "true"}, body) == f"not answered by the marked route (status {status})"
+    assert answer_checks.judge(own, status, {answer_checks.EPP_HEADER: "true"}, body) == f"not answered by the probe route (status {status})"
     assert status != 200 or "without the endpoint picker" in str(answer_checks.judge(own, 200, {MARK_HEADER: "v1-0-0"}, body))
 
 
@@ -344,7 +352,7 @@ def test_of_a_persons_own_request_form_and_status_are_judged(stream: bool, statu
         ("connection failed: [Errno 111] Connection refused", 0, "connection failed"),
         ("no complete answer within 10 s", 0, "no complete answer within 10 s"),
         ("answered without the endpoint picker (it is down or not asked)", 200, "answered without the endpoint picker"),
-        ("not answered by the marked route (status 404)", 404, "not answered by the marked route"),
+        ("not answered by the probe route (status 404)", 404, "not answered by the probe route"),
         (None, 200, "none"),
     ],
 )
@@ -352,15 +360,15 @@ def test_the_kind_of_a_failure_is_what_repeats(reason: str | None, status: int, 
     assert answer_checks.Answer(status, reason, 0.0, 0.0).kind == kind
 
 
-# -- dyes ----------------------------------------------------------------------------------------------------------------
+# -- tracer requests ----------------------------------------------------------------------------------------------------------------
 
 
 # -- long streams ----------------------------------------------------------------------------------------------------------
 
 
-def held(server: Server, script: Script, seconds: float = 5.0, timeout: float = 5.0) -> answer_checks.Held:
+def held(server: Server, script: Script, seconds: float = 5.0, timeout: float = 5.0) -> answer_checks.StreamOutcome:
     server.script = script
-    return http_client.Client(timeout).hold(probe(port=server.port, stream=True), time.monotonic() + seconds)
+    return http_client.Client(timeout).hold_stream(probe(port=server.port, stream=True), time.monotonic() + seconds)
 
 
 def test_a_long_stream_is_asked_for_and_read_to_its_end(server: Server) -> None:
@@ -400,22 +408,22 @@ def test_a_server_with_a_short_context_is_asked_for_less(server: Server, refusal
 
 def test_a_long_stream_by_another_rule_counts_as_none(server: Server) -> None:
     found = held(server, plain(event() + DONE, **{MARK_HEADER: "alpha-0-0"}))
-    assert found == answer_checks.Held(200, "not answered by the marked route (status 200)", 0.0, 0.0)
+    assert found == answer_checks.StreamOutcome(200, "not answered by the probe route (status 200)", 0.0, 0.0)
 
 
-def test_a_dye_brings_back_what_the_answer_looks_like(server: Server) -> None:
-    dye = traffic_split.dye(probe(port=server.port).cell, "v1", "igm1")
+def test_a_tracer_brings_back_what_the_answer_looks_like(server: Server) -> None:
+    tracer = traffic_split.tracer(probe(port=server.port).target, "v1", "igm1")
     server.script = plain(b"", status=404)
-    assert http_client.Client(5).dye(dye) == (404, False, True, "")
+    assert http_client.Client(5).send_tracer(tracer) == (404, False, True, "")
     server.script = plain(b"no model rewritten-igm1", status=404)
-    assert http_client.Client(5).dye(dye) == (404, True, True, "rewritten")
+    assert http_client.Client(5).send_tracer(tracer) == (404, True, True, "rewritten")
     (_path, headers, body), = server.seen[1:]
     assert (headers[traffic_split.REWRITE_HEADER], body["model"]) == ("rewritten-igm1", "nobody-uses-igm1")
     server.script = chunked(b"x" * 10, end=False)
-    assert http_client.Client(5).dye(dye) is None
+    assert http_client.Client(5).send_tracer(tracer) is None
     released = threading.Event()
     server.script = lambda handler: (released.wait(5), None)[1]
-    assert http_client.Client(0.2).dye(dye) is None
+    assert http_client.Client(0.2).send_tracer(tracer) is None
     released.set()
 
 
@@ -524,14 +532,14 @@ def test_https_asks_for_the_hostname_and_checks_its_certificate(server: Server, 
     assert http_client.Client(5, ca_file=str(ca)).send(secure).reason is None
     assert asked == ["llm.example.com"]
     assert "certificate verify failed" in str(http_client.Client(5).send(secure).reason), "an authority that nobody named"
-    other = replace(secure, cell=replace(secure.cell, hostname="else.example.com"))
+    other = replace(secure, target=replace(secure.target, hostname="else.example.com"))
     assert "mismatch" in str(http_client.Client(5, ca_file=str(ca)).send(other).reason), "a certificate of another name"
     assert http_client.Client(5, verify=False).send(other).reason is None
 
 
 def test_tls_where_there_is_none(server: Server) -> None:
     secure = probe(port=server.port)
-    secure = replace(secure, cell=replace(secure.cell, address=replace(secure.cell.address, tls=True)))
+    secure = replace(secure, target=replace(secure.target, address=replace(secure.target.address, tls=True)))
     for verify in (True, False):
         found = http_client.Client(5, verify=verify).send(secure)
         assert found.status == 0 and str(found.reason).startswith("connection failed: ")

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import long_streams, targets
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.long_streams import Compared, Lasted, hold
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import COMPLETIONS, Address, Cell, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.long_streams import Lasted, StreamComparison, keep_open
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import COMPLETIONS, Address, Probe, ProbeTarget
 
-CELL = Cell(Address("default/gw", "192.0.2.1", 80, False), "llm.example.com", "HTTPRoute default/r", 0, 0, COMPLETIONS, (), "llama", COMPLETIONS, True)
+CELL = ProbeTarget(Address("default/gw", "192.0.2.1", 80, False), "llm.example.com", "HTTPRoute default/r", 0, 0, COMPLETIONS, (), "llama", COMPLETIONS, True)
 PAIR = [targets.probe(CELL, "alpha", "igm1", {}), targets.probe(CELL, "v1", "igm1", {})]
 CUT = "it ended before [DONE]"
 
@@ -46,12 +46,13 @@ def side(seconds: float, reason: str | None = None) -> Lasted:
     ],
 )
 def test_what_stands_against_v1(alpha: Lasted, v1: Lasted, stands: bool) -> None:
-    assert bool(Compared("there", {"alpha": alpha, "v1": v1}).fault) is stands
+    assert bool(StreamComparison("there", {"alpha": alpha, "v1": v1}).fault) is stands
 
 
 def test_the_fault_says_what_was_cut_and_when() -> None:
-    assert Compared("there", {"alpha": side(35), "v1": side(30, CUT)}).fault == f"v1 cut a stream after 30 s ({CUT}) where v1alpha2 kept one for 35 s (there)"
-    earlier = Compared("there", {"alpha": side(30, "x"), "v1": side(5, CUT)})
+    found = StreamComparison("there", {"alpha": side(35), "v1": side(30, CUT)}).fault
+    assert found == f"v1 cut a stream after 30 s ({CUT}) where v1alpha2 kept one for 35 s (there)"
+    earlier = StreamComparison("there", {"alpha": side(30, "x"), "v1": side(5, CUT)})
     assert earlier.fault == f"v1 cut a stream after 5 s ({CUT}) where v1alpha2 cut its own only after 30 s (there)"
 
 
@@ -78,12 +79,12 @@ def serving(now: list[float], *ends: Served, for_v1: Served | None = None) -> Ca
 
 
 def test_a_stream_that_ends_is_followed_by_the_next_until_time_is_up(now: list[float]) -> None:
-    found = hold([PAIR], serving(now, Served(10), Served(20), for_v1=Served(0, "status 503")), 130.0, 1)
-    assert found == [Compared(str(CELL), {"alpha": Lasted(20, None, 5.0, 2, whole=True), "v1": Lasted(0, "status 503", 5.0, 1)})]
+    found = keep_open([PAIR], serving(now, Served(10), Served(20), for_v1=Served(0, "status 503")), 130.0, 1)
+    assert found == [StreamComparison(str(CELL), {"alpha": Lasted(20, None, 5.0, 2, whole=True), "v1": Lasted(0, "status 503", 5.0, 1)})]
 
 
 def test_of_several_the_first_cut_counts(now: list[float]) -> None:
-    found = hold([PAIR], serving(now, Served(40), Served(7, CUT), Served(9, CUT), for_v1=Served(40, opened=9.0)), 100.0, 3)
+    found = keep_open([PAIR], serving(now, Served(40), Served(7, CUT), Served(9, CUT), for_v1=Served(40, opened=9.0)), 100.0, 3)
     assert found[0].sides == {"alpha": Lasted(7, CUT, 5.0, 3, whole=True), "v1": Lasted(40, None, 9.0, 3, whole=True)}
     assert found[0].dump() == {"what": str(CELL), "opened": 9.0, "alpha": {"seconds": 7, "reason": CUT}, "v1": {"seconds": 40, "reason": None}}
 
@@ -91,18 +92,19 @@ def test_of_several_the_first_cut_counts(now: list[float]) -> None:
 def test_of_several_all_must_be_cut_to_stand_against_v1() -> None:
     """One of three may be a pod's restart."""
     alpha, cut = Lasted(35, None, 5.0, 3, whole=True), Lasted(3, CUT, 5.0, 3)
-    assert Compared("there", {"alpha": alpha, "v1": cut}).fault and Compared("there", {"alpha": alpha, "v1": replace(cut, whole=True)}).fault is None
+    assert StreamComparison("there", {"alpha": alpha, "v1": cut}).fault
+    assert StreamComparison("there", {"alpha": alpha, "v1": replace(cut, whole=True)}).fault is None
 
 
 def test_one_that_never_began_has_no_beginning(now: list[float]) -> None:
-    found = hold([PAIR], serving(now, Served(1), for_v1=Served(0, "status 503", opened=0.0)), 100.0, 1)
+    found = keep_open([PAIR], serving(now, Served(1), for_v1=Served(0, "status 503", opened=0.0)), 100.0, 1)
     assert found[0].dump()["opened"] == 0.0
 
 
 def test_streams_by_the_users_own_rule_alone_stand_against_nobody(now: list[float]) -> None:
-    (found,) = hold([[targets.probe(CELL, None, "igm1", {})]], serving(now, Served(4, CUT)), 100.0, 1)
+    (found,) = keep_open([[targets.probe(CELL, None, "igm1", {})]], serving(now, Served(4, CUT)), 100.0, 1)
     assert found.dump() == {"what": str(CELL), "opened": 5.0, "user": {"seconds": 4, "reason": CUT}} and found.fault is None
 
 
 def test_nothing_to_hold() -> None:
-    assert hold([], lambda probe, until: Served(1), 0.0, 3) == []
+    assert keep_open([], lambda probe, until: Served(1), 0.0, 3) == []

@@ -49,7 +49,7 @@ def test_thresholds_are_walds_with_the_error_split_over_the_gates() -> None:
     assert bounds.test_error == pytest.approx(each), "two tests a gate, and a tenth for the watch"
     assert exp(bounds.accept_at) == pytest.approx((0.001 / 4) / (1 - each))
     assert exp(bounds.reject_at) == pytest.approx((1 - 0.001 / 4) / each)
-    assert exp(-bounds.watch_at) * 1_000_000 * 4 * 2 == pytest.approx(0.1 * 0.01)
+    assert exp(-bounds.cusum_limit) * 1_000_000 * 4 * 2 == pytest.approx(0.1 * 0.01)
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,13 @@ def test_failures_in_a_row_reject_and_each_one_costs_clean_pairs() -> None:
 
 
 def test_void_pairs_are_counted_and_say_nothing() -> None:
-    after = Evidence().add("void", Bounds())
-    assert (after.ratio, after.successes, after.failures, after.void) == (0.0, 0, 0, 1)
+    after = Evidence().add("inconclusive", Bounds())
+    assert (after.ratio, after.successes, after.failures, after.inconclusive) == (0.0, 0, 0, 1)
 
 
 def test_only_where_alpha_succeeds_does_a_pair_say_anything() -> None:
-    assert [classify(True, True), classify(True, False), classify(False, True), classify(False, False)] == ["success", "failure", "void", "void"]
+    assert [classify(True, True), classify(True, False)] == ["success", "failure"]
+    assert [classify(False, True), classify(False, False)] == ["inconclusive", "inconclusive"]
 
 
 def test_a_decision_stands() -> None:
@@ -100,7 +101,7 @@ def test_the_watch_finds_what_turns_bad_after_it_was_accepted() -> None:
     failures = 0
     while evidence.decision == "accept":
         evidence, failures = evidence.add("failure", bounds), failures + 1
-    assert (evidence.decision, failures) == ("reject", ceil(bounds.watch_at / bounds.up)) and failures <= 8
+    assert (evidence.decision, failures) == ("reject", ceil(bounds.cusum_limit / bounds.up)) and failures <= 8
 
 
 def test_the_watch_keeps_its_promise() -> None:
@@ -182,7 +183,7 @@ def _clean(before: Evidence, count: int, bounds: Bounds) -> Evidence:
     change = count * bounds.down
     ratio = before.ratio + change if before.decision == "undecided" else before.ratio
     decision = "accept" if before.decision == "undecided" and ratio <= bounds.accept_at else before.decision
-    return Evidence(ratio, before.successes + count, before.failures, before.void, max(0.0, before.watch + change), decision)
+    return Evidence(ratio, before.successes + count, before.failures, before.inconclusive, max(0.0, before.cusum + change), decision)
 
 
 RUNS = 100_000

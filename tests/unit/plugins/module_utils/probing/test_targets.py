@@ -12,7 +12,7 @@ from migration_fakes import ALPHA, KEY, V1, gateway, http_route, plan_pool, rule
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Address, Cell
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Address, ProbeTarget
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import precedence, probe_routes, references
 
 Manifest = dict[str, Any]
@@ -22,7 +22,7 @@ GATEWAYS = {("default", "gw"): gateway()}
 
 def paths(match: Manifest, *, filters: list[Manifest] | None = None) -> list[str]:
     route = http_route({"matches": [match], "backendRefs": [ALPHA], "filters": filters or []})
-    return [cell.path for cell in targets.cells(route, GATEWAYS, POOLS) if not cell.stream]
+    return [target.path for target in targets.probe_targets(route, GATEWAYS, POOLS) if not target.stream]
 
 
 def prefix(value: str, **fields: Any) -> Manifest:
@@ -83,26 +83,26 @@ def test_a_rewritten_path_arrives_as_the_endpoint(match: Manifest, filters: list
     assert paths(match, filters=filters) == expected
 
 
-def test_a_cell_for_every_address_listener_hostname_model_endpoint_and_stream() -> None:
+def test_a_target_for_every_address_listener_hostname_model_endpoint_and_stream() -> None:
     place = gateway({"name": "a", "protocol": "HTTP", "port": 80}, {"name": "b", "protocol": "HTTPS", "port": 443}, {"name": "c", "protocol": "TCP", "port": 9})
     place["status"]["addresses"].append({"value": "127.0.0.2"})
     pools = {KEY: plan_pool(models=[{"name": "llama"}, {"name": "food"}])}
-    found = targets.cells(
+    found = targets.probe_targets(
         http_route(rule(ALPHA, {"name": "plain", "weight": 0}), hostnames=["a.example.com", "b.example.com"]), {("default", "gw"): place}, pools
     )
-    assert len(found) == len({str(cell) for cell in found}) == 2 * 2 * 2 * 2 * 2 * 2
-    assert {cell.address for cell in found} == {
+    assert len(found) == len({str(target) for target in found}) == 2 * 2 * 2 * 2 * 2 * 2
+    assert {target.address for target in found} == {
         Address("default/gw", host, port, tls) for host in ("127.0.0.1", "127.0.0.2") for port, tls in ((80, False), (443, True))
     }
-    assert {(cell.rule, cell.index, cell.shared) for cell in found} == {(0, 0, False)}
+    assert {(target.rule, target.index, target.shared) for target in found} == {(0, 0, False)}
 
 
-def test_every_cell_has_a_name_of_its_own() -> None:
+def test_every_target_has_a_name_of_its_own() -> None:
     other = references.PoolKey(manifests.ALPHA_GROUP, "InferencePool", "default", "llama-two")
     match = [prefix("/"), prefix("/", headers=[{"name": "tenant", "value": "x"}])]
     route = http_route({"matches": match, "backendRefs": [ALPHA, ALPHA | {"name": "llama-two"}]})
-    found = targets.cells(route, GATEWAYS, POOLS | {other: plan_pool(name="llama-two")})
-    assert len({str(cell) for cell in found}) == len(found) == 2 * 2 * 2 * 2
+    found = targets.probe_targets(route, GATEWAYS, POOLS | {other: plan_pool(name="llama-two")})
+    assert len({str(target) for target in found}) == len(found) == 2 * 2 * 2 * 2
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_every_cell_has_a_name_of_its_own() -> None:
 )
 def test_parents_say_which_listeners(parents: list[Manifest], expected: set[int]) -> None:
     place = gateway({"name": "a", "protocol": "HTTP", "port": 8080}, {"name": "b", "protocol": "HTTP", "port": 8081})
-    found = targets.cells(http_route(rule(ALPHA), parentRefs=parents), {("default", "gw"): place}, POOLS)
-    assert {cell.address.port for cell in found} == expected
+    found = targets.probe_targets(http_route(rule(ALPHA), parentRefs=parents), {("default", "gw"): place}, POOLS)
+    assert {target.address.port for target in found} == expected
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_parents_say_which_listeners(parents: list[Manifest], expected: set[int]
 def test_a_hostname_must_fit_route_and_listener(wanted: list[str] | None, listens: str | None, expected: set[str]) -> None:
     place = gateway({"name": "a", "protocol": "HTTP", "port": 8080} | ({"hostname": listens} if listens else {}))
     route = http_route(rule(ALPHA), hostnames=wanted)
-    assert {cell.hostname for cell in targets.cells(route, {("default", "gw"): place}, POOLS)} == expected
+    assert {target.hostname for target in targets.probe_targets(route, {("default", "gw"): place}, POOLS)} == expected
 
 
 @pytest.mark.parametrize(
@@ -154,38 +154,38 @@ def test_a_listener_takes_routes_of_the_namespaces_it_allows(allowed: Manifest, 
     open_one = {"name": "a", "protocol": "HTTP", "port": 8080, "allowedRoutes": {"namespaces": {"from": "All"}}}
     place = gateway(open_one, {"name": "b", "protocol": "HTTP", "port": 8081} | allowed, namespace="infra")
     route = http_route(rule(ALPHA), parentRefs=[{"name": "gw", "namespace": "infra"}])
-    assert {cell.address.port for cell in targets.cells(route, {("infra", "gw"): place}, POOLS)} == expected
+    assert {target.address.port for target in targets.probe_targets(route, {("infra", "gw"): place}, POOLS)} == expected
 
 
-def test_a_gateway_without_an_address_has_no_cells_and_its_rules_are_named() -> None:
+def test_a_gateway_without_an_address_has_no_targets_and_its_rules_are_named() -> None:
     place = gateway()
     del place["status"]
     route = http_route(rule({"name": "plain"}), rule(ALPHA, path="/v1"))
-    found = targets.cells(route, {("default", "gw"): place}, POOLS)
+    found = targets.probe_targets(route, {("default", "gw"): place}, POOLS)
     assert found == [] and targets.unprobed(route, found, POOLS) == [1]
-    assert targets.unprobed(route, targets.cells(route, GATEWAYS, POOLS), POOLS) == []
+    assert targets.unprobed(route, targets.probe_targets(route, GATEWAYS, POOLS), POOLS) == []
 
 
 # -- probes --------------------------------------------------------------------------------------------------------------
 
 
-def first(route: Manifest, **wanted: Any) -> Cell:
-    return next(cell for cell in targets.cells(route, GATEWAYS, POOLS) if all(getattr(cell, field) == value for field, value in wanted.items()))
+def first(route: Manifest, **wanted: Any) -> ProbeTarget:
+    return next(target for target in targets.probe_targets(route, GATEWAYS, POOLS) if all(getattr(target, field) == value for field, value in wanted.items()))
 
 
 def test_a_probe_through_a_marked_rule_and_through_the_users() -> None:
     header = {"name": "tenant", "value": "x"}
     route = http_route(rule({"name": "plain"}), {"matches": [prefix("/v1", headers=[header])], "backendRefs": [{"name": "other", "weight": 0}, ALPHA]})
-    cell = first(route, endpoint=CHAT, stream=True)
+    target = first(route, endpoint=CHAT, stream=True)
     models = {"llama": {"name": "llama", "answer": "llama", "alpha_answers": ["llama-base"]}}
-    marked = targets.probe(cell, "v1", "igm1", models)
+    marked = targets.probe(target, "v1", "igm1", models)
     assert marked.headers == (("tenant", "x"), (probe_routes.PROBE_HEADER, "igm1-v1-1-1")) and marked.mark == "v1-1-1"
     assert marked.answers == {"llama", "llama-base"} and marked.epp
-    user = targets.probe(cell, None, "igm1", models)
+    user = targets.probe(target, None, "igm1", models)
     assert (user.headers, user.mark, user.epp, user.answers) == ((("tenant", "x"),), None, True, marked.answers)
-    gone = targets.probe(cell, "alpha", "igm1", models, gone=True)
+    gone = targets.probe(target, "alpha", "igm1", models, gone=True)
     assert (gone.headers[-1], gone.mark) == ((probe_routes.PROBE_HEADER, "igm1-alpha-1-1"), None)
-    assert targets.probe(cell, "v1", "igm1", {}).answers == {"llama"}
+    assert targets.probe(target, "v1", "igm1", {}).answers == {"llama"}
     body = marked.body("hello")
     assert body == {"model": "llama", "max_tokens": 4, "temperature": 0, "stream": True, "messages": [{"role": "user", "content": "hello"}]}
     assert targets.probe(first(route, endpoint=COMPLETIONS, stream=False), "v1", "igm1", models).body("hello")["prompt"] == "hello"
@@ -202,32 +202,32 @@ def test_a_probe_through_a_marked_rule_and_through_the_users() -> None:
     ],
 )
 def test_every_endpoint_has_a_request_of_its_own(endpoint: str, said: Manifest | None, streams: int) -> None:
-    found = targets.cells(http_route(rule(ALPHA)), GATEWAYS, {KEY: plan_pool(endpoints=[endpoint])})
+    found = targets.probe_targets(http_route(rule(ALPHA)), GATEWAYS, {KEY: plan_pool(endpoints=[endpoint])})
     assert len(found) == streams
     if said is not None:
         assert targets.probe(found[0], None, "igm1", {}).body("hi") == {"model": "llama"} | said
 
 
-def test_marks_of_probes_and_of_marked_routes_agree() -> None:
+def test_marks_of_probes_and_of_probe_routes_agree() -> None:
     route = http_route(rule({"name": "plain"}), rule({"name": "other"}, ALPHA, path="/v1"))
-    cell = first(route)
+    target = first(route)
     for variant in probe_routes.VARIANTS:
-        (marked,) = probe_routes.marked_routes(route, {KEY: "llama-ga"}, variant, "igm1")
+        (marked,) = probe_routes.probe_routes_of(route, {KEY: "llama-ga"}, variant, "igm1")
         (copy,) = marked["spec"]["rules"]
-        probe = targets.probe(cell, variant, "igm1", {})
+        probe = targets.probe(target, variant, "igm1", {})
         assert {"type": "Exact", "name": probe.headers[-1][0], "value": probe.headers[-1][1]} in copy["matches"][0]["headers"]
         assert {"name": probe_routes.MARK_HEADER, "value": probe.mark} in copy["filters"][-1]["responseHeaderModifier"]["set"]
 
 
 def test_a_users_answer_from_a_shared_rule_need_not_come_from_a_pool() -> None:
-    cell = first(http_route(rule(ALPHA, {"name": "plain"})))
-    assert cell.shared
-    user, marked = targets.probe(cell, None, "igm1", {}), targets.probe(cell, "alpha", "igm1", {})
+    target = first(http_route(rule(ALPHA, {"name": "plain"})))
+    assert target.shared
+    user, marked = targets.probe(target, None, "igm1", {}), targets.probe(target, "alpha", "igm1", {})
     assert (user.epp, user.answers) == (False, frozenset())
     assert (marked.epp, marked.answers) == (True, {"llama"})
     v1 = references.PoolKey(manifests.V1_GROUP, "InferencePool", "default", "llama-ga")
-    assert not any(cell.shared for cell in targets.cells(http_route(rule(ALPHA, V1)), GATEWAYS, POOLS | {v1: plan_pool()}))
-    gone = targets.probe(cell, "both", "igm1", {}, gone=True)
+    assert not any(target.shared for target in targets.probe_targets(http_route(rule(ALPHA, V1)), GATEWAYS, POOLS | {v1: plan_pool()}))
+    gone = targets.probe(target, "both", "igm1", {}, gone=True)
     assert (gone.mark, gone.epp, gone.answers) == (None, False, frozenset()), "what falls through to the users' rule is answered by it"
 
 
@@ -236,16 +236,16 @@ def test_a_users_answer_from_a_shared_rule_need_not_come_from_a_pool() -> None:
 
 def test_long_streams_are_asked_for_once_at_each_address_and_reference() -> None:
     route = http_route(*[rule(ALPHA, matches=[prefix(path)]) for path in ("/", "/v1")])
-    found = targets.streaming(targets.cells(route, {("default", "gw"): gateway()}, POOLS))
-    assert [(cell.rule, cell.stream) for cell in found] == [(0, True), (1, True)]
-    assert targets.streaming([cell for cell in found if not cell.stream]) == []
+    found = targets.streaming(targets.probe_targets(route, {("default", "gw"): gateway()}, POOLS))
+    assert [(target.rule, target.stream) for target in found] == [(0, True), (1, True)]
+    assert targets.streaming([target for target in found if not target.stream]) == []
     asked = targets.probe(found[0], "v1", "n", {}).long_body("text", 99, False)
     assert (asked["max_tokens"], asked["stream"]) == (99, True) and "ignore_eos" not in asked
 
 
 def kept(*candidates: Manifest) -> set[tuple[str, int, str]]:
-    every = [cell for route in candidates for cell in targets.cells(route, GATEWAYS, POOLS)]
-    return {(cell.route.rpartition("/")[2], cell.rule, cell.path) for cell in targets.reached(every, list(candidates))}
+    every = [target for route in candidates for target in targets.probe_targets(route, GATEWAYS, POOLS)]
+    return {(target.route.rpartition("/")[2], target.rule, target.path) for target in targets.reached(every, list(candidates))}
 
 
 @pytest.mark.parametrize(
@@ -318,25 +318,25 @@ def test_hostnames_meet(one: str, other: str, expected: str | None) -> None:
 TOKENS = {"path": COMPLETIONS, "body": {"model": "llama", "prompt": [1, 2, 3]}}
 
 
-def own(route: Manifest, given: Manifest) -> list[Cell]:
-    return targets.reached(targets.own_cells(route, GATEWAYS, POOLS, given), [route])
+def own(route: Manifest, given: Manifest) -> list[ProbeTarget]:
+    return targets.reached(targets.user_defined_targets(route, GATEWAYS, POOLS, given), [route])
 
 
 def test_a_persons_probe_comes_by_the_rule_that_takes_it() -> None:
     route = http_route(rule(ALPHA, path="/v1/chat"), rule(ALPHA), rule({"name": "plain"}, path="/plain"))
-    (cell,) = own(route, TOKENS)
-    assert (cell.rule, cell.hostname, cell.path, cell.endpoint, cell.stream) == (1, "llm.example.com", COMPLETIONS, targets.OWN, False)
+    (target,) = own(route, TOKENS)
+    assert (target.rule, target.hostname, target.path, target.endpoint, target.stream) == (1, "llm.example.com", COMPLETIONS, targets.OWN, False)
     assert own(route, TOKENS | {"path": "/plain/x"}) == [], "a rule that is not moved"
     assert own(route, TOKENS | {"hostname": "else.example.com"}) == []
-    assert [cell.rule for cell in own(route, TOKENS | {"path": "/v1/chat/x", "hostname": "llm.example.com"})] == [0]
+    assert [target.rule for target in own(route, TOKENS | {"path": "/v1/chat/x", "hostname": "llm.example.com"})] == [0]
     assert own(route, TOKENS | {"body": {"stream": True}})[0].stream
-    assert str(cell) != str(own(route, TOKENS | {"body": {"prompt": "x"}})[0]), "the gate counts by the text"
+    assert str(target) != str(own(route, TOKENS | {"body": {"prompt": "x"}})[0]), "the gate counts by the text"
 
 
 def test_a_persons_probe_is_its_own_request_with_the_marks() -> None:
-    (cell,) = own(http_route(rule(ALPHA, path="/v1")), {"path": COMPLETIONS, "body": {"prompt": "{unique} x", "n": 2}, "headers": {"a": "b"}})
-    probe = targets.probe(cell, "v1", "igm1", {})
+    (target,) = own(http_route(rule(ALPHA, path="/v1")), {"path": COMPLETIONS, "body": {"prompt": "{unique} x", "n": 2}, "headers": {"a": "b"}})
+    probe = targets.probe(target, "v1", "igm1", {})
     assert probe.body("random") == {"prompt": "random x", "n": 2}
     assert probe.headers == (("a", "b"), (probe_routes.PROBE_HEADER, "igm1-v1-0-0")) and probe.mark == "v1-0-0" and probe.answers == frozenset()
-    user = targets.probe(cell, None, "igm1", {})
+    user = targets.probe(target, None, "igm1", {})
     assert (user.mark, user.epp, user.headers) == (None, True, (("a", "b"),))

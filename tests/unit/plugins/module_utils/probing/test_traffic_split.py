@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What dyes ask, what weights let one expect, and what is too far from it."""
+"""What tracer requests ask, what weights let one expect, and what is too far from it."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 V1_KEY = references.PoolKey(manifests.V1_GROUP, "InferencePool", "default", "llama-ga")
 POOLS = {KEY: plan_pool(), V1_KEY: plan_pool()}
 ROUTE = http_route(rule(ALPHA), rule(ALPHA, path="/v1/chat"))
-CELLS = targets.cells(ROUTE, {("default", "gw"): gateway()}, {KEY: plan_pool()})
+CELLS = targets.probe_targets(ROUTE, {("default", "gw"): gateway()}, {KEY: plan_pool()})
 
 
 def test_one_group_for_each_rule_and_address() -> None:
     found = traffic_split.groups(CELLS)
-    assert [(group.cell.rule, group.cell.endpoint, group.cell.stream) for group in found] == [(0, COMPLETIONS, False), (1, CHAT, False)]
+    assert [(group.target.rule, group.target.endpoint, group.target.stream) for group in found] == [(0, COMPLETIONS, False), (1, CHAT, False)]
     assert str(found[1]) == "rule 1 of HTTPRoute default/llm-route at default/gw 127.0.0.1:8080"
-    own = [replace(cell, endpoint=OWN, body="{}") for cell in CELLS]
+    own = [replace(target, endpoint=OWN, body="{}") for target in CELLS]
     assert traffic_split.groups(own) == [], "what a person's request means is not known"
 
 
 @pytest.mark.parametrize("variant", ["alpha", None])
-def test_a_dye_asks_for_a_model_that_nobody_uses(variant: targets.Variant | None) -> None:
-    dye = traffic_split.dye(CELLS[0], variant, "igm1")
-    assert dye.body("x")["model"] == "nobody-uses-igm1" and dye.body("x")["stream"] is False
-    assert dye.headers == (*targets.probe(CELLS[0], variant, "igm1", {}).headers, ("x-gateway-model-name-rewrite", "rewritten-igm1"))
+def test_a_tracer_asks_for_a_model_that_nobody_uses(variant: targets.Variant | None) -> None:
+    tracer = traffic_split.tracer(CELLS[0], variant, "igm1")
+    assert tracer.body("x")["model"] == "nobody-uses-igm1" and tracer.body("x")["stream"] is False
+    assert tracer.headers == (*targets.probe(CELLS[0], variant, "igm1", {}).headers, ("x-gateway-model-name-rewrite", "rewritten-igm1"))
 
 
 @pytest.mark.parametrize(("body", "names"), [
@@ -47,8 +47,8 @@ def test_a_dye_asks_for_a_model_that_nobody_uses(variant: targets.Variant | None
     (b"not found", ""),
     (b"", ""),
 ])
-def test_the_model_that_an_answer_speaks_of_tells_who_passed_the_dye_on(body: bytes, names: str) -> None:
-    assert traffic_split.signature(traffic_split.dye(CELLS[0], None, "igm1"), 404, body, True) == (404, bool(body), True, names)
+def test_the_model_that_an_answer_speaks_of_tells_who_passed_the_tracer_on(body: bytes, names: str) -> None:
+    assert traffic_split.signature(traffic_split.tracer(CELLS[0], None, "igm1"), 404, body, True) == (404, bool(body), True, names)
 
 
 SERVICE = {"name": "plain", "port": 80}
@@ -101,7 +101,7 @@ def test_what_is_not_ours_may_answer_like_either_stack() -> None:
 )
 def test_what_tells_nothing_may_be_either_stacks(alpha: int, v1: int, share: float, fine: bool) -> None:
     """A stack that sheds more than the other answers less than its share, and has it all the same."""
-    tally = traffic_split.Tally(BOTH, Counter(alpha=alpha, v1=v1, untold=50))
+    tally = traffic_split.Tally(BOTH, Counter(alpha=alpha, v1=v1, inconclusive=50))
     assert (tally.fault(traffic_split.Expected(1 - share, share)) is None) is fine and tally.unsure() is None
 
 
@@ -124,7 +124,7 @@ def test_what_a_share_gives_is_plausible_and_the_rest_of_the_range_is_not(sent: 
 
 
 def test_how_often_a_true_share_is_doubted() -> None:
-    """20,000 measurements of 500 dyes: at 4.5 standard deviations one in 147,000 is."""
+    """20,000 measurements of 500 tracer requests: at 4.5 standard deviations one in 147,000 is."""
     rng = random.Random(3)
     assert sum(not fits(sum(rng.random() < 0.1 for _dye in range(100)), 100, 0.1) for _run in range(20_000)) <= 2
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Weight arithmetic and marked routes, for any rule that Gateway API allows."""
+"""Weight arithmetic and probe routes, for any rule that Gateway API allows."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def weight(reference: Reference) -> int:
 
 
 def moved(reference: Reference, moves: dict[PoolKey, str] = TWO_MOVES) -> bool:
-    return references.target(reference, "default") in moves
+    return references.pool_key(reference, "default") in moves
 
 
 def fractions(references: list[Reference]) -> list[Fraction]:
@@ -90,7 +90,7 @@ def test_split_gives_v1_its_share_and_nobody_else_a_different_one(original: list
             continue
         twin, v1_part = left.pop(0)
         assert without_weight(found) == without_weight(reference)
-        assert without_weight(twin) == without_weight(reference) | {"group": manifests.V1_GROUP, "name": TWO_MOVES[references.target(reference, "default")]}
+        assert without_weight(twin) == without_weight(reference) | {"group": manifests.V1_GROUP, "name": TWO_MOVES[references.pool_key(reference, "default")]}
         assert v1_part == before * Fraction(share, 100)
         assert part == before * Fraction(100 - share, 100)
     assert not left
@@ -251,7 +251,7 @@ def test_marked_copies_are_of_the_route_as_it_is_today() -> None:
     live["spec"]["hostnames"] = ["new.example.com"]
     today = weights.current(live, OURS, MOVES)
     assert today["spec"] == OURS["spec"] | {"parentRefs": live["spec"]["parentRefs"], "hostnames": ["new.example.com"]}
-    (marked,) = probe_routes.marked_routes(today, MOVES, "v1", "igm1")
+    (marked,) = probe_routes.probe_routes_of(today, MOVES, "v1", "igm1")
     assert marked["spec"]["parentRefs"] == live["spec"]["parentRefs"]
     assert [entry["filters"][-1]["responseHeaderModifier"]["set"][0]["value"] for entry in marked["spec"]["rules"]] == ["v1-0-0", "v1-2-0"]
     changed = deepcopy(live)
@@ -327,7 +327,7 @@ def test_only_references_differ_sees_everything_else() -> None:
         assert not weights.only_references_differ(before, changed, [0])
 
 
-# -- marked routes -------------------------------------------------------------------------------------------------------
+# -- probe routes -------------------------------------------------------------------------------------------------------
 
 USER_FILTERS = [
     {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "a", "value": "b"}]}},
@@ -336,7 +336,7 @@ USER_FILTERS = [
 ]
 
 
-def test_a_marked_route_copies_the_rule_and_leads_only_probes_there() -> None:
+def test_a_probe_route_copies_the_rule_and_leads_only_probes_there() -> None:
     header = {"name": "tenant", "value": "x"}
     matches = [{"path": {"type": "Exact", "value": "/v1/completions"}}, {"headers": [header], "method": "POST"}]
     backend = ALPHA | {"weight": 7, "filters": [USER_FILTERS[0], USER_FILTERS[1]]}
@@ -345,7 +345,7 @@ def test_a_marked_route_copies_the_rule_and_leads_only_probes_there() -> None:
         {"name": "mine", "matches": matches, "filters": USER_FILTERS, "timeouts": {"request": "5s"}, "backendRefs": [{"name": "plain"}, backend]},
     )
     kept = deepcopy(original)
-    made = {variant: probe_routes.marked_routes(original, MOVES, variant, "igm1") for variant in probe_routes.VARIANTS}
+    made = {variant: probe_routes.probe_routes_of(original, MOVES, variant, "igm1") for variant in probe_routes.VARIANTS}
     assert original == kept
     for variant, (route,) in made.items():
         assert route["metadata"] == {"name": f"llm-route-igm1-{variant}-0", "namespace": "default", "labels": {probe_routes.LABEL: variant}}
@@ -378,7 +378,7 @@ def test_a_marked_route_copies_the_rule_and_leads_only_probes_there() -> None:
 
 
 def test_a_rule_without_matches_or_filters_gets_its_own() -> None:
-    (route,) = probe_routes.marked_routes(http_route({"backendRefs": [ALPHA]}), MOVES, "v1", "igm1")
+    (route,) = probe_routes.probe_routes_of(http_route({"backendRefs": [ALPHA]}), MOVES, "v1", "igm1")
     (copy,) = route["spec"]["rules"]
     assert copy["matches"] == [{"headers": [{"type": "Exact", "name": probe_routes.PROBE_HEADER, "value": "igm1-v1-0-0"}]}]
     assert copy["filters"] == [{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": probe_routes.MARK_HEADER, "value": "v1-0-0"}]}}]
@@ -389,12 +389,12 @@ def test_a_rule_without_matches_or_filters_gets_its_own() -> None:
 @settings(max_examples=40)
 @example([1] * 17)
 @example([64, 64, 1])
-def test_marked_routes_respect_the_limits(matches: list[int]) -> None:
+def test_probe_routes_respect_the_limits(matches: list[int]) -> None:
     rules = [
         rule(ALPHA) | {"matches": [{"path": {"type": "PathPrefix", "value": f"/{number}/{entry}"}} for entry in range(count)]}
         for number, count in enumerate(matches)
     ]
-    made = probe_routes.marked_routes(http_route(*rules), MOVES, "alpha", "igm1")
+    made = probe_routes.probe_routes_of(http_route(*rules), MOVES, "alpha", "igm1")
     assert len({route["metadata"]["name"] for route in made}) == len(made)
     assert all(len(route["spec"]["rules"]) <= probe_routes.MAX_RULES for route in made)
     assert all(sum(len(entry["matches"]) for entry in route["spec"]["rules"]) <= probe_routes.MAX_MATCHES for route in made)
@@ -404,11 +404,11 @@ def test_marked_routes_respect_the_limits(matches: list[int]) -> None:
     assert len(set(values)) == len(rules)
 
 
-def test_no_marked_route_for_a_route_that_does_not_move() -> None:
+def test_no_probe_route_for_a_route_that_does_not_move() -> None:
     mirror = {"type": "RequestMirror", "requestMirror": {"backendRef": ALPHA}}
-    assert probe_routes.marked_routes(http_route(rule({"name": "plain"}, filters=[mirror])), MOVES, "alpha", "igm1") == []
+    assert probe_routes.probe_routes_of(http_route(rule({"name": "plain"}, filters=[mirror])), MOVES, "alpha", "igm1") == []
 
 
-def test_the_name_of_a_marked_route_fits() -> None:
-    (route,) = probe_routes.marked_routes(http_route(rule(ALPHA), name="x" * 253), MOVES, "alpha", "igm01234567")
+def test_the_name_of_a_probe_route_fits() -> None:
+    (route,) = probe_routes.probe_routes_of(http_route(rule(ALPHA), name="x" * 253), MOVES, "alpha", "igm01234567")
     assert len(route["metadata"]["name"]) <= 253

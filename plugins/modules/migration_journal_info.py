@@ -1,0 +1,74 @@
+#!/usr/bin/python
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: migration_journal_info
+short_description: Read which cluster a connection leads to, and the journal of its migration
+version_added: 0.1.0
+author: inference_gateway.migration contributors (@inference-gateway-migration)
+description:
+  - Says which cluster the connection leads to, and how far its migration is.
+  - Takes no lock, so it can be asked while a migration runs.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - inference_gateway.migration.attributes
+  - inference_gateway.migration.attributes.read_only
+  - inference_gateway.migration.cluster
+options:
+  state_namespace:
+    description: Namespace of Lease, journal and backup.
+    type: str
+    default: inference-gateway-migration
+seealso:
+  - module: inference_gateway.migration.migration_journal
+"""
+
+EXAMPLES = r"""
+- name: How far is the migration of this cluster?
+  inference_gateway.migration.migration_journal_info:
+  register: found
+"""
+
+RETURN = r"""
+cluster:
+  description: Id and server of the cluster that the connection leads to.
+  returned: always
+  type: dict
+journal:
+  description:
+    - Migration, nonce, status, whether it has begun to change the cluster (C(begun)), since when v1alpha2 is taken away (C(retiring_since)), phases done,
+      verdict, reason and entries; V(null) where no migration was begun.
+  returned: always
+  type: dict
+plan:
+  description: The plan of the open migration.
+  returned: when a migration is open
+  type: dict
+"""
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, auth_argument_spec
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+
+def argument_spec() -> dict:
+    return auth_argument_spec() | {"state_namespace": {"type": "str", "default": "inference-gateway-migration"}}
+
+
+def main() -> None:
+    module = AnsibleK8SModule(argument_spec=argument_spec(), supports_check_mode=True)
+    try:
+        cluster = Cluster(module)
+        record = journal.Journal(cluster, module.params["state_namespace"]).read()
+        found = {"id": cluster.identity(), "server": cluster.server}
+    except ApiError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, cluster=found, **journal.summary(record))
+
+
+if __name__ == "__main__":
+    main()
