@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +84,7 @@ def credential(world: World, role: str, folder: Path) -> dict[str, str]:
     return {"host": cluster["server"], "api_key": world.kubectl("create", "token", role, "-n", "default").strip(), "ca_cert": str(authority)}
 
 
-def patched(folder: Path, changes: dict[str, list[tuple[str, str]]]) -> Path:
+def patched(folder: Path, changes: Mapping[str, Sequence[tuple[str, str]]]) -> Path:
     """The collection with texts replaced, as a collections path of its own: ``changes`` is file to (text, other text)."""
     target = folder / "patched" / "ansible_collections"
     own = target / "inference_gateway" / "migration"

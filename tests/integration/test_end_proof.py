@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from harness import ALPHA_POOL, ALPHA_POOLS, RETIRE, SHIFT, V1_EPP, Ended, patched, put_back, source, write_route
+from patches import ABSENT, ANSWERS, EMPTY, JOURNAL, LISTED, OTHERS, WEIGHTS, Patch
 from test_broken_worlds import failure_mode
 from test_never_proven import MANAGER, POOL, made_since
 from test_never_retired import keep_pool
@@ -21,19 +22,8 @@ from test_never_retired import keep_pool
 from igw_sandbox.world import World
 
 pytestmark = pytest.mark.matrix
-PROOF, CHECKS = "plugins/module_utils/verification/proof.py", "plugins/module_utils/verification/checks.py"
 Play = Callable[..., Ended]
 Ready = Callable[[], World]
-
-WEIGHTS = {CHECKS: [("        if self.wanted is not None:\n            self.here.demand(self.wanted)\n", "        pass\n")]}
-ABSENT = {PROOF: [('    if phase != "shift":\n        found +=', '    if False:\n        found +=')]}
-ANSWERS = {CHECKS: [("    if here.targets:\n        pace", "    if False:\n        pace")]}
-JOURNAL = {PROOF: [('    if "shift" not in (record or {}).get("phases", ()):\n', '    return None\n    if "shift" not in (record or {}).get("phases", ()):\n')]}
-OTHERS = {PROOF: [("    found = [*others(here, phase)]\n", "    found = []\n")],
-          "plugins/modules/shift_traffic.py": [('    if found := list(proof.others(here, "retire")):\n', "    if found := []:\n")]}
-EMPTY = {PROOF: [("            yield from cluster.list(collection_path(version, listing.plural))\n", "            yield from ()\n")]}
-"""Not a part: the server's list of routes comes back empty, as one from a stale cache may."""
-LISTED = {PROOF: [*EMPTY[PROOF], ("    for kind, namespace, name in sorted(set(moved) - seen):\n", "    for kind, namespace, name in ():\n")]}
 
 
 def fooled(ended: Ended) -> None:
@@ -89,7 +79,7 @@ def test_every_way_is_answered_by_a_picker(at_v1: Ready, play: Play, tmp_path: P
 
 
 @pytest.mark.parametrize(("parts", "off"), [(EMPTY, False), (LISTED, True)], ids=["shipped", "off"])
-def test_no_list_is_empty_that_should_not_be(at_v1: Ready, play: Play, tmp_path: Path, parts: dict[str, Any], off: bool) -> None:
+def test_no_list_is_empty_that_should_not_be(at_v1: Ready, play: Play, tmp_path: Path, parts: Patch, off: bool) -> None:
     """From an empty list of routes it follows that no route names v1alpha2: here a GRPCRoute does."""
     world = at_v1()
     with made_since(world, "GRPCRoute"):

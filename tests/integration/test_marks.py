@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from harness import Ended, patched
-
-IGNORED = {"plugins/module_utils/probing/answer_checks.py": [("    if headers.get(MARK_HEADER) != probe.mark:\n", "    if False:\n")]}
+from patches import MARK
 
 
 def believed(ended: Ended) -> bool:
@@ -31,6 +30,6 @@ def test_without_the_mark_alphas_answers_pass_for_v1s(demo, play, tmp_path):
     assert not believed(honest)
     assert (honest.load["lost"], honest.load["cut"]) == (0, 0)
 
-    fooled = play(demo, rate=20, extra=shift, collections=patched(tmp_path, IGNORED))
+    fooled = play(demo, rate=20, extra=shift, collections=patched(tmp_path, MARK))
     assert believed(fooled), fooled.log[-3000:]
     assert fooled.load["lost"] > 0, "without the mark users meet the dead stack"

@@ -16,14 +16,13 @@ from typing import Any
 
 import pytest
 from harness import ESTATES, SHIFT, Ended, patched, resets, route_spec
+from patches import DRAIN, SETTLING, THE_GATE, UNMARKED_PROBES, WARM_UP
 from test_never_proven import POOL, ROUTE, ill, impatient
 
 import misroute
 from igw_sandbox.world import World
 
 pytestmark = pytest.mark.matrix
-DRIVER = "plugins/plugin_utils/drive.py"
-STAGES = "plugins/plugin_utils/stages.py"
 Play = Callable[..., Ended]
 
 
@@ -41,18 +40,16 @@ def back(world: World, play: Play) -> None:
 
 def test_warm_up(installed: World, play: Play, tmp_path: Path) -> None:
     """The gateway takes its time for a backend that it meets for the first time: without the warm-up the first gate rejects a healthy stack."""
-    off = 'self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"], watched=True)\n'
     with ill(installed, warm=[12.0, 15.0]):
-        fooled = play(installed, extra=SHIFT, collections=patched(tmp_path, {DRIVER: [(off, "pass\n")]}))
+        fooled = play(installed, extra=SHIFT, collections=patched(tmp_path, WARM_UP))
     assert fooled.verdict == "FAILED" and "gate at 0 %" in fooled.reason, fooled.reason
 
 
 def test_settle(installed: World, play: Play, tmp_path: Path) -> None:
     """Route status at an old generation: without settling, traffic alone is believed."""
     before = route_spec(installed)
-    off = 'self.settle(f"{share} %", ["alpha", "v1", "user"], self.options["settle_seconds"], watched=True)\n'
     with ill(installed, status="frozen"):
-        fooled = play(installed, extra=SHIFT, collections=patched(tmp_path, {DRIVER: [(off, "pass\n")]}))
+        fooled = play(installed, extra=SHIFT, collections=patched(tmp_path, SETTLING))
     assert fooled.verdict == "PROVEN", fooled.reason
     back(installed, play)
     assert route_spec(installed) == before
@@ -64,8 +61,6 @@ def test_gate(installed: World, play: Play, tmp_path: Path) -> None:
     Red for nothing: 4 in 10^12, by the sequential test; that of 50 requests or more none is lost is one in 10^15.
     """
     before = route_spec(installed)
-    ends = '            if ended or (decision == "undecided" and now >= give_up):\n                break\n'
-    off = (ends, "            ended, decision = True, 'accept'\n            break\n")
 
     def run(**more: Any) -> Ended:
         with ExitStack() as bad:
@@ -75,7 +70,7 @@ def test_gate(installed: World, play: Play, tmp_path: Path) -> None:
     honest = run()
     assert honest.verdict == "FAILED" and "gate at 100 %: v1 fails where v1alpha2 does not" in honest.reason, honest.reason
     assert route_spec(installed) == before
-    fooled = run(rate=40, collections=patched(tmp_path, {STAGES: [off]}))
+    fooled = run(rate=40, collections=patched(tmp_path, THE_GATE))
     assert fooled.verdict == "PROVEN" and fooled.load["lost"] > 0, fooled.reason
     back(installed, play)
     assert route_spec(installed) == before
@@ -87,15 +82,8 @@ def test_unmarked_probes(installed: World, play: Play, tmp_path: Path) -> None:
     Red for nothing: one in 10^15, 100 users' requests or more that all are among the seven in ten that go well.
     """
     before = route_spec(installed)
-    driver = [
-        ('self.settle("warm-up", ["alpha", "v1", "both", "user"]', 'self.settle("warm-up", ["alpha", "v1", "both"]'),
-        ('self.settle(f"{share} %", ["alpha", "v1", "user"]', 'self.settle(f"{share} %", ["alpha", "v1"]'),
-    ]
-    pairs = [("user=judgement.user.add(classify(alpha_ok, user_ok), bounds)", "user=judgement.user"),
-             ("fresh = () if user.ok or", "fresh = () if True or")]
-    off = {DRIVER: driver, "plugins/module_utils/probing/gate.py": pairs}
     with ill(installed, mixed={ROUTE: "broken"}):
-        fooled = play(installed, rate=20, extra=SHIFT | {"migration_tracers": 0, "migration_steps": [50, 100]}, collections=patched(tmp_path, off))
+        fooled = play(installed, rate=20, extra=SHIFT | {"migration_tracers": 0, "migration_steps": [50, 100]}, collections=patched(tmp_path, UNMARKED_PROBES))
     assert fooled.verdict == "PROVEN" and fooled.load["lost"] > 0, fooled.reason
     back(installed, play)
     assert route_spec(installed) == before
@@ -121,9 +109,6 @@ def test_long_streams(installed: World, play: Play) -> None:
     assert route_spec(installed) == before
 
 
-DRAIN = [('            self.drain("v1")\n', "            pass\n"), ("                self.wait(self.owed)\n", "                pass\n")]
-
-
 @pytest.mark.parametrize("drained", [True, False])
 def test_drain(make_world: Callable[..., World], play: Play, tmp_path: Path, drained: bool) -> None:
     """v1 turns bad at half of the traffic: what streams through it then ends whole, unless its backends go before.
@@ -142,7 +127,7 @@ def test_drain(make_world: Callable[..., World], play: Play, tmp_path: Path, dra
             misroute.turn_bad(world, POOL, 60)
 
     extra: dict[str, Any] = {"migration_soak_seconds": 90, "migration_steps": [50, 100], "migration_tracers": 0}
-    collections = None if drained else patched(tmp_path, {DRIVER: DRAIN})
+    collections = None if drained else patched(tmp_path, DRAIN)
     ended = play(world, rate=60, streams=6.0, extra=extra, show=watch, **({"collections": collections} if collections else {}))
     world.down()
     assert ended.verdict == "FAILED" and len(bad) == 2, ended.reason
