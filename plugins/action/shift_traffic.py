@@ -11,7 +11,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import auth_argument_spec
 from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
-from ansible_collections.inference_gateway.migration.plugins.plugin_utils.drive import Drive
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.controller import ShiftController
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubernetes_action import ModuleAction
 
 COLLECTION = "inference_gateway.migration"
@@ -25,7 +25,7 @@ class ActionModule(ModuleAction):
         if self._task.args.get("state", "migrated") not in DRIVEN:
             return super().run(tmp, task_vars)
         _validated, options = self.validate_argument_spec(argument_spec())
-        return Drive(self, options, task_vars or {}, self._play_context.check_mode).run()
+        return ShiftController(self, options, task_vars or {}, self._play_context.check_mode).run()
 
     def execute(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], wrap_async: bool = False) -> dict[str, Any]:
         """One module execution with this task's connection."""

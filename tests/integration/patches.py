@@ -10,7 +10,7 @@ from __future__ import annotations
 
 Patch = dict[str, list[tuple[str, str]]]
 
-DRIVER, STAGES = "plugins/plugin_utils/drive.py", "plugins/plugin_utils/stages.py"
+CONTROLLER, PHASES = "plugins/plugin_utils/controller.py", "plugins/plugin_utils/phases.py"
 GATE, ANSWER_CHECKS = "plugins/module_utils/probing/gate.py", "plugins/module_utils/probing/answer_checks.py"
 PROOF, CHECKS = "plugins/module_utils/verification/proof.py", "plugins/module_utils/verification/checks.py"
 SHIFT_TRAFFIC = "plugins/modules/shift_traffic.py"
@@ -18,14 +18,14 @@ SHIFT_TRAFFIC = "plugins/modules/shift_traffic.py"
 # -- stages of a shift --------------------------------------------------------------------------------------------------
 
 MARK: Patch = {ANSWER_CHECKS: [("    if headers.get(MARK_HEADER) != probe.mark:\n", "    if False:\n")]}
-WARM_UP: Patch = {DRIVER: [('self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"], watched=True)\n', "pass\n")]}
-SETTLING: Patch = {DRIVER: [('self.settle(f"{share} %", ["alpha", "v1", "user"], self.options["settle_seconds"], watched=True)\n', "pass\n")]}
-THE_GATE: Patch = {STAGES: [(
+WARM_UP: Patch = {CONTROLLER: [('self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"], watched=True)\n', "pass\n")]}
+SETTLING: Patch = {CONTROLLER: [('self.settle(f"{share} %", ["alpha", "v1", "user"], self.options["settle_seconds"], watched=True)\n', "pass\n")]}
+THE_GATE: Patch = {PHASES: [(
     '            if ended or (decision == "undecided" and now >= give_up):\n                break\n',
     "            ended, decision = True, 'accept'\n            break\n",
 )]}
 UNMARKED_PROBES: Patch = {
-    DRIVER: [
+    CONTROLLER: [
         ('self.settle("warm-up", ["alpha", "v1", "both", "user"]', 'self.settle("warm-up", ["alpha", "v1", "both"]'),
         ('self.settle(f"{share} %", ["alpha", "v1", "user"]', 'self.settle(f"{share} %", ["alpha", "v1"]'),
     ],
@@ -34,9 +34,9 @@ UNMARKED_PROBES: Patch = {
         ("fresh = () if user.ok or", "fresh = () if True or"),
     ],
 }
-DRAIN: Patch = {DRIVER: [
+DRAIN: Patch = {CONTROLLER: [
     ('            self.drain("v1")\n', "            pass\n"),
-    ("                self.wait(self.pending_drain)\n", "                pass\n"),
+    ("                self.wait(self.state.pending_drain)\n", "                pass\n"),
 ]}
 
 # -- the proof at the end of a phase ------------------------------------------------------------------------------------

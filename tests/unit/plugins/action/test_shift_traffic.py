@@ -87,10 +87,10 @@ def test_a_kubeconfig_that_is_not_there_is_a_result() -> None:
     assert result["failed"] and "could not find missing" in result["msg"] and plugin.executed == []
 
 
-@pytest.mark.parametrize(("state", "driven"), [(None, True), ("migrated", True), ("withdrawn", True), ("shifted", False), ("unmarked", False)])
+@pytest.mark.parametrize(("state", "driven"), [(None, True), ("migrated", True), ("withdrawn", True), ("shifted", False), ("restored", False)])
 def test_only_two_states_are_driven(monkeypatch: pytest.MonkeyPatch, state: str | None, driven: bool) -> None:
     plugin = Plugin(**({} if state is None else {"state": state}))
     monkeypatch.setattr(plugin, "validate_argument_spec", lambda spec: (None, {name: option.get("default") for name, option in spec.items()}))
     monkeypatch.setattr(shift_traffic.ModuleAction, "run", lambda self, tmp, task_vars: {"by": "kubernetes.core"})
-    monkeypatch.setattr(shift_traffic.Drive, "run", lambda self: {"by": "us"})
+    monkeypatch.setattr(shift_traffic.ShiftController, "run", lambda self: {"by": "us"})
     assert plugin.run(None, {}) == {"by": "us" if driven else "kubernetes.core"}

@@ -13,8 +13,8 @@ import pytest
 from migration_fakes import make_plan, plan_pool
 
 from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
-from ansible_collections.inference_gateway.migration.plugins.plugin_utils import drive, long_streams, stages
-from ansible_collections.inference_gateway.migration.plugins.plugin_utils.drive import Drive
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils import controller, long_streams, phases, session
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.controller import ShiftController
 
 Result = dict[str, Any]
 EVIDENCE = {"successes": 38, "failures": 0, "inconclusive": 1, "ratio": -9.0}
@@ -116,8 +116,8 @@ def unsettled(**passing: bool) -> Result:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(drive, "time", made)
-    monkeypatch.setattr(stages, "time", made)
+    for module in (controller, phases, session):
+        monkeypatch.setattr(module, "time", made)
     monkeypatch.setattr(long_streams, "time", made)
     return made
 
@@ -125,7 +125,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
-    monkeypatch.setattr(stages, "Display", lambda: SimpleNamespace(display=said.append))
+    monkeypatch.setattr(session, "Display", lambda: SimpleNamespace(display=said.append))
     return said
 
 
@@ -139,7 +139,7 @@ def start(clock: Clock, lines: list[str]) -> Start:
         played.answers = list(answers)
         chosen = {name: option.get("default") for name, option in argument_spec().items()} | {"plan": make_plan(), "run": "run-1", "drain_seconds": 7} | options
         chosen["stream_seconds"] = stream_seconds
-        result = Drive(played, chosen, {"inventory_hostname": "east"}, check_mode).run()
+        result = ShiftController(played, chosen, {"inventory_hostname": "east"}, check_mode).run()
         assert played.answers == [], "every scripted answer was asked for"
         return result, played
 
@@ -154,7 +154,7 @@ OPENED = ["baseline", "begin streams", "present", WARM, "ended"]
 """How it starts with long streams: the first ones by the users' own rules."""
 BACK = ["baseline alpha", "restored", "settled alpha+user"]
 UNTOUCHED = ["baseline user", "restored", "settled user"]
-GO_ON = f". {drive.GO_ON}"
+GO_ON = f". {controller.GO_ON}"
 DRAINED = ["absent both", "gone both"]
 
 # -- the way through -----------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def test_every_piece_is_bounded_and_bears_the_lease(start: Start) -> None:
     for module, arguments in played.calls:
         assert arguments["run"] == "run-1" and arguments["plan"] == make_plan() and arguments["state_namespace"]
         if module in LOOKING:
-            assert 1 <= arguments["seconds"] <= stages.STRETCH
+            assert 1 <= arguments["seconds"] <= session.STRETCH
             assert (arguments["probe_rate"], arguments["probe_timeout"], arguments["fail"]) == (9, 3, False)
     gates = [arguments["gate"] for module, arguments in played.calls if arguments.get("check") == "gate"]
     assert gates == [{"p1": 0.2, "gates": 3}] * 3
@@ -289,7 +289,7 @@ def test_a_share_that_load_hides_is_held(start: Start, clock: Clock, lines: list
     told = "it can't be told while so much fails: rule 0: 400 of 500 tracer requests were answered 429. Lower probe_rate, or wait for less load"
     assert result["reason"] == f"traffic split at 10 %: {told}. On the way back: traffic split at 0 %: {told}{GO_ON}"
     assert played.done[len(START) :] == ["shifted 10", STEP, "traffic_split", "traffic_split", *BACK, *DRAINED, "traffic_split", "traffic_split", CLEAN_UP]
-    assert clock.slept == 7 + 2 * stages.PAUSE, "v1's requests have ended, though on the way back it can't be told either"
+    assert clock.slept == 7 + 2 * phases.PAUSE, "v1's requests have ended, though on the way back it can't be told either"
 
 
 def test_without_tracers_no_traffic_split_is_measured(start: Start) -> None:
@@ -327,7 +327,7 @@ def test_a_run_that_goes_on_takes_nothing_back_to_give_it_again(start: Start, at
 def test_where_no_route_names_the_pools_nothing_is_claimed(start: Start) -> None:
     result, played = start(plan={"pools": [plan_pool(references=[])]})
     assert played.done == [] and result["evidence"] == []
-    assert result["verdict"] == "" and result["reason"] == drive.NOT_ROUTED
+    assert result["verdict"] == "" and result["reason"] == controller.NOT_ROUTED
 
 
 def test_a_used_up_number_of_probes_is_held(start: Start) -> None:
@@ -707,4 +707,4 @@ def test_the_end_of_a_shift_is_the_last_word(start: Start) -> None:
 
 def test_a_withdrawal_of_pools_that_no_route_names_asks_nothing(start: Start) -> None:
     result, played = start(state="withdrawn", plan={"pools": [plan_pool(references=[])]})
-    assert (result["verdict"], result["reason"], played.done) == ("", drive.NOT_ROUTED, [])
+    assert (result["verdict"], result["reason"], played.done) == ("", controller.NOT_ROUTED, [])

@@ -1,0 +1,256 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controls a shift: calls its phases one after the other, keeps what they found, and on any stop takes the traffic back.
+
+A module can't print while it runs, and one that runs for an hour goes on after its playbook was killed. So the loop is
+here, and every piece of work is a module execution that ends by itself and must hold the Lease to write.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from math import inf
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import FINISHED
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import LongStreams
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.phases import Phases, TrafficSplit
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.session import Executor, Session
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.shift_state import ShiftState, Stop
+
+NOT_ROUTED = "no route names these pools: there was no traffic to shift or to lose, and nothing to prove v1 by"
+BOTH = "both stacks"
+GO_ON = "Mend the cause and start again: the next run goes on from here"
+
+
+class ShiftController:
+    """Controls one shift on one cluster, there and, where it must be, back. It alone makes the next :class:`ShiftState`.
+
+    :param options: those of module shift_traffic. :param check_mode: whether only the first change is shown.
+    """
+
+    def __init__(self, action: Executor, options: dict[str, Any], task_vars: dict[str, Any], check_mode: bool) -> None:
+        self.options, self.check_mode = options, check_mode
+        self.session = Session(action, options, task_vars)
+        self.say = self.session.say
+        arguments = {"plan": options["plan"], "state_namespace": options["state_namespace"]} | self.session.probing
+        self.streams = LongStreams(action, arguments, task_vars, options["stream_seconds"], self.say, self.look)
+        self.phases = Phases(self.session, self.streams)
+        self.state = ShiftState()
+
+    def keep(self, **fields: Any) -> None:
+        """Make the next state."""
+        self.state = replace(self.state, **fields)
+
+    # -- the two ways -----------------------------------------------------------------------------------------------
+
+    def run(self) -> dict[str, Any]:
+        """Go through, and on any stop take the traffic back, here: a rescue block would not run after a cancel."""
+        steps = self.options["steps"]
+        if not steps or steps[0] < 0 or steps[-1] != 100 or sorted(set(steps)) != steps:
+            return {"failed": True, "msg": f"steps must rise from 0 or more and end with 100, not {steps}."}
+        try:
+            Bounds.of(self.options["gate"])
+        except ValueError as error:
+            return {"failed": True, "msg": f"{error}"}
+        if self.check_mode:
+            return self.preview()
+        try:
+            reason = self.migrate() if self.options["state"] == "migrated" else self.withdraw()
+        except Stop as stop:
+            stop = self.retreat(stop)
+            self.say(f"{stop.verdict}: {stop.reason}")
+            return {"failed": True, "changed": self.state.written, "verdict": stop.verdict, "reason": stop.reason, "msg": stop.reason,
+                    "evidence": list(self.state.evidence)}
+        self.say(reason)
+        verdict = "PROVEN" if self.routed else ""
+        return {"changed": self.state.written, "verdict": verdict, "reason": reason, "evidence": list(self.state.evidence), "stack": self.state.stack}
+
+    @property
+    def routed(self) -> bool:
+        """Whether any route names the pools: else there are no requests by which anything could be proven."""
+        return any(pool["references"] for pool in self.options["plan"]["pools"])
+
+    def preview(self) -> dict[str, Any]:
+        """The first change of the routes, as check mode shows it."""
+        first = {"state": "shifted", "share": self.options["steps"][0]} if self.options["state"] == "migrated" else {"state": "finished"}
+        try:
+            return self.change("shift_traffic", **first) | {"verdict": None, "reason": "check mode: nothing was shifted."}
+        except Stop as stop:
+            return {"failed": True, "msg": stop.reason}
+
+    def migrate(self) -> str:
+        """Baseline, probe routes, warm-up, then a gate before each step and after the last."""
+        steps = self.options["steps"]
+        if not self.routed:
+            return NOT_ROUTED
+        at = self.baseline()
+        if not self.state.shifting:
+            self.streams.begin(before_a_change=True, variants=["user"])
+        made = self.probe_routes("present")
+        self.say(f"{len(made)} probe routes made; waiting until the gateway serves both stacks by them")
+        self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"], watched=True)
+        self.streams.keep()
+        self.streams.begin()
+        self.gate(at, 0, TrafficSplit())
+        soak_until = 0.0
+        for number, share in enumerate(steps, 1):
+            if share < at:  # an earlier run was further: traffic is not taken back only to be given again
+                continue
+            self.keep(shifting=True)
+            self.streams.begin(before_a_change=True)
+            time.sleep(max(0.0, soak_until - time.monotonic()))
+            written = self.write("shifted", share)["written"]
+            self.say(f"step {number} of {len(steps)}: v1 gets {share} %")
+            self.settle(f"{share} %", ["alpha", "v1", "user"], self.options["settle_seconds"], watched=True)
+            soak_until = time.monotonic() + self.options["soak_seconds"]
+            split = self.phases.traffic_split(self.state, share)
+            self.gate(share, soak_until - (self.streams.lead if share < 100 else 0), split, written)
+            self.keep(passed=share)
+        self.phases.prove(self.state)
+        evidence = self.state.evidence
+        return f"v1 proven at 100 % by {sum(gate['pairs'] for gate in evidence)} pairs in {len(evidence)} gates"
+
+    def withdraw(self) -> str:
+        """v1alpha2 out of the users' rules, and only then, when no request can be on its way there, out of the gateway.
+
+        Nothing here needs v1alpha2 or its probe routes: a run that was killed after they were gone goes on.
+        """
+        if not self.routed:
+            return NOT_ROUTED
+        self.keep(passed=100, shifting=True, standing=(100,))
+        self.write("finished")
+        self.keep(baseline_known=True)
+        self.probe_routes("present", "v1")
+        self.probe_routes("absent", "both")
+        self.say("v1alpha2 references are out of the routes; the probe route holds its backends until requests have ended")
+        self.settle("routes finished", ["v1", "user"], self.options["settle_seconds"])
+        self.drain("v1alpha2")
+        self.probe_routes("absent", "alpha")
+        self.gone(["alpha"])
+        return "no gateway instance sends anything to v1alpha2 any more"
+
+    # -- the way back -----------------------------------------------------------------------------------------------
+
+    def retreat(self, stop: Stop) -> Stop:
+        """Traffic back to where it was last proven, make before break; the stop, with what could not be done added."""
+        back = self.state.passed if stop.verdict == "HELD" else 0
+        self.session.limit = inf  # the way back is not cut by what the way there used up
+        try:
+            text = self.leave_alone(stop) if stop.foreign else self.go_back(stop, back)
+        except Stop as further:
+            text = f"On the way back: {further.reason}"
+            if further.foreign:
+                self.keep(pending_drain=BOTH)
+        left = self.clean_up() if self.state.baseline_known and (self.options["state"] == "migrated" or not text) else []
+        if not text and not left and stop.verdict == "FAILED":
+            return stop
+        return Stop("HELD", ". ".join([stop.reason.rstrip("."), text or f"v1 has {back} % of the traffic", *left, GO_ON]))
+
+    def leave_alone(self, stop: Stop) -> str:
+        """Traffic stays where another writer put it; what that writer took it from may still answer requests. Why, as a sentence."""
+        self.say(f"stopped, {stop.reason}")
+        self.keep(pending_drain=BOTH)
+        return "Traffic stays where that writer put it"
+
+    def go_back(self, stop: Stop, back: int) -> str:
+        """Weights to a share; why they stay as they are, nothing when they do not.
+
+        Only to a stack whose own probes pass now: v1alpha2 by the users' own rules while it alone serves them, else by its probe routes.
+        """
+        if not self.state.baseline_known:
+            return "Nothing was written, so weights are as they were"
+        if stop.verdict == "HELD" and self.options["on_held"] == "stay" and self.state.shifting:
+            return "Weights stay as they are (on_held)"
+        if ill := self.phases.alpha_is_ill(self.state):
+            return f"v1alpha2 does not answer either ({ill}), so weights stay as they are"
+        # Where v1 may have had traffic, no change may mean that the answer to the change got lost.
+        moved = (self.write("shifted", back) if back else self.write("restored"))["changed"] or self.state.shifting
+        self.keep(pending_drain="v1" if moved and not back else "")
+        self.say(f"traffic is back at {back} % on v1: {stop.reason}")
+        self.settle("way back", ["alpha", "user"] if self.state.shifting else ["user"], self.options["settle_seconds"])
+        if moved and not back:
+            self.probe_routes("absent", "both")
+            self.drain("v1")
+        if moved:  # last, for where it can't be told v1's requests end all the same before its probe route goes
+            self.phases.traffic_split(self.state, back)
+        return ""
+
+    def clean_up(self) -> list[str]:
+        """Marked routes away on every ending; what is left, as a sentence.
+
+        Nothing is cut: while a rule is split, its own references hold both backends, also at weight 0, and a gateway takes its
+        changes in their order. In the middle of a withdrawal they do not, and there probe routes stay for the next run.
+        """
+        try:
+            if self.state.pending_drain:  # the way back did not get to its end: v1's requests do all the same
+                self.wait(self.state.pending_drain)
+            self.probe_routes("absent")
+        except Stop as further:
+            return [f"Marked routes may be left: {further.reason}"]
+        return []
+
+    # -- phases, and what is kept of them ---------------------------------------------------------------------------
+
+    def baseline(self) -> int:
+        """Ask how users are served, and return the share at which the routes stand. :raises Stop: where nothing could be compared with it."""
+        found = self.phases.baseline(self.state)
+        self.keep(known=found.kinds, shifting=found.serves_v1, baseline_known=True, standing=(found.shares,), stack=found.stack)
+        if found.stop:
+            raise found.stop
+        return found.share
+
+    def settle(self, what: str, variants: list[str], seconds: int, check: str = "settled", watched: bool = False) -> None:
+        """Wait until every gateway instance has taken the last change. :raises Stop: see :meth:`Phases.settle`."""
+        self.keep(new_failures=self.phases.settle(self.state, what, variants, seconds, check, watched))
+
+    def gate(self, share: int, soak_until: float, split: TrafficSplit, written: float | None = None) -> None:
+        """Pass a gate. :raises Stop: where it does not let v1 through."""
+        outcome = self.phases.gate(self.state, share, soak_until, split, written)
+        self.keep(evidence=(*self.state.evidence, outcome.evidence), new_failures=())
+        if outcome.stop:
+            raise outcome.stop
+
+    def drain(self, side: str) -> None:
+        """Wait until requests in flight to one stack have ended; the probe routes of both were taken away after the change that took new requests from it.
+
+        It counts from the moment when every gateway instance has taken that change: where the removal that was written after it is seen, it has been taken too.
+        """
+        self.gone(["both"])
+        self.wait(side)
+
+    def wait(self, side: str) -> None:
+        """Wait as long as requests of one stack may take."""
+        self.phases.wait(side)
+        self.keep(pending_drain="")
+
+    def gone(self, variants: list[str]) -> None:
+        """Wait until probe routes that were taken away are gone from traffic."""
+        self.settle(f"probe routes removed ({', '.join(variants)})", variants, self.options["settle_seconds"], check="gone")
+
+    def look(self) -> None:
+        """See that the routes stand where they must, while nothing else does. :raises Stop: HELD where somebody else wrote them."""
+        self.session.verify(self.state.standing, 1, check="settled", variants=["user"], rounds=1)
+
+    # -- writes -----------------------------------------------------------------------------------------------------
+
+    def change(self, module: str, **arguments: Any) -> dict[str, Any]:
+        """Run a module that may write."""
+        result = self.session.execute(module, **arguments)
+        self.keep(written=self.state.written or bool(result.get("changed")))
+        return result
+
+    def probe_routes(self, state: str, *variants: str) -> list[str]:
+        """Make (``present``) or remove (``absent``) the probe routes of some variants, all without any; return the names of those written."""
+        return self.change("migration_probe_routes", state=state, **({"variants": list(variants)} if variants else {})).get("routes", [])
+
+    def write(self, state: str, share: int | None = None) -> dict[str, Any]:
+        """Write the users' routes, which must stand where this run found or last put them."""
+        wanted = {"restored": 0, "finished": FINISHED}.get(state, share)
+        self.keep(standing=(*self.state.standing, wanted))
+        result = self.change("shift_traffic", state=state, standing=list(self.state.standing), **({} if share is None else {"share": share}))
+        self.keep(standing=(wanted,))
+        return result

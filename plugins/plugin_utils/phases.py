@@ -1,0 +1,296 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The phases of a shift: each is one or more module executions, says a line or two, and returns what it found. None keeps anything."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import TARGET_SUCCESSES, Judgement
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import TOO_MANY
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import Ending, LongStreams
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.session import STRETCH, Session
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.shift_state import ShiftState, Stop
+
+SOAK_LINE = 60
+"""Seconds between two lines of a soak."""
+RENEW = 300
+"""Seconds of a drain after which the Lease is renewed: it lasts for 900."""
+PAUSE = 5
+"""Seconds without tracer requests after too many told nothing."""
+PATIENCE = 20
+"""Seconds in which v1alpha2 must be seen to be well before traffic goes back to it."""
+SHED = f"status {TOO_MANY}"
+"""A kind of failure that v1alpha2 may have though it is well."""
+HINTS = {
+    "status 503": "503 from the gateway itself mostly means that no pod of the pool passes its health check: look at HealthCheckPolicy of {pools}",
+    "cut a stream": "look at the timeout in the backend policies of {pools}: without one a gateway gives up on an answer after 30 s",
+    "without the endpoint picker": "look at the pods of Deployment {epps}",
+    "not answered by the probe route": "the gateway has not taken the probe routes: look at their status, label inference-gateway-migration/probe-route",
+}
+"""What to look at, by a word of what probes saw."""
+
+
+def hint(detail: str, plan: dict[str, Any]) -> str:
+    """A sentence on what to look at, or nothing."""
+    names = {
+        "pools": ", ".join(f"{pool['namespace']}/{pool['v1_name']}" for pool in plan["pools"]),
+        "epps": ", ".join(f"{pool['namespace']}/{pool['epp']['deployment']}" for pool in plan["pools"]),
+    }
+    return "".join(f". {text.format(**names)}" for word, text in HINTS.items() if word in detail)
+
+
+def counts(judgement: dict[str, Any]) -> str:
+    """What a sequential test has seen."""
+    pairs, own = judgement["pairs"], judgement["user"].get("failures", 0)
+    text = f"{pairs['successes'] + pairs['failures']} pairs, {pairs['failures']} failed on v1 alone, {pairs['inconclusive']} without evidence"
+    return text + (f", and {own} times users' own rules failed" if own else "")
+
+
+def never_answered(judgement: dict[str, Any]) -> bool:
+    """Whether v1 answered a target not once though every target was asked often enough to tell: in the sum over many targets that would be lost."""
+    targets, pairs = judgement["targets"], judgement["pairs"]
+    each = (pairs["successes"] + pairs["failures"] + pairs["inconclusive"]) // max(1, len(targets))
+    return each >= TARGET_SUCCESSES and not all(targets.values())
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """How users are served before v1 gets any of their traffic.
+
+    :param share: percent at which the routes stand, over 0 in a run that goes on where another ended. :param shares: the same for each route.
+    :param kinds: kinds of failure. :param serves_v1: whether v1 has traffic of users already; then nothing was asked.
+    :param stack: fingerprints of what is installed of v1. :param stop: why the shift must not go on, None where it may.
+    """
+
+    share: int
+    shares: dict[str, Any]
+    kinds: tuple[str, ...]
+    serves_v1: bool
+    stack: dict[str, str]
+    stop: Stop | None
+
+
+@dataclass(frozen=True)
+class GateOutcome:
+    """What a gate saw, as an entry of the evidence, and why the shift must not go on, None where it may."""
+
+    evidence: dict[str, Any]
+    stop: Stop | None
+
+
+@dataclass(frozen=True)
+class TrafficSplit:
+    """What the tracer requests showed, for the evidence of the gate that follows; nothing where none were sent."""
+
+    measured: dict[str, Any] = field(default_factory=dict)
+
+
+class Phases:
+    """The phases of one shift on one cluster."""
+
+    def __init__(self, session: Session, streams: LongStreams) -> None:
+        self.session, self.options, self.streams = session, session.options, streams
+        self.say = session.say
+        self.bounds = self.options["gate"] | {"gates": len(self.options["steps"]) + 1}
+
+    def baseline(self, state: ShiftState) -> Baseline:
+        """Ask how users are served before v1 gets any of their traffic.
+
+        It stops HELD where v1alpha2 does not serve them, for nothing could be compared with it, or where a route made since the plan sends to it.
+        """
+        found = self.session.verify(state.standing, STRETCH, check="baseline")
+        stop = None
+        if found["others"]:
+            stop = Stop("HELD", f"{'; '.join(found['others'])}, and is not in the plan: name the v1 pool there, or make a new plan")
+        elif not found["ok"]:
+            text = f"v1alpha2 does not serve every way by which users reach it, so v1 can't be compared with it: {'; '.join(found['faults'])}"
+            stop = Stop("HELD", text)
+        elif found["serves_v1"]:
+            self.say(f"baseline: none, v1 has {found['share']} % of users' traffic already: every kind of failure counts as new")
+        else:
+            self.say("baseline: v1alpha2 serves every way" + (f", with failures: {'; '.join(found['faults'])}" if found["faults"] else ""))
+        return Baseline(int(found["share"]), found["shares"], tuple(found["kinds"]), found["serves_v1"], found["stack"], stop)
+
+    def settle(self, state: ShiftState, what: str, variants: list[str], seconds: int, check: str = "settled", watched: bool = False) -> tuple[str, ...]:
+        """Wait until every gateway instance has taken the last change, by traffic and by status.
+
+        :param watched: whether users must not suffer meanwhile: on the way back they may, until it is over.
+        :returns: kinds of failure that users met meanwhile, where they are watched.
+        :raises Stop: FAILED where v1 fails and alpha does not, or users' requests failed; HELD where it can't be told whose fault it is.
+        """
+        begun, clean, passed, met = time.monotonic(), 0, set[str](), state.new_failures
+        monitor: dict[str, Any] = {"judgement": {}, "gate": self.bounds, "known": list(state.known)} if watched else {}
+        while True:
+            found = self.session.verify(state.standing, seconds - (time.monotonic() - begun), check=check, variants=variants, clean=clean, **monitor)
+            clean, passing, waited = found["clean"], found["passing"], time.monotonic() - begun
+            passed |= {who for who, ok in passing.items() if ok}
+            detail = "; ".join(found["faults"]) or "not settled"
+            if watched:
+                monitor["judgement"], met = found["judgement"], tuple(found["judgement"]["new_failures"])
+                if found["judgement"]["user"]["decision"] == "reject":
+                    raise Stop("FAILED", f"{what}: users' requests fail while the gateway takes the change: {detail}{hint(detail, self.options['plan'])}")
+            if found["ok"]:
+                meanwhile = f"; meanwhile users met {', '.join(met)}" if watched and met else ""
+                self.say(f"{what}: settled after {waited:.0f} s{meanwhile}")
+                return met
+            if waited >= seconds:
+                text = f"{what}: not settled within {seconds} s"
+                if check == "settled" and {"alpha", "v1"} <= set(variants) and passing.get("status") is not False:
+                    raise self._told_by_pairs(state, met, text, detail, "alpha" in passed, "both" in variants)
+                stuck = not passed.issuperset(variants) or passing.get("status") is False
+                raise Stop("FAILED" if stuck and passing.get("alpha", True) else "HELD", f"{text}: {detail}{hint(detail, self.options['plan'])}")
+            self.say(f"{what}: waiting, {waited:.0f} s: {detail}")
+
+    def _told_by_pairs(self, state: ShiftState, met: tuple[str, ...], unsettled: str, detail: str, served: bool, rehearsed: bool) -> Stop:
+        """Decide by the gate's own test how settling ends that asked both stacks: whether what fails some requests passes a whole round now and then is luck.
+
+        The gateway has had all the time it was given, so every failure counts.
+
+        :param met: kinds of failure that users met meanwhile. :param unsettled: the sentence so far. :param detail: what failed last.
+        :param served: whether v1alpha2 served every target at once. :param rehearsed: whether the probe rules that name both were asked as well.
+        """
+        self.say(f"{unsettled}: {detail}. Now both stacks are asked in pairs, until it can be told whether v1 fails where v1alpha2 does not")
+        judgement, bounds = Judgement(new_failures=met).dump() if met else None, {"gate": self.bounds, "known": list(state.known)}
+        give_up = time.monotonic() + self.options["gate_seconds"]
+        while True:
+            found = self.session.verify(state.standing, give_up - time.monotonic(), check="gate", judgement=judgement, **bounds)
+            judgement, decision = found["judgement"], found["decision"]
+            counted = counts(judgement)
+            self.say(f"in pairs: {counted}: {decision}")
+            if decision != "undecided" or time.monotonic() >= give_up:
+                break
+        blame = ""
+        if decision == "reject" or (decision == "undecided" and served and never_answered(judgement)):
+            blame = f"v1 fails where v1alpha2 does not ({counted}): {'; '.join(found['faults'])}"
+        elif decision == "accept" and rehearsed:
+            found = self.session.verify(state.standing, STRETCH, check="settled", variants=["alpha", "both"], judgement={}, **bounds)
+            both = found["judgement"]["user"]
+            if both["decision"] == "reject":
+                seen = f"{both['failures']} of {both['failures'] + both['successes']} requests"
+                blame = f"each stack serves by itself ({counted}), but rules that name both fail ({seen}): {'; '.join(found['faults'])}"
+        if blame:
+            return Stop("FAILED", f"{unsettled}: {blame}{hint(detail + blame, self.options['plan'])}")
+        unsure = {"accept": "In pairs v1 fails no more than v1alpha2", "inconclusive": "v1alpha2 fails as well, so v1 can't be compared with it"}
+        return Stop("HELD", f"{unsettled}: {detail}. {unsure.get(decision, 'Pairs do not tell either')} ({counted}){hint(detail, self.options['plan'])}")
+
+    def traffic_split(self, state: ShiftState, share: int) -> TrafficSplit:
+        """Measure what v1 really serves, until it is what the weights say: as often in a row as it was not, and once more, lest a small leak has luck one day.
+
+        :raises Stop: when it is not within the time to settle, HELD where too little was answered to tell.
+        """
+        if not self.options["tracers"]:
+            return TrafficSplit()
+        begun, wrong, right, faults = time.monotonic(), 0, 0, ""
+        while True:
+            found = self.session.verify(state.standing, STRETCH, check="traffic_split", tracers=self.options["tracers"])
+            right = right + 1 if found["ok"] else 0
+            if found["faults"]:
+                wrong, faults = wrong + 1, "; ".join(found["faults"])
+            if right > wrong:
+                break
+            if time.monotonic() - begun >= self.options["settle_seconds"]:
+                if wrong:
+                    raise Stop("FAILED", f"traffic split at {share} %: the gateway does not do what the weights say: {faults}")
+                unsure = f"it can't be told while so much fails: {'; '.join(found['unsure'])}. Lower probe_rate, or wait for less load"
+                raise Stop("HELD", f"traffic split at {share} %: {unsure}")
+            seen = f"right {right} of {wrong + 1} times in a row" if found["ok"] else f"not yet: {'; '.join([*found['faults'], *found['unsure']])}"
+            self.say(f"traffic split at {share} %: {seen}")
+            time.sleep(PAUSE if found["unsure"] else 0)
+        for texts, what in ((found["counted"], "as it should be"), (found["blind"], "nothing tells the stacks apart")):
+            if texts:
+                self.say(f"traffic split at {share} %: {what}: {texts[0]}" + (f" and {len(texts) - 1} more" if texts[1:] else ""))
+        return TrafficSplit({"counted": found["counted"], "blind": found["blind"]})
+
+    def gate(self, state: ShiftState, share: int, soak_until: float, split: TrafficSplit, written: float | None = None) -> GateOutcome:
+        """Run the sequential test at a share, the cumulative sum beside it for as long as the soak lasts, and judge how the long streams ended.
+
+        :param soak_until: on the clock of time.monotonic. :param written: when the weights were changed, None where they were not.
+        :raises Stop: FAILED when v1 is rejected, HELD when time is up without a decision or v1alpha2 fails too often to be compared with.
+        """
+        judgement, said = Judgement(new_failures=state.new_failures).dump() if state.new_failures else None, 0.0
+        streams: Ending | None = None
+        give_up = max(time.monotonic() + self.options["gate_seconds"], soak_until)
+        while True:
+            soak = max(0, min(soak_until - time.monotonic(), STRETCH))
+            found = self.session.verify(state.standing, STRETCH, check="gate", gate=self.bounds, judgement=judgement, known=list(state.known), soak=ceil(soak))
+            judgement, now = found["judgement"], time.monotonic()
+            pairs, decision = judgement["pairs"], found["decision"]
+            counted = counts(judgement)
+            if self.streams.over():  # what v1 cuts is not left to users for the rest of a soak
+                streams = self.streams.end(written)
+            ended = decision in ("reject", "inconclusive") or (decision == "accept" and now >= soak_until) or bool(streams and streams.verdict)
+            if ended or now - said >= SOAK_LINE:
+                left = f", soak {soak_until - now:.0f} s left" if now < soak_until else ""
+                self.say(f"gate at {share} %: {counted}: {decision}{left}")
+                said = now
+            if ended or (decision == "undecided" and now >= give_up):
+                break
+        evidence = {
+            "share": share, "pairs": pairs["successes"] + pairs["failures"], "sent": judgement["sent"], "failures": pairs["failures"],
+            "inconclusive": pairs["inconclusive"], "user_failures": judgement["user"]["failures"], "new_failures": judgement["new_failures"],
+            "faults": found["faults"],
+        } | split.measured
+        seen, stop = "; ".join(found["faults"]), None
+        if not ended:
+            stop = Stop("HELD", f"gate at {share} %: no decision within {self.options['gate_seconds']} s ({counted}): {seen}")
+        elif decision == "reject":
+            stop = Stop("FAILED", f"gate at {share} %: v1 fails where v1alpha2 does not ({counted}): {seen}")
+        elif decision == "inconclusive":
+            stop = Stop("HELD", f"gate at {share} %: v1alpha2 fails as well, so v1 can't be compared with it ({counted}): {seen}")
+        if stop:
+            return GateOutcome(evidence, stop)
+        try:
+            ending = streams or self.streams.end(written)
+        except Stop as further:  # a look at the routes while the ends of streams were waited for
+            return GateOutcome(evidence, further)
+        return self._with_streams(evidence, share, ending)
+
+    def _with_streams(self, evidence: dict[str, Any], share: int, ending: Ending) -> GateOutcome:
+        """Add to a gate's outcome how the long streams ended: FAILED where v1 cuts what v1alpha2 keeps, HELD where the change of weights may have cut them."""
+        self.session.sent += ending.sent
+        if ending.streams:
+            evidence |= {"streams": list(ending.streams), "spanned": ending.spanned}
+        if ending.verdict:
+            return GateOutcome(evidence, Stop(ending.verdict, f"streams at {share} %: {ending.reason}{hint(ending.reason, self.options['plan'])}"))
+        if ending.reason:
+            self.say(f"streams at {share} %: {ending.reason}")
+        return GateOutcome(evidence, None)
+
+    def prove(self, state: ShiftState) -> None:
+        """Look anew at the end of the phase: the last word on a shift. :raises Stop: with what stands against it."""
+        found = self.session.verify(state.standing, STRETCH, check="phase_end", phase="shift", stack=state.stack, variants=["v1", "user"], rounds=3)
+        if not found["ok"]:
+            raise Stop(found["verdict"], f"the end of the shift is not proven: {'; '.join(found['faults'])}")
+
+    def wait(self, side: str) -> None:
+        """Wait as long as requests of one stack may take."""
+        longest = self.options["drain_seconds"]
+        if longest is None:
+            longest = max((pool.get("timeout_seconds") or 30 for pool in self.options["plan"]["pools"]), default=30)
+        self.say(f"waiting {longest} s for requests in flight to {side} to end")
+        deadline, renewed = time.monotonic() + longest, time.monotonic()
+        while (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, STRETCH))
+            if left > STRETCH:
+                self.say(f"draining {side}: {left - STRETCH:.0f} s left")
+            if time.monotonic() - renewed >= RENEW:
+                self.session.execute("verify_gateway", check="installed", seconds=1, fail=False)
+                renewed = time.monotonic()
+
+    def alpha_is_ill(self, state: ShiftState) -> str:
+        """Say why traffic can't be given back to v1alpha2, nothing where it can.
+
+        It can where every way answers, and nothing fails that did not before, nor by shedding load.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            found = self.session.verify(state.standing, PATIENCE, check="baseline", variants=["alpha" if state.shifting else "user"], rounds=3)
+            if found["ok"] and set(found["kinds"]) <= {*state.known, SHED}:
+                return ""
+            if time.monotonic() >= deadline:
+                return "; ".join(found["faults"][:1])

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the module executions of a shift, one bounded piece of work each, and says lines for the person who watches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ansible.utils.display import Display
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import Background
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.shift_state import Stop
+
+STRETCH = 30
+"""Seconds of one module execution at most: how often a long wait shows a line, and how long an orphan lives (one that holds streams: for theirs)."""
+
+
+class Executor(Background, Protocol):
+    """What an action plugin must do for a shift."""
+
+    def execute(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Run one module to its end and return its result."""
+
+
+class Session:
+    """Runs modules for one shift on one cluster, waits for a silent API server, and counts probes.
+
+    :param options: those of module shift_traffic.
+    """
+
+    def __init__(self, action: Executor, options: dict[str, Any], task_vars: dict[str, Any]) -> None:
+        self.action, self.options, self.task_vars = action, options, task_vars
+        self.host = task_vars.get("inventory_hostname", "localhost")
+        self.common = {name: options[name] for name in ("plan", "run", "state_namespace") if options[name] is not None}
+        self.probing = {name: options[name] for name in http_client.argument_spec() if options[name] is not None}
+        self.sent, self.limit = 0, float(options["probe_limit"])
+
+    def say(self, text: str) -> None:
+        """Show a line."""
+        Display().display(f"{self.host}: {text}")
+
+    def execute(self, module: str, **arguments: Any) -> dict[str, Any]:
+        """Run one module; while the API server, or the host on which modules run, does not answer, try again, with a line that says so.
+
+        :raises Stop: with what the module says.
+        """
+        deadline = time.monotonic() + self.options["api_patience"]
+        silent = False
+        while True:
+            result = self.action.execute(module, self.common | arguments, self.task_vars)
+            if result.get("unreachable_api") and time.monotonic() < deadline:
+                silent = True
+                self.say(f"no answer; trying again for up to {deadline - time.monotonic():.0f} s more. {result['msg']}")
+                time.sleep(1)
+                continue
+            if silent and not result.get("failed"):
+                self.say("there are answers again")
+            if result.get("failed"):
+                unsure = result.get("held") or result.get("unreachable_api")
+                said = result.get("msg") or f"module {module} ended without a word: run again with -vvv to see its error"
+                raise Stop("HELD" if unsure else "FAILED", said, bool(result.get("foreign")))
+            return result
+
+    def verify(self, standing: Sequence[Any], seconds: float, **arguments: Any) -> dict[str, Any]:
+        """Look for one stretch, by migration_evidence or, at the end of a phase, by verify_gateway.
+
+        :param standing: the shares at which the routes may stand; demanded where it is one. :param seconds: cut to :data:`STRETCH`.
+        :raises Stop: HELD once as many probes were sent as the shift may send.
+        """
+        if self.sent >= self.limit:
+            raise Stop("HELD", f"{self.sent} probes were sent, which is as many as probe_limit allows: raise it, or ask for a gate that needs fewer")
+        demanded = {"shares": standing[0]} if len(standing) == 1 else {}
+        module = "verify_gateway" if arguments["check"] == "phase_end" else "migration_evidence"
+        found = self.execute(module, seconds=max(1, int(min(seconds, STRETCH))), fail=False, **self.probing, **demanded, **arguments)
+        self.sent += found["sent"]
+        return found

@@ -1,0 +1,50 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of a shift so far, and how it stops: data alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+class Stop(Exception):
+    """Ends a shift that is not PROVEN.
+
+    :param verdict: HELD or FAILED. :param reason: one sentence. :param foreign: whether somebody else writes the weights, so that they are left alone.
+    """
+
+    def __init__(self, verdict: str, reason: str, foreign: bool = False) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+        self.reason = reason
+        self.foreign = foreign
+
+
+@dataclass(frozen=True)
+class ShiftState:
+    """All that a shift carries from one phase to the next. The controller alone makes the next one; phases read it.
+
+    :param baseline_known: whether it is known how users are served. Before that nothing is written, not even to go back.
+    :param known: kinds of failure that users met before v1 had any of their traffic.
+    :param stack: fingerprints of what was installed of v1 when the shift began, by pool; None where that was not looked at.
+    :param shifting: whether v1 may have traffic of users. Until then their own rules are v1alpha2's.
+    :param standing: the shares at which the routes may stand, as verify_gateway's ``shares``: as found, then as last written; both after a write that failed.
+    :param written: whether any route was changed.
+    :param passed: the last share, in percent, that a gate let through.
+    :param pending_drain: the stack that new requests were taken from and whose own have not ended yet; empty for none.
+    :param new_failures: kinds of failure that users met while the gateway took the last change.
+    :param evidence: one entry for each gate.
+    """
+
+    baseline_known: bool = False
+    known: tuple[str, ...] = ()
+    stack: dict[str, str] | None = None
+    shifting: bool = False
+    standing: tuple[Any, ...] = ()
+    written: bool = False
+    passed: int = 0
+    pending_drain: str = ""
+    new_failures: tuple[str, ...] = ()
+    evidence: tuple[dict[str, Any], ...] = ()
