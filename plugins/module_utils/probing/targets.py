@@ -173,8 +173,9 @@ def user_defined_targets(route: Manifest, gateways: Mapping[tuple[str, str], Man
     for place, wanted, reference in product(_places(route, gateways), hostnames, moved):
         hostname = _concrete(meet(wanted, place.hostname or ""))
         if hostname is not None:
-            found.append(ProbeTarget(place, hostname, str(key), reference.rule, reference.index, own["path"], headers, "", OWN, bool(own["body"].get("stream")),
-                              _shared(route, reference.rule, pools), body))
+            shared = _shared(route, reference.rule, pools)
+            found.append(ProbeTarget(place, hostname, str(key), reference.rule, reference.index, own["path"], headers, "", OWN,
+                                     bool(own["body"].get("stream")), shared, body))
     return list(dict.fromkeys(found))
 
 

@@ -31,6 +31,10 @@ FAR = 6.8e-6
 MOST_INCONCLUSIVE = 0.1
 """Part of the tracer requests that may go without an answer that tells who gave it: with more, a share that is far off could hide behind them."""
 
+STACKS: tuple[Variant, Variant] = ("alpha", "v1")
+SAMPLES = 3
+"""Tracer requests through each probe rule that show how a stack answers."""
+
 REWRITE_HEADER = "x-gateway-model-name-rewrite"
 """ModelNameRewriteKey of the EPP's pkg/epp/metadata/consts.go, in v1.0.0 to v1.5.0; v0.5.1 does not know it."""
 
@@ -180,9 +184,6 @@ def chance(count: int, sent: int, share: float) -> float:
     """Binomial probability, by logarithms: sent over count alone would leave the range of floats from about 1,000 on."""
     ways = lgamma(sent + 1) - lgamma(count + 1) - lgamma(sent - count + 1)
     return exp(ways + count * log(share) + (sent - count) * log(1 - share))
-STACKS: tuple[Variant, Variant] = ("alpha", "v1")
-SAMPLES = 3
-"""Tracer requests through each probe rule that show how a stack answers."""
 
 
 @dataclass(frozen=True)

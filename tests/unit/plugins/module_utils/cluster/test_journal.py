@@ -130,7 +130,7 @@ def test_a_lease_whose_time_is_up_is_taken_and_its_old_holder_stops(store: Journ
     store.renew("run-1")
     aged(cluster, 901)
     store.acquire("run-2", 900)
-    for look in (store.hold, store.check):
+    for look in (store.renew, store.check):
         with pytest.raises(LeaseLost, match="held by run-2, not by this run"):
             look("run-1")
     store.release("run-1")
@@ -140,7 +140,7 @@ def test_a_lease_whose_time_is_up_is_taken_and_its_old_holder_stops(store: Journ
 @pytest.mark.parametrize("run", [None, "", "run-1"])
 def test_nobodys_lease_lets_nobody_write(store: Journal, cluster: FakeCluster, run: str | None) -> None:
     for _state in ("no lease", "a released lease"):
-        for look in (store.hold, store.check):
+        for look in (store.renew, store.check):
             with pytest.raises(LeaseLost, match="held by nobody"):
                 look(run)
         store.acquire("run-0", 900)
