@@ -1,9 +1,9 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads manifests: plain dicts, as they were made or found. Pure.
+"""Reads manifests: objects of the Kubernetes API as plain dicts. Pure.
 
-Nothing here trusts a manifest's shape: the alpha CRD accepts objects without spec, and what is found in the wild is worse.
+No function here trusts a manifest's shape: the alpha CRD accepts objects without spec, and clusters hold worse.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from collections.abc import Mapping
 from typing import Any
 
 Manifest = dict[str, Any]
-"""One object of the API, as its JSON says it."""
+"""One object of the Kubernetes API, or a part of one, as its JSON holds it."""
 
 ALPHA_GROUP = "inference.networking.x-k8s.io"
 V1_GROUP = "inference.networking.k8s.io"
 POOL_KIND = "InferencePool"
 FIELD_MANAGER = "inference-gateway-migration"
-"""By which managedFields name what this collection wrote, so that what others wrote can be told from it."""
+"""The manager under which managedFields list what this collection wrote, which tells it from what others wrote."""
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = "inference_gateway.migration"
-"""Value of MANAGED_BY on every object that is created besides the chart."""
+"""Value of label MANAGED_BY on every object that this collection creates itself, not through the chart."""
 
 
 def dig(manifest: Any, *path: str, default: Any = None) -> Any:
-    """A nested field, or ``default`` where any part of the path is missing, null or no dictionary."""
+    """Return a nested field, or ``default`` where any part of the path is missing, null or not in a dict."""
     for part in path:
         # What came as JSON is a dict; asking for any Mapping takes ten times as long.
         if not isinstance(manifest, dict):
@@ -35,31 +35,31 @@ def dig(manifest: Any, *path: str, default: Any = None) -> Any:
 
 
 def name_of(manifest: Manifest) -> str:
-    """metadata.name."""
+    """Return metadata.name, empty where it is missing."""
     return dig(manifest, "metadata", "name", default="")
 
 
 def namespace_of(manifest: Manifest) -> str:
-    """metadata.namespace, empty for cluster-wide objects."""
+    """Return metadata.namespace, empty for cluster-scoped objects."""
     return dig(manifest, "metadata", "namespace", default="")
 
 
 def describe(manifest: Manifest) -> str:
-    """``Kind namespace/name``, as findings name objects."""
+    """Return ``Kind namespace/name``, the form in which findings name objects."""
     where = f"{namespace_of(manifest)}/" if namespace_of(manifest) else ""
     return f"{manifest.get('kind', 'object')} {where}{name_of(manifest)}"
 
 
 def age_order(manifest: Manifest) -> tuple[str, str]:
-    """Sort key: oldest first, by name where the age is the same."""
+    """Return a sort key for objects: oldest first, by name where creationTimestamp is the same."""
     return dig(manifest, "metadata", "creationTimestamp", default=""), name_of(manifest)
 
 
 def ours(manifest: Manifest) -> bool:
-    """Whether this collection created an object besides the chart."""
+    """Tell whether this collection created an object itself, not through the chart."""
     return dig(manifest, "metadata", "labels", MANAGED_BY) == OURS
 
 
 def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    """Whether a label selector (matchLabels) selects these labels."""
+    """Tell whether a label selector (matchLabels) selects these labels; an empty one selects all."""
     return selector.items() <= labels.items()

@@ -1,9 +1,10 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Facts by inference-extension release and by GKE release, one table. Pure.
+"""Holds what differs between releases of the inference extension, in one table, and between those of GKE. Pure.
 
-Every row was read in the charts and sources of the release that it begins with.
+Every row was read in the chart and the sources of the release that it begins with:
+https://github.com/kubernetes-sigs/gateway-api-inference-extension (config/charts/inferencepool, config/crd, cmd/epp, pkg/epp).
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ Version = tuple[int, int, int]
 DEFAULT_TARGET = "v1.5.0"
 FIRST_REFUSED: Version = (1, 6, 0)
 GKE_SHIPS_V1 = "1.34.0-gke.1626000"
-"""From this GKE release on the InferencePool v1 CRD is GKE's own."""
+"""The first release in which GKE installs the InferencePool v1 CRD itself.
+
+Source: https://cloud.google.com/kubernetes-engine/docs/how-to/migrate-gke-inference-gateway
+"""
 
 ALPHA_POOLS_CRD = "inferencepools.inference.networking.x-k8s.io"
 ALPHA_MODELS_CRD = "inferencemodels.inference.networking.x-k8s.io"
@@ -30,33 +34,33 @@ CRD_FILES = {
     OBJECTIVES_CRD: "inference.networking.x-k8s.io_inferenceobjectives.yaml",
     REWRITES_CRD: "inference.networking.x-k8s.io_inferencemodelrewrites.yaml",
 }
-"""CRD name to its file below config/crd/bases: single files, because the manifests.yaml of v1.0 to v1.4 rewrites the alpha CRD."""
+"""CRD name to its file below config/crd/bases. Single files, because the manifests.yaml of v1.0 to v1.4 would also rewrite the live alpha CRD."""
 
 BUNDLE_ANNOTATION = "inference.networking.k8s.io/bundle-version"
 
 
 class UnsupportedTarget(ValueError):
-    """The target release can't be migrated to; the message says why."""
+    """A target release that can't be migrated to; the message says why and what to choose."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What holds from one release on.
+    """The facts that hold from release ``since`` on, until the next row of :data:`ROWS`.
 
-    :param flags: how the chart takes EPP flags.
-    :param failure_mode: what the chart does with inferenceExtension.failureMode: nothing, or takes it with FailOpen as default.
-    :param metric_flags: whether the EPP takes flags that name the model servers' metrics; later ones have them for show and exit when one is given.
-    :param rewrites: whether the EPP knows InferenceModelRewrite.
-    :param answers_alias: whether a rewritten request is answered under the name that was asked for.
-    :param resources: what the chart asks for the EPP unless told otherwise; empty where it has no such value.
-    :param metrics_rbac: whether the EPP's metrics can be read as the chart leaves it: it may check readers' tokens, or asks for none.
+    :param flags: how the chart takes EPP flags: as a list of ``name`` and ``value``, or as a map.
+    :param failure_mode: whether the chart ignores its value inferenceExtension.failureMode, or takes it, with FailOpen as the default.
+    :param metric_flags: whether the EPP takes flags that name the model servers' metrics; an EPP that does not still defines them, but exits when one is given.
+    :param rewrites: whether the EPP reads InferenceModelRewrites.
+    :param answers_alias: whether the answer to a rewritten request carries the model name that was asked for.
+    :param resources: requests and limits of the EPP by the chart's default values; empty where the chart has no such value.
+    :param metrics_rbac: whether the EPP's metrics can be read with the chart's default values: the EPP may check readers' tokens, or asks for none.
     :param namespaced_cluster_roles: whether the chart's ClusterRoles carry the namespace in their names.
-    :param chart_monitoring: whether provider gke brings monitoring objects without being asked.
-    :param health_check: what the chart's HealthCheckPolicy says besides the check itself.
-    :param refuses: endpoints that the EPP answers 400, whatever the model server can do.
-    :param alpha_in_manifests: whether the release's manifests.yaml carries the alpha InferencePool CRD.
-    :param kv_metric: the model servers' metric of used key-value cache that the EPP reads unless told otherwise.
-    :param model_metrics: how the names of the EPP's own metrics by model begin.
+    :param chart_monitoring: whether the chart makes monitoring objects with provider gke by default.
+    :param health_check: fields of the chart's HealthCheckPolicy beside the check itself, in seconds.
+    :param refuses: endpoints for which the EPP answers 400, whatever the model server can do.
+    :param alpha_in_manifests: whether the release's manifests.yaml holds the alpha InferencePool CRD.
+    :param kv_metric: the model servers' metric of key-value cache usage that the EPP reads by default.
+    :param model_metrics: prefix of the EPP's own metrics that count by model.
     """
 
     since: Version
@@ -77,7 +81,7 @@ class Facts:
 
 
 ALPHA_KV_METRIC = "vllm:gpu_cache_usage_perc"
-"""What the alpha EPP (v0.3.0 to v0.5.1) reads unless flag kvCacheUsagePercentageMetric says otherwise."""
+"""The metric of key-value cache usage that the alpha EPP (v0.3.0 to v0.5.1) reads unless its flag kvCacheUsagePercentageMetric names another."""
 ALPHA_MODEL_METRICS = "inference_model_"
 
 _EPP_RESOURCES = {"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory": "16Gi"}}
@@ -109,20 +113,20 @@ class Release:
 
     @property
     def crds(self) -> tuple[str, ...]:
-        """The CRDs that this release's chart and EPP need. The EPP looks for rewrites once, at its start, so that CRD always comes along."""
+        """Names of the CRDs to install; also that of rewrites if the EPP reads them, since it looks for that CRD only when it starts."""
         return tuple(CRD_FILES) if self.facts.rewrites else (V1_POOLS_CRD, OBJECTIVES_CRD)
 
 
 def parse(version: str) -> Version | None:
-    """``v1.5.0`` or ``1.5.0`` as numbers, None for anything else."""
+    """Return ``v1.5.0`` or ``1.5.0`` as numbers, None for anything else."""
     found = re.fullmatch(r"v?(\d+)\.(\d+)\.(\d+)", version)
     return None if found is None else (int(found[1]), int(found[2]), int(found[3]))
 
 
 def target(version: str) -> Release:
-    """The facts of a target release.
+    """Return a target release with its facts.
 
-    :raises UnsupportedTarget: with the reason and the remedy.
+    :raises UnsupportedTarget: when it can't be migrated to.
     """
     numbers = parse(version)
     if numbers is None:
@@ -139,7 +143,7 @@ def target(version: str) -> Release:
 
 
 def chart_policies(facts: Facts, port: int) -> dict[str, dict[str, Any]]:
-    """spec.default of the policies that the chart writes with provider gke, by kind."""
+    """Return spec.default of the policies that the chart writes with provider gke, by kind; ``port`` is the model servers'."""
     return {
         "HealthCheckPolicy": facts.health_check | {"config": {"type": "HTTP", "httpHealthCheck": {"requestPath": "/health", "port": port}}},
         "GCPBackendPolicy": {"timeoutSec": 300, "logging": {"enabled": True}},
@@ -147,12 +151,12 @@ def chart_policies(facts: Facts, port: int) -> dict[str, dict[str, Any]]:
 
 
 def gke_release(version: str) -> tuple[int, ...] | None:
-    """A GKE server version as comparable numbers, None where the server is not GKE: ``v1.34.0-gke.1626000`` to (1, 34, 0, 1626000)."""
+    """Return a GKE server version as comparable numbers, e.g. ``v1.34.0-gke.1626000`` as (1, 34, 0, 1626000); None where the server is not GKE's."""
     found = re.fullmatch(r"v?(\d+)\.(\d+)\.(\d+)-gke\.(\d+)", version)
     return None if found is None else tuple(int(part) for part in found.groups())
 
 
 def gke_ships_v1(version: str) -> bool:
-    """Whether a server of this version is a GKE that brings the InferencePool v1 CRD itself."""
+    """Tell whether a server of this version is a GKE that installs the InferencePool v1 CRD itself."""
     threshold, found = gke_release(GKE_SHIPS_V1), gke_release(version)
     return found is not None and threshold is not None and found >= threshold

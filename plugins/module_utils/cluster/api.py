@@ -1,11 +1,11 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only file that talks to an API server.
+"""Talks to the API server; no other file does.
 
-Requests go by path through the dynamic client's raw request, so that nothing depends on discovery: looking up an absent
-kind through discovery costs a dozen requests and its cache lies after a CRD was deleted. kubernetes.core's client
-is behind it; ``openshift.dynamic.DynamicClient`` has the same ``request`` and works in its place.
+Requests go by path through the dynamic client's raw ``request``, so that nothing depends on discovery: looking up an absent
+kind there costs a dozen requests, and its cache is wrong after a CRD was deleted. The client is kubernetes.core's;
+``openshift.dynamic.DynamicClient`` has the same ``request`` and works in its place.
 
 For internal use of this collection only.
 """
@@ -34,13 +34,13 @@ except ImportError:
     ApiException = DynamicApiError = HTTPError = Exception  # type: ignore[misc, assignment]
 
 PAGE = 500
-"""Objects a page of a list, as kubectl asks for."""
+"""Objects on one page of a list, as many as kubectl asks for."""
 
 RETRY_STATUS = (429, 500, 502, 503, 504)
 
 
 class ApiError(Exception):
-    """The API server's refusal, in its own words. ``status`` is the HTTP status, 0 where there was no answer."""
+    """A request that failed, in the API server's own words where it refused. ``status`` is the HTTP status, 0 where there was no answer."""
 
     status = 0
 
@@ -50,7 +50,7 @@ class ApiError(Exception):
 
 
 class NotServed(ApiError):
-    """404 to a list: the kind is not served here."""
+    """404: the kind is not served, or the object or its namespace does not exist."""
 
     status = 404
 
@@ -62,51 +62,51 @@ class Forbidden(ApiError):
 
 
 class Conflict(ApiError):
-    """409: changed since it was read, or there already."""
+    """409: the object was changed since it was read, or exists already."""
 
     status = 409
 
 
 class Unreachable(ApiError):
-    """No usable answer within the time the caller gave."""
+    """The API server gave no usable answer within the time that the caller allows."""
 
 
 class WrongCluster(ApiError):
-    """The connection does not lead, or can't be known to lead, to the cluster that was meant."""
+    """The connection leads to another cluster than the one that was meant, or may do so."""
 
 
 ERRORS: dict[int, type[ApiError]] = {403: Forbidden, 404: NotServed, 409: Conflict}
 
 
 def auth_argument_spec() -> dict[str, Any]:
-    """The connection options every module of this collection takes: kubernetes.core's own and ``cluster_id``."""
+    """Return the connection options that every module of this collection takes: kubernetes.core's own and ``cluster_id``."""
     return deepcopy(AUTH_ARG_SPEC) | {"cluster_id": {"type": "str"}}
 
 
 def plural(kind: str) -> str:
-    """The resource name of a kind, by the rule that every kind this collection touches follows."""
+    """Return the resource name of a kind, e.g. ``gcpbackendpolicies``, by the one rule that all kinds used here follow."""
     word = kind.lower()
     return word[:-1] + "ies" if word.endswith("y") and word[-2] not in "aeiou" else word + "s"
 
 
 def object_path(api_version: str, kind: str, namespace: str | None, name: str) -> str:
-    """Path of one object, e.g. ``("apps/v1", "Deployment", "ns", "x")`` to ``/apis/apps/v1/namespaces/ns/deployments/x``."""
+    """Return the API path of one object, e.g. ``("apps/v1", "Deployment", "ns", "x")`` gives ``/apis/apps/v1/namespaces/ns/deployments/x``."""
     return f"{collection_path(api_version, plural(kind), namespace)}/{quote(name)}"
 
 
 def collection_path(api_version: str, resource: str, namespace: str | None = None) -> str:
-    """Path of a collection, e.g. ``("apps/v1", "deployments", "ns")`` to ``/apis/apps/v1/namespaces/ns/deployments``."""
+    """Return the API path of a collection, e.g. ``("apps/v1", "deployments", "ns")`` gives ``/apis/apps/v1/namespaces/ns/deployments``."""
     root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
     return f"{root}/namespaces/{quote(namespace)}/{resource}" if namespace else f"{root}/{resource}"
 
 
 def refuse_ambiguous_connection(params: dict[str, Any], environ: dict[str, str]) -> None:
-    """Refuse a kubeconfig or context beside K8S_AUTH_HOST in the environment.
+    """Refuse a kubeconfig or context without ``host`` while the environment sets K8S_AUTH_HOST.
 
-    kubernetes.core takes host and api_key from wherever it finds them before it looks at the kubeconfig, so every host of a
-    fleet would be migrated on the environment's one cluster (seen with AWX's bearer-token credential).
+    kubernetes.core takes host and api_key from the environment before it looks at the kubeconfig, so every host of a fleet
+    would be migrated on the one cluster that the environment names (seen with AWX's bearer-token credential).
 
-    :raises WrongCluster: with the remedy.
+    :raises WrongCluster: when both are given; the message holds the remedy.
     """
     named = [option for option in ("kubeconfig", "context") if params.get(option)]
     if named and environ.get("K8S_AUTH_HOST") and not params.get("host"):
@@ -117,11 +117,13 @@ def refuse_ambiguous_connection(params: dict[str, Any], environ: dict[str, str])
 
 
 class Cluster:
-    """One cluster's API server.
+    """Sends requests to one cluster's API server.
 
     :param module: an AnsibleK8SModule whose argument spec holds :func:`auth_argument_spec`.
     :param patience: seconds for which an unreachable or overloaded API server is tried again.
-    :raises WrongCluster: when the connection is ambiguous or leads to another cluster than ``cluster_id`` says.
+    :raises WrongCluster: when the connection is ambiguous or leads to another cluster than ``cluster_id`` names.
+    :raises Unreachable: when the server does not answer.
+    :raises ApiError: when kubeconfig, context or host make no connection.
     """
 
     def __init__(self, module: Any, patience: float = 60.0) -> None:
@@ -147,12 +149,13 @@ class Cluster:
     # -- requests ---------------------------------------------------------------------------------------------------
 
     def request(self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None, content_type: str | None = None) -> Any:
-        """One request, tried again while the server is unreachable or overloaded; the answer's JSON.
+        """Send one request, again while the server is unreachable or overloaded, and return the answer's JSON.
 
-        Trying again is safe because every caller's write is: a PUT carries a resourceVersion, a POST meets its own object
-        as 409 and a DELETE as 404.
+        Sending again is safe for every write here: a PUT carries a resourceVersion, a POST that was taken before gets 409,
+        and a DELETE that was taken before gets 404.
 
-        :raises ApiError: or one of its children, by HTTP status; Unreachable when patience is used up.
+        :raises ApiError: or its subclass for the HTTP status, when the server refuses.
+        :raises Unreachable: when no usable answer came for ``patience`` seconds.
         """
         deadline = time.monotonic() + self.patience
         pause = 0.2
@@ -191,9 +194,11 @@ class Cluster:
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def list(self, path: str, **query: Any) -> Iterator[Manifest]:
-        """Every object of a collection, page by page, with apiVersion and kind filled in.
+        """Yield every object of a collection, page by page, with apiVersion and kind filled in.
 
-        :raises NotServed, Forbidden: see there.
+        :param query: query parameters of the list, e.g. ``labelSelector``.
+        :raises NotServed: when the kind is not served.
+        :raises Forbidden: when the credential may not list it.
         """
         token = ""
         while True:
@@ -206,38 +211,38 @@ class Cluster:
                 return
 
     def get(self, path: str) -> Manifest | None:
-        """One object, or None where there is none."""
+        """Return one object, or None where it does not exist or its kind is not served."""
         try:
             return self.request("GET", path)
         except NotServed:
             return None
 
     def identity(self) -> str:
-        """The cluster's id: the uid of its kube-system namespace, which lives as long as the cluster."""
+        """Return the cluster's id: the uid of namespace kube-system, which lives as long as the cluster."""
         if self._identity is None:
             self._identity = self.request("GET", "/api/v1/namespaces/kube-system")["metadata"]["uid"]
         return self._identity
 
     def version(self) -> str:
-        """The server's gitVersion, e.g. ``v1.34.0-gke.1626000``."""
+        """Return the server's gitVersion, e.g. ``v1.34.0-gke.1626000``."""
         return self.request("GET", "/version")["gitVersion"]
 
     def groups(self) -> set[str]:
-        """Every served ``group/version``."""
+        """Return every served ``group/version``; the core group's ``v1`` is not among them."""
         return {version["groupVersion"] for group in self.request("GET", "/apis")["groups"] for version in group["versions"]}
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def create(self, path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
-        """Create one object in a collection. :raises Conflict: when it is there already."""
+        """Create one object in a collection and return it as stored. :raises Conflict: when it exists already."""
         return self.request("POST", path, body=manifest, query=_dry(dry_run) | {"fieldManager": FIELD_MANAGER})
 
     def replace(self, path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
-        """Write one whole object back under the resourceVersion it was read with. :raises Conflict: when it changed since."""
+        """Replace one object under the resourceVersion it was read with, and return it as stored. :raises Conflict: when it was changed since."""
         return self.request("PUT", path, body=manifest, query=_dry(dry_run) | {"fieldManager": FIELD_MANAGER})
 
     def delete(self, path: str, dry_run: bool = False, **options: Any) -> bool:
-        """Delete one object; False where there was none. ``options`` are DeleteOptions, e.g. preconditions."""
+        """Delete one object; return False where there was none. ``options`` are fields of DeleteOptions, e.g. ``preconditions``."""
         body = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"} | options
         try:
             self.request("DELETE", path, body=body, query=_dry(dry_run))
@@ -251,7 +256,7 @@ def _dry(dry_run: bool) -> dict[str, Any]:
 
 
 def _api_error(method: str, path: str, error: Any) -> ApiError:
-    """The server's own message where it sent a Status, else its reason."""
+    """Return the error for a refusal, with the message of the server's Status, or else its body or reason."""
     status = int(getattr(error, "status", 0) or 0)
     body = getattr(error, "body", None) or ""
     try:

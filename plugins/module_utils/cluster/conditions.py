@@ -1,9 +1,9 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Status predicates. Pure: a manifest in, a list of sentences out, empty when all is well.
+"""Judges objects by their status. Pure: a manifest in, a list of sentences out, empty when all is well.
 
-A condition counts only at the current generation: right after a change the old ``True`` still stands there.
+A condition counts only at the current generation: right after a change, the ``True`` from before it is still there.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 
 ROUTE_CONDITIONS = ("Accepted", "ResolvedRefs")
 OPTIONAL_ROUTE_CONDITIONS = ("Reconciled",)
-"""GKE writes it, others don't: judged where it is."""
+"""Written by GKE, not by other gateways: judged only where it is reported."""
 WAITING_REASONS = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
-"""Waiting reasons of a container that do not pass by themselves soon."""
+"""Reasons of a waiting container that do not go away soon by themselves."""
 
 
 def condition(conditions: list[Manifest] | None, kind: str) -> Manifest | None:
-    """The condition of a type, or None."""
+    """Return the condition of a type, or None where it is not reported."""
     return next((entry for entry in conditions or [] if entry.get("type") == kind), None)
 
 
 def fault(conditions: list[Manifest] | None, kind: str, generation: int | None) -> str | None:
-    """Why a condition is not True at this generation (None: generation is not compared), or None when it is."""
+    """Return why a condition is not True at this generation, or None where it is. With generation None, any generation counts."""
     found = condition(conditions, kind)
     if found is None:
         return f"{kind} is not reported"
@@ -37,7 +37,7 @@ def fault(conditions: list[Manifest] | None, kind: str, generation: int | None) 
 
 
 def _said(conditions: list[Manifest] | None, kinds: tuple[str, ...], generation: int | None) -> list[str]:
-    """What stands against those conditions that are there; not every gateway writes each of them, or a generation with it."""
+    """Return the faults of the conditions that are reported; not every gateway writes each of them, or an observedGeneration with it."""
     return [
         text
         for kind in kinds
@@ -46,7 +46,7 @@ def _said(conditions: list[Manifest] | None, kinds: tuple[str, ...], generation:
 
 
 def route_faults(route: Manifest) -> list[str]:
-    """What stands against a route at its current generation, parent by parent; PartiallyInvalid is a fault, not a warning."""
+    """Return the faults of a route at its current generation, parent by parent; PartiallyInvalid is one, not a warning."""
     meta = route["metadata"]
     name = f"{route.get('kind', 'HTTPRoute')} {meta.get('namespace')}/{meta['name']}"
     reported = (route.get("status") or {}).get("parents") or []
@@ -66,7 +66,7 @@ def route_faults(route: Manifest) -> list[str]:
 
 
 def _same_parent(reported: Manifest, wanted: Manifest, namespace: str | None) -> bool:
-    """Whether two parentRefs name the same parent, after Gateway API's defaults."""
+    """Tell whether two parentRefs name the same parent, by Gateway API's defaults."""
 
     def full(parent: Manifest) -> tuple[Any, ...]:
         group = parent.get("group", "gateway.networking.k8s.io")
@@ -76,7 +76,7 @@ def _same_parent(reported: Manifest, wanted: Manifest, namespace: str | None) ->
 
 
 def gateway_faults(gateway: Manifest) -> list[str]:
-    """What stands against a Gateway: Programmed at the current generation, an address, every listener."""
+    """Return the faults of a Gateway at its current generation: not Programmed, no address, a listener whose conditions are not True."""
     meta, status = gateway["metadata"], gateway.get("status") or {}
     name = f"Gateway {meta.get('namespace')}/{meta['name']}"
     faults = [f"{name}: {text}" for text in [fault(status.get("conditions"), "Programmed", meta.get("generation"))] if text]
@@ -89,22 +89,23 @@ def gateway_faults(gateway: Manifest) -> list[str]:
 
 
 def pool_faults(pool: Manifest) -> list[str]:
-    """What stands against a pool of either group; a pool that no gateway has written a status for has none."""
+    """Return the faults of a pool of either group; none where no gateway has written a status for it."""
     meta, status = pool["metadata"], pool.get("status") or {}
     name = f"InferencePool {meta.get('namespace')}/{meta['name']} ({pool['apiVersion']})"
+    # The alpha CRD (v0.5.0 and later) fills in a parent of kind Status until a gateway writes its own.
     parents = [entry for entry in status.get("parents") or status.get("parent") or [] if (entry.get("parentRef") or {}).get("kind") != "Status"]
     return [f"{name}: {text}" for entry in parents for text in _said(entry.get("conditions"), ROUTE_CONDITIONS, meta.get("generation"))]
 
 
 def policy_faults(policy: Manifest) -> list[str]:
-    """What stands against a policy of GKE's: a second one of its kind for a target is never attached. One that nobody has reported on has nothing."""
+    """Return why a GKE policy is not attached; GKE never attaches a second one of a kind to one target. None where nobody has reported on it."""
     meta = policy["metadata"]
     faults = _said((policy.get("status") or {}).get("conditions"), ("Attached",), meta.get("generation"))
     return [f"{policy['kind']} {meta.get('namespace')}/{meta['name']}: {text}" for text in faults]
 
 
 def deployment_faults(deployment: Manifest) -> list[str]:
-    """Why a Deployment is not available at its current generation."""
+    """Return why a Deployment is not available at its current generation; scaled to 0 is not available either."""
     meta, status = deployment["metadata"], deployment.get("status") or {}
     name = f"Deployment {meta.get('namespace')}/{meta['name']}"
     if status.get("observedGeneration", 0) < meta.get("generation", 0):
@@ -117,7 +118,7 @@ def deployment_faults(deployment: Manifest) -> list[str]:
 
 
 def pod_faults(pod: Manifest) -> list[str]:
-    """What a pod's containers say of why they don't run: crash loops and image errors, with the last exit's message."""
+    """Return why containers of a pod don't run (crash loops, image errors), with the message of their last exit."""
     meta = pod["metadata"]
     faults = []
     for container in (pod.get("status") or {}).get("containerStatuses") or []:

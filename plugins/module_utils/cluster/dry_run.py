@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Asks the server whether it would take the objects of a plan, without writing any.
+"""Asks the API server whether it would take the objects of a plan; none is written.
 
 For internal use of this collection only.
 """
@@ -24,15 +24,16 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
 
 MERGED = ("InferencePool", "Deployment")
-"""Kinds of which a plan holds parts alone, to be merged into what the chart made."""
+"""Kinds of which a plan holds only parts, to be merged into the objects that the chart made."""
 MOST = 20
-"""Objects of one kind that are tried: more of them differ in their names alone, and a cluster may hold thousands."""
+"""How many objects of one kind are tried: more would differ in their names alone, and a cluster may hold thousands."""
 
 
 class Trial(NamedTuple):
-    """What the server said.
+    """The API server's answer to the dry run of a plan.
 
-    :param refused: objects that it would not take, with its own words. :param unchecked: for each kind what was not tried, and why.
+    :param refused: objects that it would not take, each with its own words.
+    :param unchecked: a line for each kind of which not all objects could be tried: how many were not, and why.
     """
 
     refused: list[tuple[Manifest, str]]
@@ -40,12 +41,12 @@ class Trial(NamedTuple):
 
 
 def objects(plan: dict[str, Any]) -> list[Manifest]:
-    """Whole objects that a plan creates; parts that are merged into the chart's objects can't be tried before those exist."""
+    """Return the whole objects that a plan creates; parts of the chart's objects can't be tried before those exist."""
     return [entry for pool in plan["pools"] for entry in pool["objects"] if entry["kind"] not in MERGED]
 
 
 def attempt(cluster: Cluster, plan: dict[str, Any]) -> Trial:
-    """Create every planned object in a server-side dry run.
+    """Try to create the planned objects in a server-side dry run, at most :data:`MOST` of a kind.
 
     :raises Unreachable: when the server gives no usable answer.
     """

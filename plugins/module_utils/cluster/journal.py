@@ -1,10 +1,10 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lease, journal and backup, kept in the cluster that is migrated.
+"""Keeps the Lease, the journal and the backup in the cluster that is migrated.
 
-The journal names the migration and survives approvals of days; the Lease names the run, so that at most one writes. What
-is true is what is live: the journal says what was meant and done, never more than the cluster holds.
+The journal belongs to the migration and outlives its runs, even if approvals take days; the Lease belongs to one run, so
+that at most one writes. The journal says what was meant and done; what is true is what is live.
 
 For internal use of this collection only.
 """
@@ -27,10 +27,10 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 NAME = "inference-gateway-migration"
 LABELS = {"app.kubernetes.io/managed-by": NAME}
 CHUNK = 700_000
-"""Bytes of a backup in one ConfigMap, whose limit is 1 MiB with base64 and all else in it."""
+"""Bytes of a compressed backup in one ConfigMap, whose limit is 1 MiB with base64 and all else in it."""
 TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 ATTEMPTS = 3
-"""Times an object of ours is read and written anew on a conflict. An answer that got lost also ends in one, with our own write."""
+"""How often an object of ours is read and written anew after a conflict. Our own write causes one too, if its answer got lost."""
 
 
 class LeaseHeld(Exception):
@@ -46,14 +46,14 @@ class BackupBroken(Exception):
 
 
 def pack(objects: list[Manifest]) -> tuple[list[str], str]:
-    """Objects as compressed, base64-encoded chunks and the sha256 of what they unpack to. Same objects, same bytes."""
+    """Return objects as compressed, base64-encoded chunks, and the sha256 of the JSON in them. The same objects give the same bytes."""
     raw = json.dumps(objects, sort_keys=True, separators=(",", ":")).encode()
     packed = gzip.compress(raw, mtime=0)
     return [base64.b64encode(packed[start:start + CHUNK]).decode() for start in range(0, len(packed), CHUNK)], hashlib.sha256(raw).hexdigest()
 
 
 def unpack(chunks: list[str], digest: str) -> list[Manifest]:
-    """The objects of a backup. :raises BackupBroken: when they are not what was packed."""
+    """Return the objects that were packed. :raises BackupBroken: when the chunks can't be unpacked, or to another sha256 than ``digest``."""
     try:
         raw = gzip.decompress(b"".join(base64.b64decode(chunk) for chunk in chunks))
     except (OSError, EOFError, ValueError, zlib.error) as error:
@@ -64,18 +64,18 @@ def unpack(chunks: list[str], digest: str) -> list[Manifest]:
 
 
 def storable(manifest: Manifest) -> Manifest:
-    """An object without what the server writes, fit to be created again or compared."""
+    """Return an object without the fields that the server writes, fit to be created again or compared."""
     meta = {field: value for field, value in manifest["metadata"].items() if field not in ("managedFields", "resourceVersion", "generation", "selfLink")}
     return {field: value for field, value in manifest.items() if field != "status"} | {"metadata": meta}
 
 
 def without_shift(record: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a record as they are once the shift that it knows counts no more."""
+    """Return the fields to update in a record so that its shift counts no more."""
     return {"phases": [phase for phase in record["phases"] if phase != "shift"], "stack": None, "retiring_since": None}
 
 
 def summary(record: dict[str, Any] | None) -> dict[str, Any]:
-    """Sum a record up for who asks a module for it: the journal without the plan, and the plan of an open migration beside it."""
+    """Return what modules show of a record: ``journal`` (all but the plan; None where there is no record), and ``plan`` while the migration is open."""
     if record is None:
         return {"journal": None}
     brief = {field: value for field, value in record.items() if field != "plan"}
@@ -83,7 +83,7 @@ def summary(record: dict[str, Any] | None) -> dict[str, Any]:
 
 
 class Journal:
-    """The journal of one cluster.
+    """Reads and writes the Lease, the journal and the backup of one cluster.
 
     :param namespace: where Lease, journal and backup live (``migration_state_namespace``).
     """
@@ -97,9 +97,10 @@ class Journal:
     # -- the Lease --------------------------------------------------------------------------------------------------
 
     def acquire(self, run: str, seconds: int) -> None:
-        """Take the Lease for a run, from nobody or from a holder whose time is up.
+        """Take the Lease for a run, where nobody or the run itself holds it, or its holder's time is up.
 
-        :raises LeaseHeld: names the holder and when its time is up.
+        :param seconds: after which the Lease runs out, unless it is renewed.
+        :raises LeaseHeld: when another run holds it, or takes it at the same moment.
         """
         now = datetime.now(timezone.utc)
         lease = self.cluster.get(self._lease)
@@ -124,7 +125,7 @@ class Journal:
             raise LeaseHeld(f"Another run took Lease {self.namespace}/{NAME} at the same moment: start again when it has ended.") from error
 
     def check(self, run: str | None) -> Manifest:
-        """The Lease, where this run holds it: to be looked at before every write.
+        """Return the Lease if this run holds it; called before every write.
 
         :raises LeaseLost: when somebody else holds it, or nobody.
         """
@@ -138,7 +139,7 @@ class Journal:
         return lease
 
     def renew(self, run: str | None) -> None:
-        """Renew the Lease. :raises LeaseLost: when somebody else holds it, or nobody."""
+        """Renew the Lease. :raises LeaseLost: when somebody else holds it, or nobody, or somebody else keeps writing it."""
         for _attempt in range(ATTEMPTS):
             lease = self.check(run)
             try:
@@ -149,7 +150,7 @@ class Journal:
         raise LeaseLost(f"Lease {self.namespace}/{NAME} is being written by somebody else.")
 
     def release(self, run: str | None) -> None:
-        """Give the Lease up, where this run holds it."""
+        """Give the Lease up if this run holds it, else do nothing."""
         for attempt in range(ATTEMPTS):
             lease = self.cluster.get(self._lease)
             if lease is None or not run or _holder(lease) != run:
@@ -164,16 +165,21 @@ class Journal:
     # -- the journal ------------------------------------------------------------------------------------------------
 
     def read(self) -> dict[str, Any] | None:
-        """The record of the migration, or None where there was none: migration, nonce, status, plan, entries, verdict, reason, backup, phases done,
-        ``begun`` (to change the cluster), ``retiring_since`` (when v1alpha2 began to be taken away, in seconds since the epoch),
-        ``stack`` (what of v1 the shift proved)."""
+        """Read the record of the migration; None where there was none.
+
+        Its fields: ``migration`` (id), ``nonce`` (of its probe routes), ``status`` (open or finished), ``plan``, ``begun``
+        (whether it has begun to change the cluster), ``phases`` (done), ``stack`` (fingerprints of what of v1 the shift proved, by
+        pool), ``retiring_since`` (when it began to take v1alpha2 away, in seconds since the epoch), ``entries`` (``time`` and
+        ``event``), ``verdict``, ``reason``, ``backup`` (``names`` of ConfigMaps, ``sha256``).
+        """
         found = self.cluster.get(self._record)
         return json.loads(found["data"]["record"]) if found else None
 
     def open(self, plan: dict[str, Any], objects: list[Manifest]) -> dict[str, Any]:
-        """Begin a migration: the backup first, then the record that refers to it.
+        """Begin a migration: write the backup, then the record that refers to it, and return the record.
 
-        :param objects: every object the migration will change or delete, as live.
+        :param objects: every live object that the migration will change or delete.
+        :raises BackupBroken: when the backup can't be read back whole.
         """
         migration = secrets.token_hex(4)
         record = {
@@ -193,7 +199,7 @@ class Journal:
         return self.update(record, "phase plan done")
 
     def update(self, record: dict[str, Any], event: str | None = None, **fields: Any) -> dict[str, Any]:
-        """The record with fields replaced and an event added, written back."""
+        """Replace fields of a record, add an event with its time, write the record and return it."""
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         entries = record["entries"] + ([{"time": now, "event": event}] if event else [])
         after = record | fields | {"entries": entries}
@@ -201,7 +207,7 @@ class Journal:
         return after
 
     def begin_to_retire(self, record: dict[str, Any]) -> dict[str, Any]:
-        """The record that says, before the first write, that v1alpha2 is taken away; with the time when that was first so."""
+        """Record that v1alpha2 is being taken away, before the first write that does so, and return the record. A second call keeps the first time."""
         return record if record.get("retiring_since") else self.update(record, "begins to take v1alpha2 away", retiring_since=time.time())
 
     def _write(self, record: dict[str, Any]) -> None:
@@ -224,7 +230,7 @@ class Journal:
     # -- the backup -------------------------------------------------------------------------------------------------
 
     def _store(self, migration: str, objects: list[Manifest]) -> dict[str, Any]:
-        """Write the backup and read it back. :raises BackupBroken: when it does not come back whole."""
+        """Write the backup, read it back, and return its entry in the record. :raises BackupBroken: when it does not come back whole."""
         chunks, digest = pack([storable(manifest) for manifest in objects])
         names = [f"{NAME}-backup-{migration}-{number}" for number in range(len(chunks))]
         for name, chunk in zip(names, chunks):
@@ -239,7 +245,7 @@ class Journal:
         return backup
 
     def backup(self, stored: dict[str, Any]) -> list[Manifest]:
-        """The objects as they were before the migration. :raises BackupBroken: when they are not whole."""
+        """Read the objects as they were before the migration, by field ``backup`` of the record. :raises BackupBroken: when they are not whole."""
         found = [self.cluster.get(object_path("v1", "ConfigMap", self.namespace, name)) for name in stored["names"]]
         chunks = [((manifest or {}).get("binaryData") or {}).get("objects") for manifest in found]
         missing = [name for name, chunk in zip(stored["names"], chunks) if not chunk]
@@ -253,11 +259,11 @@ def _held(run: str, seconds: int, now: datetime) -> dict[str, Any]:
 
 
 def _holder(lease: Manifest | None) -> str | None:
-    """Who holds a Lease; None for nobody."""
+    """Return who holds a Lease; None where nobody does."""
     return ((lease or {}).get("spec") or {}).get("holderIdentity") or None
 
 
 def _expiry(spec: dict[str, Any]) -> datetime:
-    """When a Lease runs out by its own words."""
+    """Return when a Lease runs out by its own fields."""
     renewed = datetime.strptime(spec.get("renewTime") or "1970-01-01T00:00:00.000000Z", TIME).replace(tzinfo=timezone.utc)
     return renewed + timedelta(seconds=spec.get("leaseDurationSeconds") or 0)

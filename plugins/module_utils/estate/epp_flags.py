@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an alpha endpoint picker is started with: its flags, its plugin configuration, its resources. Pure."""
+"""Reads what an alpha endpoint picker is started with: its flags, its plugin configuration, its resources. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BUILT_IN_METRICS = {
     "kvCacheUsagePercentageMetric": "vllm:kv_cache_usage_perc",
     "loraInfoMetric": "vllm:lora_requests_info",
 }
-"""What EPPs that take no such flags read, unless their configuration says otherwise."""
+"""The metrics that EPPs without these flags (v1.4.0 and later) read unless their configuration names others, by the alpha EPP's flag."""
 
 PLAIN_FLAGS = {
     "refreshMetricsInterval": "refresh-metrics-interval",
@@ -41,7 +41,7 @@ PLAIN_FLAGS = {
 DEFAULTS = {
     "modelServerMetricsPath": "/metrics", "modelServerMetricsScheme": "http", "modelServerMetricsHttpsInsecureSkipVerify": "true", "enablePprof": "true",
 }
-"""Values that chart v0.5.1 always writes and every v1 EPP has by itself."""
+"""Values that chart v0.5.1 always writes and that every v1 EPP has by default."""
 
 SET_BY_CHART = frozenset({"poolName", "poolNamespace", "v", "zap-encoder", "grpcPort", "grpcHealthPort", "metricsPort"})
 """Flags of the alpha EPP that the chart sets itself."""
@@ -53,7 +53,10 @@ KNOWN_PLUGINS = frozenset({
     "header-based-testing-filter", "kv-cache-utilization-scorer", "lora-affinity-scorer", "max-score-picker", "prefix-cache-scorer", "queue-scorer",
     "random-picker", "single-profile-handler", "weighted-random-picker",
 })
-"""Plugin types that every EPP from v1.0.0 to v1.5.0 registers (cmd/epp/runner/runner.go)."""
+"""Plugin types that every EPP from v1.0.0 to v1.5.0 registers.
+
+Source: https://github.com/kubernetes-sigs/gateway-api-inference-extension/blob/v1.0.0/cmd/epp/runner/runner.go
+"""
 
 _PLUGIN_TYPE = re.compile(r"""^[\s-]*["']?type["']?\s*:\s*["']?([A-Za-z0-9._/-]+)""", re.MULTILINE)
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
@@ -63,14 +66,14 @@ _UNITS: dict[str | None, Decimal | int] = {
 
 
 class Source(NamedTuple):
-    """The entry of a ConfigMap that a flag's path leads to."""
+    """The ConfigMap that holds a file of an EPP, and the file's key in it."""
 
     config_map: str
     key: str
 
 
 def flags(container: Manifest) -> dict[str, str]:
-    """Flags of an alpha EPP's container by name, without dashes; a flag without a value is ``true``."""
+    """Return the flags of an alpha EPP's container by name, without dashes; a flag without a value is ``true``."""
     found: dict[str, str] = {}
     words = [str(word) for word in [*dig(container, "command", default=[])[1:], *dig(container, "args", default=[])]]
     for number, word in enumerate(words):
@@ -83,22 +86,23 @@ def flags(container: Manifest) -> dict[str, str]:
 
 
 def carried(said: Mapping[str, str], metric_flags: bool) -> dict[str, str]:
-    """The flags that a v1 EPP gets too, under the names that it has for them.
+    """Return the flags that a v1 EPP gets too, by its own names for them; values that it has by default are left out.
 
-    :param said: the alpha EPP's flags. :param metric_flags: whether the v1 EPP takes flags that name metrics.
+    :param said: the alpha EPP's flags.
+    :param metric_flags: whether the v1 EPP takes flags that name metrics.
     """
     names = PLAIN_FLAGS | (METRIC_FLAGS if metric_flags else {})
     return {names[name]: value for name, value in said.items() if name in names and DEFAULTS.get(name) != value}
 
 
 def lost(said: Mapping[str, str], metric_flags: bool, plugins_read: bool) -> list[str]:
-    """The flags that nothing of a v1 EPP stands for. A plugin configuration that could be read is judged by its plugins."""
+    """Return the flags that a v1 EPP has nothing for; a plugin configuration that could be read is judged by its plugins, not by its flag."""
     kept = {*METRIC_FLAGS} if metric_flags else {name for name, value in BUILT_IN_METRICS.items() if said.get(name) == value}
     return sorted({*said} - SET_BY_CHART - {*PLAIN_FLAGS} - kept - (PLUGIN_FLAGS if plugins_read else frozenset()))
 
 
 def plugin_source(deployment: Manifest | None, container: Manifest) -> Source | None:
-    """Where the file of flag configFile comes from; None without that flag, or where no ConfigMap is mounted there.
+    """Find the ConfigMap that holds the file of flag configFile; None without that flag, or where no ConfigMap is mounted there.
 
     The path may be relative to the root (chart v0.5.1 writes ``config/default-plugins.yaml``).
     """
@@ -115,12 +119,12 @@ def plugin_source(deployment: Manifest | None, container: Manifest) -> Source | 
 
 
 def plugin_types(configuration: str) -> set[str]:
-    """The plugin types that an EndpointPickerConfig names, read without a YAML parser: only ``type`` keys matter."""
+    """Return the plugin types that an EndpointPickerConfig names; no YAML parser is needed, since only ``type`` keys matter."""
     return set(_PLUGIN_TYPE.findall(configuration))
 
 
 def quantity(said: Any) -> Decimal | None:
-    """A Kubernetes quantity as a number, None where it is none: ``500m`` to 0.5, ``8Gi`` to 8589934592."""
+    """Return a Kubernetes quantity as a number, e.g. ``500m`` as 0.5 and ``8Gi`` as 8589934592; None for anything else."""
     found = _QUANTITY.fullmatch(str(said))
     try:
         return Decimal(found[1]) * _UNITS[found[2]] if found else None
@@ -129,7 +133,7 @@ def quantity(said: Any) -> Decimal | None:
 
 
 def grown(before: Mapping[str, Any], after: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """What a container's resources would ask more than before, e.g. ``requests cpu 4 (now none)``."""
+    """Return the resources of which a container would ask for more than before, e.g. ``requests cpu 4 (now none)``."""
     return [
         f"{section} {name} {value} (now {dig(before, section, name, default='none')})"
         for section, wanted in sorted(after.items())

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one cluster holds that matters here: lists in, a frozen Estate with its lookups out. Pure.
+"""Holds all that matters here of one cluster: lists in, a frozen Estate with its look-ups out. Pure.
 
-Nothing here trusts a manifest's shape: the alpha CRD accepts objects without spec, and what is found in the wild is worse.
+No function here trusts a manifest's shape: the alpha CRD accepts objects without spec, and clusters hold worse.
 """
 
 from __future__ import annotations
@@ -31,15 +31,21 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, Reference, RouteKey, opened, references
 
 DEFAULT_EPP_PORT = 9002
-"""The port that alpha documents for an extensionRef without portNumber."""
+"""The port that v1alpha2 documents for an extensionRef without portNumber.
+
+Source: https://github.com/kubernetes-sigs/gateway-api-inference-extension/blob/v0.3.0/api/v1alpha2/inferencepool_types.go
+"""
 
 
 class Refused(NamedTuple):
-    """What the credential may not read.
+    """A list or an object that the credential may not read.
 
-    :param alpha: it hides whether v1alpha2 is in use.
-    :param overridable: whether a plan without it is worth anything.
-    :param listing: None for what is read by name. :param namespace: None for all.
+    :param what: its name in a sentence, e.g. ``services (v1) in namespace x``.
+    :param message: the API server's refusal.
+    :param alpha: whether this hides if v1alpha2 is in use.
+    :param overridable: whether a person may accept a plan that was made without it.
+    :param listing: None for an object that is read by name.
+    :param namespace: None for all namespaces.
     """
 
     what: str
@@ -54,8 +60,9 @@ class Refused(NamedTuple):
 class Owner:
     """Who brings a pool back when it is changed or deleted.
 
-    :param kind: ``helm``, ``controller`` (an object or a GitOps tool that would fight back) or ``objects`` (nobody: plain objects).
-    :param name: of the Helm release, or of the controller. :param namespace: of the Helm release.
+    :param kind: ``helm``, ``controller`` (an object or a GitOps tool that would write it back) or ``objects`` (nobody: plain objects).
+    :param name: of the Helm release, or of the controller.
+    :param namespace: of the Helm release.
     """
 
     kind: Literal["helm", "objects", "controller"]
@@ -65,7 +72,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Epp:
-    """The endpoint picker that an alpha pool names. ``deployment`` and ``service`` are None where they don't exist."""
+    """The endpoint picker that an alpha pool names; ``service`` and ``deployment`` are None where they don't exist, ``port`` is the Service's."""
 
     name: str
     port: int
@@ -74,23 +81,23 @@ class Epp:
 
     @property
     def container(self) -> Manifest:
-        """The EPP's container, empty where there is no Deployment."""
+        """The container named epp, else the first one; empty where there is no Deployment."""
         containers = dig(self.deployment or {}, "spec", "template", "spec", "containers", default=[])
         return next((entry for entry in containers if entry.get("name") == "epp"), containers[0] if containers else {})
 
     @property
     def service_account(self) -> str:
-        """The ServiceAccount it runs as."""
+        """Name of the ServiceAccount that the EPP runs as."""
         return dig(self.deployment or {}, "spec", "template", "spec", "serviceAccountName", default="default")
 
 
 def alpha_key(pool: Manifest) -> PoolKey:
-    """The key by which references name an alpha pool."""
+    """Return the key by which references name an alpha pool."""
     return PoolKey(ALPHA_GROUP, POOL_KIND, namespace_of(pool), name_of(pool))
 
 
 def policy_targets(policy: Manifest) -> list[PoolKey]:
-    """What a policy is attached to: targetRef and targetRefs, in the policy's own namespace unless it says another."""
+    """Return what a policy's targetRef and targetRefs name, in the policy's own namespace unless they give another."""
     spec = dig(policy, "spec", default={})
     named = [*dig(spec, "targetRefs", default=[]), *([spec["targetRef"]] if dig(spec, "targetRef") else [])]
     return [
@@ -99,7 +106,7 @@ def policy_targets(policy: Manifest) -> list[PoolKey]:
 
 
 def model_pool(model: Manifest) -> PoolKey:
-    """The pool of an InferenceModel or InferenceObjective, by its poolRef. Absent parts are alpha's defaults."""
+    """Return the pool that poolRef of an InferenceModel or InferenceObjective names, by v1alpha2's defaults."""
     ref = dig(model, "spec", "poolRef", default={})
     return PoolKey(ref.get("group", ALPHA_GROUP), ref.get("kind") or POOL_KIND, namespace_of(model), ref.get("name") or "")
 
@@ -117,26 +124,26 @@ _GITOPS = {
 
 
 def gitops(manifest: Manifest) -> str | None:
-    """The GitOps tool whose label or annotation an object carries."""
+    """Return the GitOps tool whose label or annotation an object carries, None where there is none."""
     said = dig(manifest, "metadata", "annotations", default={}) | dig(manifest, "metadata", "labels", default={})
     return next((tool for mark, tool in _GITOPS.items() if said.get(mark) not in (None, "disabled")), None)
 
 
 def controller(manifest: Manifest) -> str | None:
-    """``Kind name`` of the object that controls this one, e.g. KServe's LLMInferenceService."""
+    """Return ``Kind name`` of the object that controls this one, e.g. KServe's LLMInferenceService; None where there is none."""
     owners = dig(manifest, "metadata", "ownerReferences", default=[])
     return next((f"{owner.get('kind')} {owner.get('name')}" for owner in owners if owner.get("controller")), None)
 
 
 def helm_owner(manifest: Manifest) -> tuple[str, str] | None:
-    """(namespace, name) of the Helm release that owns an object, by Helm's own annotations."""
+    """Return (namespace, name) of the Helm release that owns an object, by Helm's own annotations; None where no release does."""
     said = dig(manifest, "metadata", "annotations", default={})
     release = said.get("meta.helm.sh/release-name")
     return (said.get("meta.helm.sh/release-namespace") or namespace_of(manifest), release) if release else None
 
 
 def owner(pool: Manifest) -> Owner:
-    """Who owns a pool. A controller wins over Helm: whatever Helm deletes it would bring back."""
+    """Return who owns a pool. A controller counts before Helm, since it would bring back whatever Helm deletes."""
     fights_back = controller(pool) or gitops(pool)
     if fights_back:
         return Owner("controller", fights_back)
@@ -145,9 +152,9 @@ def owner(pool: Manifest) -> Owner:
 
 
 def managed_crd(crd: Manifest, platform_ships_it: bool) -> bool:
-    """Whether the platform, not a person, keeps a CRD: it is marked so, or this GKE release is known to bring it.
+    """Tell whether the platform, not a person, maintains a CRD: it carries a mark of the add-on manager or of GKE, or GKE is known to install it.
 
-    :param platform_ships_it: what is known by the server's version.
+    :param platform_ships_it: whether GKE is known to install it, by the server's version.
     """
     said = dig(crd, "metadata", "annotations", default={}) | dig(crd, "metadata", "labels", default={})
     return platform_ships_it or any(mark.startswith(("addonmanager.kubernetes.io/", "components.gke.io/")) for mark in said)
@@ -158,13 +165,16 @@ def managed_crd(crd: Manifest, platform_ships_it: bool) -> bool:
 
 @dataclass(frozen=True)
 class Estate:
-    """One cluster.
+    """All that matters here of one cluster.
 
-    :param objects: manifests by the name of their listing; a kind that is not served is absent.
+    :param server: address of the API server.
+    :param cluster_id: uid of namespace kube-system.
+    :param version: the server's gitVersion.
+    :param objects: manifests by the name of their listing; a listing whose kind is not served is empty, one that was not read is absent.
     :param crds: live CustomResourceDefinitions by name.
-    :param refused: lists that were forbidden.
-    :param releases: Helm releases by (namespace, release): None where the record can't be read, absent where there is none.
-    :param config_maps: those that hold an alpha EPP's plugin configuration, by (namespace, name).
+    :param refused: lists and objects that were forbidden.
+    :param releases: Helm releases by (namespace, release): None where the record can't be parsed, absent where none was found.
+    :param config_maps: ConfigMaps that hold an alpha EPP's plugin configuration, by (namespace, name).
     :param hidden_records: namespaces whose Helm records may not be read.
     """
 
@@ -179,12 +189,12 @@ class Estate:
     hidden_records: frozenset[str] = frozenset()
 
     def of(self, listing: str) -> tuple[Manifest, ...]:
-        """Every object of one listing."""
+        """Return every object of one listing, none where it was not read."""
         return self.objects.get(listing, ())
 
     @property
     def in_use(self) -> bool:
-        """Whether v1alpha2 is in use, or can't be known not to be."""
+        """Whether v1alpha2 is in use; true as well where the credential may not see it."""
         return bool(self.of("pools") or self.of("models")) or any(entry.alpha for entry in self.refused)
 
     @cached_property
@@ -209,7 +219,7 @@ class Estate:
 
     @cached_property
     def references(self) -> dict[PoolKey, list[Reference]]:
-        """Every backendRef and mirror, by what it names."""
+        """Every backendRef and mirror, by the object that it names."""
         found: dict[PoolKey, list[Reference]] = defaultdict(list)
         for route in self.routes:
             for reference in references(route):
@@ -221,7 +231,7 @@ class Estate:
         return grouped((reference for named in self.references.values() for reference in named), lambda reference: reference.route)
 
     def route_references(self, key: RouteKey) -> list[Reference]:
-        """Every backendRef and mirror of one route, by rule and index."""
+        """Return every backendRef and mirror of one route, in order of rule and index."""
         return sorted(self._references_of.get(key, []), key=lambda reference: (reference.rule, reference.index))
 
     @cached_property
@@ -234,7 +244,7 @@ class Estate:
 
     @cached_property
     def policies(self) -> dict[PoolKey, list[Manifest]]:
-        """GKE policies by what they are attached to, oldest first: of two of one kind the oldest one holds."""
+        """GKE policies by the object that they name, oldest first: of two of one kind only the oldest is attached."""
         found: dict[PoolKey, list[Manifest]] = defaultdict(list)
         every = (*self.of("health_policies"), *self.of("backend_policies"), *self.of("traffic_policies"))
         for policy in sorted(every, key=age_order):
@@ -244,7 +254,7 @@ class Estate:
 
     @cached_property
     def grants(self) -> dict[PoolKey, list[Manifest]]:
-        """ReferenceGrants by the alpha pool that they open to other namespaces; its name is empty where they open every pool."""
+        """ReferenceGrants by the alpha pool that they open to other namespaces; under an empty name, those that open every pool of their namespace."""
         found: dict[PoolKey, list[Manifest]] = defaultdict(list)
         for grant in self.of("grants"):
             for name in sorted({entry.get("name") or "" for entry in opened(grant)}):
@@ -267,7 +277,7 @@ class Estate:
 
     @cached_property
     def monitoring_selectors(self) -> Selectors[Manifest]:
-        """PodMonitorings and ClusterPodMonitorings by what they select."""
+        """PodMonitorings and ClusterPodMonitorings by the labels that they select."""
         return Selectors((namespace_of(entry), dig(entry, "spec", "selector", "matchLabels", default={}), entry) for entry in self.monitorings)
 
     @cached_property
@@ -275,7 +285,7 @@ class Estate:
         return Labelled((namespace_of(entry), _pod_labels(entry), entry) for entry in self.of("deployments"))
 
     def epp(self, pool: Manifest) -> Epp:
-        """The endpoint picker of an alpha pool, found as traffic finds it: by the Service's selector."""
+        """Find the endpoint picker of an alpha pool as traffic finds it: by the selector of the Service that the pool names."""
         name = dig(pool, "spec", "extensionRef", "name", default="")
         service = self.named.get(("services", namespace_of(pool), name))
         selector = dig(service or {}, "spec", "selector", default={})
@@ -283,7 +293,7 @@ class Estate:
         return Epp(name, dig(pool, "spec", "extensionRef", "portNumber", default=None) or _service_port(service), service, deployment)
 
     def unlisted(self, names: Collection[str], namespace: str = "") -> list[str]:
-        """Kinds, as their lists are named, that could not be listed whole, or not in this namespace."""
+        """Return which of some listings were forbidden, everywhere or in this namespace, by their plurals, e.g. ``rolebindings``."""
         hidden = (entry.listing for entry in self.refused if entry.namespace in (None, namespace))
         return sorted({listing.plural for listing in hidden if listing and listing.name in names})
 
@@ -293,7 +303,7 @@ def _pod_labels(deployment: Manifest) -> dict[str, str]:
 
 
 def _service_port(service: Manifest | None) -> int:
-    """The ext_proc port of an EPP's Service: the one that says so or is the documented default, else its only port."""
+    """Return the ext_proc port of an EPP's Service: the one named so or numbered as documented, else its only port, else the documented one."""
     ports = dig(service or {}, "spec", "ports", default=[])
     numbers = [entry.get("port") for entry in ports if entry.get("name") == "grpc-ext-proc" or entry.get("port") == DEFAULT_EPP_PORT]
     only = [entry.get("port") for entry in ports] if len(ports) == 1 else []
@@ -301,5 +311,5 @@ def _service_port(service: Manifest | None) -> int:
 
 
 def in_scope(manifests: Iterable[Manifest], namespaces: frozenset[str]) -> tuple[Manifest, ...]:
-    """Only what lies in the pools' namespaces: a cluster holds thousands of Deployments that matter to nobody here."""
+    """Return only the objects in the pools' namespaces: a cluster may hold thousands of Deployments that do not matter here."""
     return tuple(manifest for manifest in manifests if namespace_of(manifest) in namespaces)

@@ -1,10 +1,11 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HealthCheckPolicies and what the live CRD asks of them. Pure.
+"""Completes HealthCheckPolicies for a live CRD that refuses them as they are. Pure.
 
-The public CRD refuses a health check without portSpecification, which charts v0.3.0 to v1.5.0 and older policies of
-people do not write; ``port`` alone has always meant USE_FIXED_PORT.
+The public CRD refuses a health check without portSpecification, which charts v0.3.0 to v1.5.0 and many people's older
+policies do not write; ``port`` alone has always meant USE_FIXED_PORT. Source:
+https://github.com/GoogleCloudPlatform/gke-gateway-api/blob/main/config/crd/networking.gke.io_healthcheckpolicies.yaml
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _CHECKS = ("httpHealthCheck", "httpsHealthCheck", "http2HealthCheck", "tcpHealth
 
 
 def wants_port_specification(crd: Manifest | None) -> bool:
-    """Whether a live CRD has a validation rule about portSpecification, and so refuses a check without it."""
+    """Tell whether a live CRD has a validation rule on portSpecification, and so refuses a check without it; False for None."""
     return any(_names_it(version.get("schema")) for version in ((crd or {}).get("spec") or {}).get("versions") or [])
 
 
@@ -33,13 +34,13 @@ def _names_it(schema: Any) -> bool:
 
 
 def lacking(policy: Manifest) -> list[str]:
-    """The checks of a policy that say no portSpecification, e.g. ``["httpHealthCheck"]``."""
+    """Return the checks of a policy that have no portSpecification, e.g. ``["httpHealthCheck"]``."""
     checks = (((policy.get("spec") or {}).get("default") or {}).get("config")) or {}
     return [name for name in _CHECKS if isinstance(checks.get(name), dict) and "portSpecification" not in checks[name]]
 
 
 def complete(policy: Manifest) -> Manifest:
-    """The policy with the portSpecification that its checks have meant all along."""
+    """Return a policy with the portSpecification that its checks have always meant."""
     after = deepcopy(policy)
     for name in lacking(policy):
         check = after["spec"]["default"]["config"][name]

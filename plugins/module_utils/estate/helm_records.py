@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Helm wrote down about a release, in Secrets of the release's namespace. Pure."""
+"""Reads what Helm recorded about a release in Secrets of the release's namespace. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GONE = ("uninstalled", "uninstalling")
 
 
 class HelmRelease(NamedTuple):
-    """A release as Helm recorded it: the chart, its version, the values a person gave (None where those can't be read), the status."""
+    """A release as Helm recorded it: chart, chart version, the values that a person gave (None where those can't be read), and status."""
 
     name: str
     chart: str
@@ -28,17 +28,17 @@ class HelmRelease(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether the newest revision is what lives: of any other status, its manifest and the live objects may differ."""
+        """Whether the newest revision is deployed; in any other status, the objects that Helm recorded and the live ones may differ."""
         return self.status == DEPLOYED
 
     @property
     def uninstallable(self) -> bool:
-        """Whether kubernetes.core.helm uninstalls it: it takes these two for uninstalled, though Helm itself would do it again."""
+        """Whether kubernetes.core.helm uninstalls it: the module takes uninstalled and uninstalling for done, though Helm would uninstall again."""
         return self.status not in _GONE
 
 
 def helm_release(secret: dict[str, Any]) -> HelmRelease | None:
-    """A release from Helm's own Secret, None where chart or status can't be read."""
+    """Read a release from Helm's Secret; return None where chart or status can't be read."""
     try:
         record = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
         chart, values = record["chart"]["metadata"], record.get("config") or {}
@@ -50,7 +50,7 @@ def helm_release(secret: dict[str, Any]) -> HelmRelease | None:
 
 
 def newest(secrets: Iterable[dict[str, Any]]) -> dict[str, HelmRelease | None]:
-    """The newest revision of each release, whatever its status, as Helm's uninstall takes it; None where that record can't be read."""
+    """Return the newest revision of each release by name, in any status, since Helm uninstalls that one; None where its record can't be read."""
     latest: dict[str, tuple[int, dict[str, Any]]] = {}
     for secret in secrets:
         labels = secret["metadata"].get("labels") or {}

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Look-ups that are made in one pass, so that thousands of pools cost thousands of steps and not millions. Pure.
+"""Builds look-ups in one pass, so that thousands of pools cost thousands of steps and not millions. Pure.
 
-Labels are looked up by their pairs within a namespace. Each look-up gives candidates in the order in which they were put
-in, few but perhaps too many: the caller still compares selector and labels.
+Labels are looked up by name and value within a namespace. A look-up returns candidates, in the order in which they were put
+in: few, but perhaps too many, so the caller still compares selector and labels.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any, Generic, TypeVar
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 Pair = tuple[str, str, str]
-"""Namespace, label and value; the value as text, for not every manifest in the wild keeps to text."""
+"""Namespace, label and value; the value made text, since manifests found in clusters also hold other types."""
 
 
 def grouped(entries: Iterable[Value], key: Callable[[Value], Key]) -> dict[Key, list[Value]]:
-    """Entries by their key, each group in the order of the entries."""
+    """Group entries by a key, each group in the order of the entries."""
     found: dict[Key, list[Value]] = defaultdict(list)
     for entry in entries:
         found[key(entry)].append(entry)
@@ -32,9 +32,9 @@ def _pairs(namespace: str, labels: Mapping[str, Any]) -> list[Pair]:
 
 
 class Labelled(Generic[Value]):
-    """Objects by their labels, to be found by a selector.
+    """Finds objects that carry labels by a selector.
 
-    :param entries: namespace, labels and what is to be found.
+    :param entries: namespace, labels, and the object to find.
     """
 
     def __init__(self, entries: Iterable[tuple[str, Mapping[str, Any], Value]]) -> None:
@@ -44,14 +44,14 @@ class Labelled(Generic[Value]):
                 self._holding[pair].append(entry)
 
     def candidates(self, namespace: str, selector: Mapping[str, Any]) -> list[Value]:
-        """Those with the selector's rarest pair; none for an empty selector."""
+        """Return the objects of a namespace that carry the selector's rarest label; none for an empty selector."""
         return min((self._holding.get(pair, []) for pair in _pairs(namespace, selector)), key=len, default=[])
 
 
 class Selectors(Generic[Value]):
-    """Objects by the labels that they select, to be found by labels. Those that select nothing are never found.
+    """Finds objects that carry a selector by the labels that it selects. One with an empty selector is never found.
 
-    :param entries: namespace, selector and what is to be found.
+    :param entries: namespace, selector, and the object to find.
     """
 
     def __init__(self, entries: Iterable[tuple[str, Mapping[str, Any], Value]]) -> None:
@@ -63,6 +63,6 @@ class Selectors(Generic[Value]):
                 self._wanting[min(pairs, key=common.__getitem__)].append((number, entry))
 
     def candidates(self, namespaces: Iterable[str], labels: Mapping[str, Any]) -> list[Value]:
-        """Those of some namespaces whose rarest pair is among the labels."""
+        """Return the objects of some namespaces whose selector's rarest label is among these labels."""
         found = [hit for namespace in namespaces for pair in _pairs(namespace, labels) for hit in self._wanting.get(pair, [])]
         return [entry for _number, entry in sorted(found, key=lambda hit: hit[0])]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kinds that one detection lists, each once. Pure."""
+"""Names the kinds that one detection lists, each once. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 class Listing(NamedTuple):
     """One kind to list.
 
-    :param api_versions: the first one that is served is listed.
-    :param scope: ``alpha``: decides whether v1alpha2 is in use; ``pools``: only the pools' namespaces matter; ``cluster``: any namespace may name a pool
-        or its rights; ``workloads``: only what runs as an alpha EPP's ServiceAccount matters; ``crowds``: as well, and there are too many of them in
-        a cluster to list any but those of the namespaces in question.
+    :param name: by which :class:`Estate` holds its objects.
+    :param api_versions: in order of preference; the first one that serves the kind is listed.
+    :param scope: ``alpha``: its objects show whether v1alpha2 is in use; ``pools``: only those in the pools' namespaces matter; ``cluster``: those of any
+        namespace may name a pool or the rights of its EPP; ``workloads``: only those matter that run as an alpha EPP's ServiceAccount; ``crowds``: the same,
+        but a cluster holds so many that they are listed only in the namespaces in question.
     """
 
     name: str

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What NetworkPolicies admit, by pod labels alone. Pure.
+"""Tells what NetworkPolicies admit, by pod labels alone. Pure.
 
-Peers in other namespaces and IP blocks are taken to admit whoever needs it: a warning must not be a guess.
+Peers that are given by namespace or IP block alone count as admitting everybody: a warning must not be a guess.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Labels = Mapping[str, str]
 
 
 def fits(selector: Manifest | None, labels: Labels) -> bool:
-    """Whether a LabelSelector (matchLabels and matchExpressions) selects these labels; an empty one selects all."""
+    """Tell whether a LabelSelector (matchLabels and matchExpressions) selects these labels; an empty one selects all."""
     wanted = selector or {}
     return all(labels.get(name) == value for name, value in (wanted.get("matchLabels") or {}).items()) and all(
         _expression(entry, labels) for entry in wanted.get("matchExpressions") or []
@@ -36,7 +36,7 @@ def _expression(entry: Manifest, labels: Labels) -> bool:
 
 
 def applying(policies: Iterable[Manifest], direction: Direction, pods: Labels) -> list[Manifest]:
-    """The policies that govern one direction for some pods. Without policyTypes every policy governs ingress."""
+    """Return the policies that govern one direction for pods; one without policyTypes governs ingress, and egress if it has egress rules."""
     return [
         policy for policy in policies
         if direction in (dig(policy, "spec", "policyTypes") or ["Ingress", *(["Egress"] if dig(policy, "spec", "egress") else [])])
@@ -45,7 +45,7 @@ def applying(policies: Iterable[Manifest], direction: Direction, pods: Labels) -
 
 
 def _admits(policy: Manifest, peer: Labels) -> bool:
-    """Whether an ingress rule of a policy lets pods with these labels in."""
+    """Tell whether an ingress rule of a policy lets pods with these labels in."""
     return any(
         not sources or any("podSelector" not in source or fits(source["podSelector"], peer) for source in sources)
         for rule in dig(policy, "spec", "ingress", default=[])
@@ -54,13 +54,13 @@ def _admits(policy: Manifest, peer: Labels) -> bool:
 
 
 def admitting_only(policies: Iterable[Manifest], pods: Labels, old: Labels, new: Labels) -> list[Manifest]:
-    """Policies on ``pods`` that let ``old`` in, where none lets ``new`` in."""
+    """Return the policies on pods with labels ``pods`` that let pods with labels ``old`` in; none if any policy lets ``new`` in."""
     governing = applying(policies, "Ingress", pods)
     return [] if any(_admits(policy, new) for policy in governing) else [policy for policy in governing if _admits(policy, old)]
 
 
 def closing(policies: Iterable[Manifest], direction: Direction, old: Labels, new: Labels) -> list[Manifest]:
-    """Policies that close a direction for ``new`` altogether, where some policy opens it for ``old``."""
+    """Return the policies that close a direction for pods with labels ``new`` altogether; none unless some policy opens it for ``old``."""
     policies, rules = list(policies), direction.lower()
     mine = applying(policies, direction, new)
     opened = any(dig(policy, "spec", rules) for policy in applying(policies, direction, old))

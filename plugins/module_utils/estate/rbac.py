@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which rights go with the alpha EPPs because nothing else uses them, and which stay because others do. Pure."""
+"""Tells which rights go with the alpha EPPs because nothing else uses them, and which stay because others do. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of
 
 MOST = 20
-"""Rights of one account that are named: ``default`` may have hundreds, most of which are not alpha's at all."""
+"""How many rights of one account are named: ``default`` may have hundreds, most of which have nothing to do with v1alpha2."""
 _BUILT_IN = ("view", "edit", "admin", "cluster-admin")
 
 
 class Role(NamedTuple):
-    """What a binding refers to; ``namespace`` is empty for a ClusterRole."""
+    """The role that a binding refers to; ``namespace`` is empty for a ClusterRole."""
 
     kind: str
     namespace: str
@@ -28,7 +28,7 @@ class Role(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """Whom a binding serves."""
+    """A user, group or ServiceAccount that a binding gives its role to."""
 
     kind: str
     namespace: str
@@ -36,9 +36,10 @@ class Subject(NamedTuple):
 
 
 class Stay(NamedTuple):
-    """What of alpha is left on purpose.
+    """An object of v1alpha2 that is left on purpose.
 
-    :param object: ``Kind namespace/name``. :param why: a few words.
+    :param object: ``Kind namespace/name``.
+    :param why: the reason, in a few words.
     """
 
     object: str
@@ -46,10 +47,10 @@ class Stay(NamedTuple):
 
 
 class Rights:
-    """Every binding of a cluster, and which of them serve none but the EPPs that go.
+    """Tells by all bindings of a cluster which rights are used by none but the EPPs that go.
 
-    :param accounts: what the EPPs run as, and why an account stays: None where it goes, since nothing but EPPs that go runs as it.
-    :param unlisted: why nothing of these rights may go at all; None where every binding is known.
+    :param accounts: the ServiceAccounts of the EPPs, each with the reason why it stays; None where only EPPs that go run as it, so it goes too.
+    :param unlisted: the reason why no rights may go at all: bindings could not be listed; None where every binding is known.
     """
 
     def __init__(self, bindings: Iterable[Manifest], accounts: Mapping[Subject, str | None], unlisted: str | None = None) -> None:
@@ -66,7 +67,7 @@ class Rights:
                 self._giving[role(binding)].append(binding)
 
     def of(self, account: Subject) -> Iterator[Manifest]:
-        """What goes with an EPP: bindings that serve such accounts alone, roles that nobody else is given, and the account."""
+        """Yield what goes with an EPP: bindings that serve only accounts that go, their roles if nobody else is given them, and the account itself."""
         if self._why(account):
             return
         own = [binding for binding in self._serving[account] if not self._outsiders(binding)]
@@ -77,7 +78,7 @@ class Rights:
         yield _bare("v1", "ServiceAccount", account.namespace, account.name)
 
     def staying(self, account: Subject) -> list[Stay]:
-        """What stays of an EPP's rights, the first ones by name."""
+        """Return what stays of an EPP's rights: at most :data:`MOST`, then one entry with the number of the others."""
         if account not in self._stays:
             found = list(self._staying(account))
             more = [Stay(f"{len(found) - MOST} more of the rights of {_words(account)}", "others use them, or may")] if len(found) > MOST else []
@@ -97,20 +98,20 @@ class Rights:
                     yield Stay(entry, with_account)
 
     def shared(self, account: Subject, release: tuple[str, str]) -> Iterator[Stay]:
-        """What of an EPP's rights Helm would delete with a release though others use it."""
+        """Yield the rights of an EPP that Helm would delete with a release although others use them."""
         bindings = [binding for binding in self._serving[account] if helm_owner(binding) == release]
         if self._accounts.get(account) and account.name != DEFAULT_ACCOUNT:
             yield Stay(_words(account), self._accounts[account] or "")
         yield from self._used(account, bindings)
 
     def beside(self, account: Subject, release: tuple[str, str]) -> Iterator[Stay]:
-        """Bindings of an EPP's account that Helm does not delete with a release, since it did not make them; those of ``default`` are anybody's."""
+        """Yield bindings of an EPP's account that outlive a Helm release, since it did not make them; none of ``default``'s, which are anybody's."""
         for binding in self._serving[account] if account.name != DEFAULT_ACCOUNT else ():
             if helm_owner(binding) != release:
                 yield Stay(describe(binding), f"Helm release {'/'.join(release)} did not make it")
 
     def _used(self, account: Subject, bindings: list[Manifest]) -> Iterator[Stay]:
-        """Of an account's bindings those that serve others too, and of their roles those that others are given."""
+        """Yield the bindings of an account that serve others too, and the roles of its bindings that others are given as well."""
         for binding in bindings:
             if self._outsiders(binding) - {account}:
                 yield Stay(describe(binding), f"it also serves {self._named(binding, account)}")
@@ -123,7 +124,7 @@ class Rights:
         return self._unlisted or self._accounts[account]
 
     def _outsiders(self, binding: Manifest) -> set[Subject]:
-        """Whom a binding serves besides the accounts that go."""
+        """Return whom a binding serves besides the accounts that go."""
         return {subject for subject in subjects(binding) if self._accounts.get(subject, "") is not None}
 
     def _named(self, binding: Manifest, account: Subject) -> str:
@@ -131,7 +132,7 @@ class Rights:
 
 
 def rights(estate: Estate) -> Rights:
-    """The rights of all EPPs of an estate."""
+    """Return the rights of all alpha EPPs of an estate."""
     used = others(estate)
     accounts: dict[Subject, str | None] = {}
     for pool in estate.pools.values():
@@ -144,12 +145,12 @@ def rights(estate: Estate) -> Rights:
 
 
 def account(namespace: str, epp: Epp) -> Subject | None:
-    """What the alpha EPP of a pool runs as; None where there is no Deployment."""
+    """Return the ServiceAccount that the alpha EPP of a pool runs as; None where there is no Deployment."""
     return Subject("ServiceAccount", namespace, epp.service_account) if epp.deployment else None
 
 
 def _kept(estate: Estate, pool_owner: Owner, subject: Subject, used: Mapping[tuple[str, str], list[str]]) -> str | None:
-    """Why an EPP's account stays; None where it goes."""
+    """Return why an EPP's account stays; None where it goes."""
     if subject.name == DEFAULT_ACCOUNT:
         return "every pod without an account of its own runs as it"
     if pool_owner.kind == "controller":
@@ -162,13 +163,13 @@ def _kept(estate: Estate, pool_owner: Owner, subject: Subject, used: Mapping[tup
 
 
 def subjects(binding: Manifest) -> set[Subject]:
-    """Whom a binding serves."""
+    """Return whom a binding gives its role to."""
     said = dig(binding, "subjects", default=[])
     return {Subject(entry.get("kind", ""), entry.get("namespace") or namespace_of(binding), entry.get("name", "")) for entry in said}
 
 
 def role(binding: Manifest) -> Role:
-    """What a binding refers to."""
+    """Return the role that a binding refers to."""
     kind = dig(binding, "roleRef", "kind", default="")
     return Role(kind, namespace_of(binding) if kind == "Role" else "", dig(binding, "roleRef", "name", default=""))
 
@@ -178,11 +179,11 @@ def _bare(api_version: str, kind: str, namespace: str, name: str) -> Manifest:
 
 
 def _roles(bindings: Iterable[Manifest]) -> list[Role]:
-    """What bindings refer to, but for the roles that Kubernetes itself brings."""
+    """Return the roles that bindings refer to, without those that Kubernetes itself brings."""
     return sorted(found for found in {role(binding) for binding in bindings} if not found.name.startswith("system:") and found.name not in _BUILT_IN)
 
 
 def _words(found: Role | Subject) -> str:
-    """``Kind namespace/name``; users and groups have no namespace, whatever the binding says."""
+    """Return ``Kind namespace/name``; users and groups have no namespace, whatever the binding says."""
     where = f"{found.namespace}/" if found.namespace and found.kind in ("Role", "ServiceAccount") else ""
     return f"{found.kind} {where}{found.name}"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads one cluster into an Estate, through whatever lists and gets as _api.Cluster does."""
+"""Reads one cluster into an Estate; writes nothing."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.releas
 
 
 def read_estate(cluster: Cluster, namespaces: list[str]) -> Estate:
-    """Everything that matters of a cluster.
+    """Read all that matters here of a cluster.
 
-    :param namespaces: only alpha objects of these; empty for all.
-    :raises ApiError: when the server gives no usable answer. A forbidden list is no error, the estate says it.
+    :param namespaces: in which alpha objects count; empty for all.
+    :raises ApiError: when the server gives no usable answer. A forbidden list raises nothing, but is in ``refused`` of the Estate.
     """
     return _Reader(cluster, namespaces).estate()
 
 
 class _Reader:
-    """Reads one cluster into an Estate: one LIST a kind, kinds that are not served skipped, forbidden ones written down."""
+    """Reads one cluster into an Estate: one LIST for each kind; skips kinds that are not served, and notes forbidden ones."""
 
     def __init__(self, cluster: Cluster, namespaces: list[str]) -> None:
         self.cluster = cluster
@@ -38,7 +38,7 @@ class _Reader:
         self.refused: list[Refused] = []
 
     def estate(self) -> Estate:
-        """The estate; only the alpha kinds where they show that nothing else matters."""
+        """Read the estate; nothing but the alpha kinds where these show that v1alpha2 is not in use."""
         found = {listing.name: tuple(self.read(listing, self.namespaces)) for listing in LISTINGS if listing.scope == "alpha"}
         alpha = (*found["pools"], *found["models"])
         crds: dict[str, Manifest] = {}
@@ -53,14 +53,18 @@ class _Reader:
         releases, hidden = self.releases(found["pools"])
         cluster = self.cluster
         estate = Estate(cluster.server, cluster.identity(), cluster.version(), found, crds, tuple(self.refused), releases, hidden_records=hidden)
-        # These need the EPPs, which the estate finds. Nobody has seen it yet, and a copy would have to look for everything again.
+        # Workloads and ConfigMaps are read by the EPPs, which the estate finds. Nobody else has the estate yet, so it is completed in place: a copy would
+        # have to build every look-up again.
         self.workloads(estate, found)
         config_maps = self.config_maps(estate)
         refused = tuple(self.refused)
         return replace(estate, config_maps=config_maps, refused=refused) if config_maps or refused != estate.refused else estate
 
     def workloads(self, estate: Estate, found: dict[str, tuple[Manifest, ...]]) -> None:
-        """Put in what runs as an EPP's account: a list a kind; of the kinds with very many objects only where it is not known yet that others run as it."""
+        """Add to ``found`` what runs as an EPP's ServiceAccount, by one list for each kind.
+
+        Kinds with very many objects are listed only where nothing else is known yet to run as the account.
+        """
         accounts = workloads.others(estate).keys()
 
         def of_accounts(manifests: Iterator[Manifest]) -> Iterator[Manifest]:
@@ -79,9 +83,10 @@ class _Reader:
             found[listing.name] = tuple(of_accounts(every))
 
     def read(self, listing: Listing, namespaces: Sequence[str] = (), **query: Any) -> Iterator[Manifest]:
-        """Every object of one kind, in the first version that has it: a group may be served in v1 and a kind of it in v1beta1 alone.
+        """Yield every object of one kind, in the first version that serves it: a group may be served in v1, and the kind in v1beta1 alone.
 
-        :param namespaces: none for all. :param query: of the list.
+        :param namespaces: empty for all.
+        :param query: query parameters of the list.
         """
         for version in (entry for entry in listing.api_versions if entry in self.served):
             try:
@@ -92,7 +97,7 @@ class _Reader:
             return
 
     def collection(self, listing: Listing, version: str, namespace: str | None, **query: Any) -> Iterator[Manifest]:
-        """One list, or a note that it was forbidden. :raises NotServed: before the first object, where there is no such kind."""
+        """Yield the objects of one list, or note that it is forbidden. :raises NotServed: before the first object, when the kind is not served."""
         try:
             for manifest in self.cluster.list(collection_path(version, listing.plural, namespace), **query):
                 # Half of an object in memory, and no finding asks who wrote which field.
@@ -104,13 +109,13 @@ class _Reader:
             self.refused.append(Refused(f"{listing.plural} ({version}){where}", str(error), alpha, not alpha, listing, namespace))
 
     def crds(self) -> dict[str, Manifest]:
-        """The CRDs that matter, by name: reading each is cheaper than every CRD of the cluster."""
+        """Read the CRDs that matter, by name: that is cheaper than to list every CRD of the cluster."""
         found: dict[str, Manifest] = {}
         for name in (*ALPHA_CRDS, *CRD_FILES, *([health_check_policy.CRD] if "networking.gke.io/v1" in self.served else [])):
             try:
                 crd = self.cluster.get(collection_path("apiextensions.k8s.io/v1", "customresourcedefinitions") + f"/{name}")
             except Forbidden as error:
-                # Without it nothing tells whether that CRD is there already, and it might be overwritten.
+                # Without reading it nobody knows whether that CRD is there already, and it might be overwritten.
                 self.refused.append(Refused(f"CustomResourceDefinition {name}", str(error), alpha=False, overridable=False))
                 continue
             if crd is not None:
@@ -118,7 +123,7 @@ class _Reader:
         return found
 
     def releases(self, pools: tuple[Manifest, ...]) -> tuple[dict[tuple[str, str], HelmRelease | None], frozenset[str]]:
-        """Helm's records of the releases that own pools, and the namespaces where they may not be read: the finding helm-release-unknown says it."""
+        """Read Helm's records of the releases that own pools, and return with them the namespaces that refuse it (finding helm-release-unknown)."""
         found: dict[tuple[str, str], HelmRelease | None] = {}
         hidden: set[str] = set()
         wanted: dict[str, set[str]] = defaultdict(set)
@@ -137,12 +142,12 @@ class _Reader:
         return found, frozenset(hidden)
 
     def records(self, namespace: str, selector: str) -> dict[str, HelmRelease | None]:
-        """The newest record of each release of a namespace, of those that a selector chooses."""
+        """Read the newest record of each release of a namespace among the records that a label selector chooses."""
         path = collection_path("v1", "secrets", namespace)
         return helm_records.newest(self.cluster.list(path, fieldSelector="type=helm.sh/release.v1", labelSelector=f"owner=helm,{selector}"))
 
     def config_maps(self, estate: Estate) -> dict[tuple[str, str], Manifest]:
-        """ConfigMaps that alpha EPPs read their plugins from. A refusal is no error: the finding epp-settings-not-carried says it."""
+        """Read the ConfigMaps that hold alpha EPPs' plugin configurations. A refused one is left out (finding epp-settings-not-carried)."""
         found: dict[tuple[str, str], Manifest] = {}
         for pool in estate.pools.values():
             epp = estate.epp(pool)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who runs as which ServiceAccount, whatever kind of workload it is. Pure."""
+"""Finds what runs as which ServiceAccount, whatever kind of workload it is. Pure."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _TEMPLATE = ("spec", "template", "spec")
 
 
 def account(workload: Manifest) -> Account:
-    """What a workload's pods run as."""
+    """Return the ServiceAccount that a workload's pods run as."""
     path = _POD.get(workload["kind"], _TEMPLATE)
     return namespace_of(workload), dig(workload, *path, "serviceAccountName", default=DEFAULT_ACCOUNT)
 
 
 def bare(workload: Manifest) -> Manifest:
-    """As much of a workload as this file looks at: a cluster holds very many pods."""
+    """Return only the fields of a workload that this file reads, to save memory: a cluster holds very many pods."""
     kept: Manifest = {"serviceAccountName": account(workload)[1]}
     for part in reversed(_POD.get(workload["kind"], _TEMPLATE)):
         kept = {part: kept}
@@ -39,7 +39,7 @@ def bare(workload: Manifest) -> Manifest:
 
 
 def epps(estate: Estate) -> Iterator[tuple[Account, Manifest]]:
-    """The alpha EPPs that go with their pools, each with its account. What a controller owns it would bring back."""
+    """Yield the Deployments of the alpha EPPs that go, each with its account. One whose pool a controller owns stays: it would be brought back."""
     for pool in estate.pools.values():
         deployment = estate.epp(pool).deployment
         if deployment and owner(pool).kind != "controller":
@@ -47,7 +47,7 @@ def epps(estate: Estate) -> Iterator[tuple[Account, Manifest]]:
 
 
 class Workloads:
-    """Everything that runs pods, by its ServiceAccount."""
+    """Finds everything that runs pods by its ServiceAccount."""
 
     def __init__(self, workloads: Iterable[Manifest]) -> None:
         every = list(workloads)
@@ -55,12 +55,12 @@ class Workloads:
         self._by_uid = {entry["metadata"]["uid"]: entry for entry in every if "uid" in entry["metadata"]}
 
     def running_as(self, wanted: Account) -> set[str]:
-        """``Kind namespace/name`` of what runs as an account: a pod, ReplicaSet or Job under the name of what made it."""
+        """Return ``Kind namespace/name`` of everything that runs as an account; a pod, ReplicaSet or Job under the name of its origin."""
         return {self._origin(entry) for entry in self._running.get(wanted, [])}
 
     def _origin(self, workload: Manifest) -> str:
-        """The Deployment or CronJob at the end of the ownerReferences, an owner of any other kind, or the workload itself."""
-        while workload["kind"] != "Deployment":  # what owns an EPP's Deployment may own others too
+        """Return the last object that the controlling ownerReferences lead to, though never beyond a Deployment; the workload itself where it has no owner."""
+        while workload["kind"] != "Deployment":  # the owner of an EPP's Deployment may own other Deployments too
             owners = dig(workload, "metadata", "ownerReferences", default=[])
             reference = next((entry for entry in owners if entry.get("controller")), None)
             if reference is None:
@@ -73,12 +73,12 @@ class Workloads:
 
 
 def workloads(estate: Estate) -> Workloads:
-    """The workloads of an estate."""
+    """Return the workloads of an estate."""
     return Workloads(entry for listing in sorted(WORKLOADS) for entry in estate.of(listing))
 
 
 def others(estate: Estate) -> dict[Account, list[str]]:
-    """The accounts of the EPPs that go, but for ``default``, and what else runs as each: nothing where it is the EPPs' alone."""
+    """Return the accounts of the EPPs that go, except ``default``, each with what else runs as it; empty where only those EPPs do."""
     running = workloads(estate)
     own: dict[Account, set[str]] = {}
     for found, deployment in epps(estate):
@@ -88,6 +88,6 @@ def others(estate: Estate) -> dict[Account, list[str]]:
 
 
 def named(names: Collection[str]) -> str:
-    """The first three of many, for a sentence; no number, which would make each plan another."""
+    """Return the first three of some names for a sentence. The number of the others is left out: the plan would change with it."""
     shown = sorted(names)[:3]
     return ", ".join(shown) + (" and others" if len(names) > len(shown) else "")

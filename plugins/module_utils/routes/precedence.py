@@ -1,10 +1,12 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which rule takes a request, by Gateway API's precedence. Pure.
+"""Computes which rule takes a request, by Gateway API's precedence. Pure.
 
-A rule's match may cover a request that another, more specific rule takes (``/`` beside ``/v1/chat``). A probe for such a
-match would never come by its own rule, and no user's request does either: there is nothing to prove.
+A rule's match may cover requests that a more specific rule takes (``/`` beside ``/v1/chat``). A probe for such a match would
+never reach its own rule, and no user's request does either: there is nothing to prove.
+
+The order is that of HTTPRouteSpec.hostnames and HTTPRouteRule.matches in https://gateway-api.sigs.k8s.io/reference/spec/
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ Rank = tuple[Any, ...]
 
 
 class Table:
-    """Every match of some HTTPRoutes of one Gateway, found by hostname and path: a Gateway may hold thousands."""
+    """Finds the matches of a Gateway's HTTPRoutes by hostname and path, since a Gateway may hold thousands."""
 
     def __init__(self, routes: Iterable[Manifest]) -> None:
         self._entries: dict[tuple[str, str, str], list[tuple[Manifest, int, Manifest]]] = defaultdict(list)
@@ -35,7 +37,7 @@ class Table:
                     self._entries[hostname, kind, _place(kind, value)].append((route, number, match))
 
     def winner(self, hostname: str, url: str, headers: Mapping[str, str]) -> tuple[RouteKey, int] | None:
-        """The route and rule that take a POST, None where no rule does.
+        """Return the route and the index of the rule that take a POST request, None where no rule does.
 
         :param url: path and query.
         """
@@ -50,7 +52,7 @@ class Table:
 
 
 def _keys(hostname: str, path: str) -> Iterator[tuple[str, str, str]]:
-    """Where a request's matches can stand: its hostname and the wildcards above it, its path and the prefixes of that."""
+    """Return the keys under which a table may hold a request's matches: its hostname and the wildcards above it, each with its path and prefixes."""
     labels = hostname.split(".")
     hostnames = dict.fromkeys([hostname, *(".".join(["*", *labels[number:]]) for number in range(1, len(labels))), ""])
     segments = path.rstrip("/").split("/")
@@ -60,23 +62,24 @@ def _keys(hostname: str, path: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _path(match: Manifest) -> tuple[str, str]:
-    """Kind and value of a match's path, by Gateway API's default."""
+    """Return type and value of a match's path, by Gateway API's defaults."""
     path = match.get("path") or {}
     return path.get("type", "PathPrefix"), path.get("value", "/")
 
 
 def _place(kind: str, value: str) -> str:
+    """Return the part of a path by which a table finds a match; empty for regular expressions, which every request is compared with."""
     return {"Exact": value, "PathPrefix": value.rstrip("/")}.get(kind, "")
 
 
 def host_rank(route: Manifest, hostname: str) -> tuple[bool, int] | None:
-    """How closely a route's hostnames fit: a name before a wildcard, the longer one first; None where none does."""
+    """Return how closely a route's hostnames fit, the greater the closer: a name before a wildcard, then by length; None where none fits."""
     fitting = [(not entry.startswith("*"), len(entry)) for entry in (route.get("spec") or {}).get("hostnames") or [""] if _covers(entry, hostname)]
     return max(fitting, default=None)
 
 
 def meet(one: str, other: str) -> str | None:
-    """The narrower of two hostnames, of which each may be empty or a wildcard; None where they have no name in common."""
+    """Return the narrower of two hostnames, each of which may be empty or a wildcard; None where they have no name in common."""
     for wide, narrow in ((one, other), (other, one)):
         if _covers(wide, narrow):
             return narrow
@@ -88,13 +91,13 @@ def _covers(wide: str, narrow: str) -> bool:
 
 
 def _age(route: Manifest) -> tuple[str, str, str]:
-    """Older routes go first, then by namespace and name."""
+    """Return the order of routes whose matches rank the same: older ones first, then by namespace and name."""
     meta = route["metadata"]
     return meta.get("creationTimestamp") or "", meta.get("namespace", ""), meta["name"]
 
 
 def _rank(match: Manifest, host: tuple[bool, int], url: str, headers: Mapping[str, str]) -> Rank | None:
-    """Exact path, longest prefix, method, headers, parameters; None where the match does not cover the request."""
+    """Return a match's rank: hostname, exact path, length of path, method, headers, parameters; None where it does not cover the request."""
     parts = urlsplit(url)
     kind, value = _path(match)
     covered = {
@@ -120,7 +123,7 @@ def _same(entry: Manifest, content: str | None) -> bool:
 
 
 def _fits(pattern: str, text: str) -> bool:
-    """Gateways know patterns that Python does not: such a one counts as one that does not match."""
+    """Tell whether a pattern matches a whole text; a pattern that only gateways can read, not Python, counts as no match."""
     try:
         return re.fullmatch(pattern, text) is not None
     except re.error:

@@ -14,38 +14,43 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.weights import move_reference
 
 MAX_RULES = 16
-"""Gateway API's upper bound of rules in a route."""
+"""Gateway API's limit of rules in one route.
+
+Source of both limits: https://github.com/kubernetes-sigs/gateway-api/blob/v1.3.0/apis/v1/httproute_types.go
+"""
 MAX_MATCHES = 128
-"""Gateway API's upper bound of matches in all rules of a route."""
+"""Gateway API's limit of matches in all rules of one route together."""
 
 PROBE_HEADER = "x-inference-gateway-migration-probe"
 MARK_HEADER = "x-inference-gateway-migration-mark"
 LABEL = "inference-gateway-migration/probe-route"
 
 Variant = Literal["alpha", "v1", "both"]
+"""The stack that a probe route sends to; ``both`` sends half to each."""
 VARIANTS: tuple[Variant, ...] = ("alpha", "v1", "both")
 
 
-# -- probe routes ------------------------------------------------------------------------------------------------------
-
-
 def mark(variant: Variant, rule: int, index: int) -> str:
-    """The value by which one probe rule answers."""
+    """Return the mark of one probe rule; ``rule`` and ``index`` are those of the moved reference in the user's route."""
     return f"{variant}-{rule}-{index}"
 
 
 def probe_value(nonce: str, variant: Variant, rule: int, index: int) -> str:
-    """The request header value that leads into one probe rule."""
+    """Return the value of the request header that leads to one probe rule."""
     return f"{nonce}-{mark(variant, rule, index)}"
 
 
 def probe_routes_of(original: Manifest, moves: Mapping[PoolKey, str], variant: Variant, nonce: str) -> list[Manifest]:
-    """Copies of a user's rules that only probes reach, for one variant.
+    """Make the probe routes of a user's route for one variant.
 
-    One rule a moved reference: same parents, hostnames, matches and filters (mirrors excepted: a copy must not double
-    somebody else's traffic) plus a header match with the nonce, and a response header by which its answers are known.
-    Until a gateway has programmed the copy, probes fall through to the user's rule; without the mark that would count.
-    The variant ``both`` sends half to each stack: the rehearsal of a mixed rule, before any user meets one.
+    Every moved reference gets a rule of its own, with the parents, hostnames, matches and filters of the user's rule. Mirrors are
+    left out, since a copy must not double somebody else's traffic. Each match also asks for a header with the nonce, and
+    a filter puts the mark on the answers: until a gateway has programmed the copy, probes fall through to the user's rule, and
+    without the mark those answers would count. Variant ``both`` rehearses a mixed rule before any user meets one.
+
+    :param moves: alpha pool to the name of its v1 pool.
+    :param nonce: of the migration, for names and header values that nobody else uses.
+    :returns: as many routes as Gateway API's limits make necessary; none where nothing moves.
     """
     key = route_key(original)
     copies = [
@@ -80,7 +85,7 @@ def _probe_rule(rule: Manifest, reference: Reference, moves: Mapping[PoolKey, st
 
 
 def _with_mark(filters: list[Manifest], value: str) -> list[Manifest]:
-    """The filters without mirrors and with the mark; a rule may hold one ResponseHeaderModifier only, so it joins the user's."""
+    """Return filters without mirrors and with the mark, which joins the user's ResponseHeaderModifier: a rule may hold only one."""
     kept = deepcopy(_without_mirrors(filters))
     header = {"name": MARK_HEADER, "value": value}
     own = next((entry for entry in kept if entry.get("type") == "ResponseHeaderModifier"), None)
@@ -95,7 +100,7 @@ def _without_mirrors(filters: list[Manifest]) -> list[Manifest]:
 
 
 def _chunks(copies: list[Manifest]) -> list[list[Manifest]]:
-    """Rules in routes that respect Gateway API's limits of rules and matches."""
+    """Split rules into lists that each fit into one route by Gateway API's limits of rules and matches."""
     chunks: list[list[Manifest]] = []
     for copy in copies:
         full = not chunks or len(chunks[-1]) == MAX_RULES or sum(len(rule["matches"]) for rule in [*chunks[-1], copy]) > MAX_MATCHES

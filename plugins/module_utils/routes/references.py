@@ -13,7 +13,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 
 
 class PoolKey(NamedTuple):
-    """What a reference names. Never the name alone: pools of both groups may share name and namespace."""
+    """The object that a reference names. Never by the name alone: pools of both groups may share name and namespace."""
 
     group: str
     kind: str
@@ -22,7 +22,7 @@ class PoolKey(NamedTuple):
 
 
 class RouteKey(NamedTuple):
-    """One route object."""
+    """The key of one route; as text ``Kind namespace/name``."""
 
     api_version: str
     kind: str
@@ -37,8 +37,9 @@ class RouteKey(NamedTuple):
 class Reference:
     """One backendRef or mirror of a route.
 
-    :param rule: index of the rule. :param index: index in the rule's backendRefs, -1 for a mirror.
-    :param weight: as Gateway API counts it: 1 where it is not said.
+    :param rule: index of the rule.
+    :param index: index in the rule's backendRefs, -1 for a mirror.
+    :param weight: 1 where the route gives none, as by Gateway API.
     """
 
     route: RouteKey
@@ -50,7 +51,7 @@ class Reference:
 
 
 class Parent(NamedTuple):
-    """A Gateway that a route names; ``section`` None means all its listeners."""
+    """A Gateway that a route names as its parent; ``section`` is one listener's name, None means all listeners."""
 
     namespace: str
     name: str
@@ -58,7 +59,7 @@ class Parent(NamedTuple):
 
 
 def parents(route: Manifest) -> list[Parent]:
-    """Every Gateway that a route names as its parent, in order."""
+    """Return every Gateway that a route names as its parent, in order."""
     return [
         Parent(entry.get("namespace") or namespace_of(route), entry.get("name") or "", entry.get("sectionName"))
         for entry in dig(route, "spec", "parentRefs", default=[])
@@ -67,28 +68,28 @@ def parents(route: Manifest) -> list[Parent]:
 
 
 def route_key(route: Manifest) -> RouteKey:
-    """The key of a route manifest."""
+    """Return the key of a route."""
     meta = route["metadata"]
     return RouteKey(route.get("apiVersion", "gateway.networking.k8s.io/v1"), route.get("kind", "HTTPRoute"), meta.get("namespace", "default"), meta["name"])
 
 
 def pool_key(reference: Mapping[str, Any], namespace: str) -> PoolKey:
-    """What a backendRef in a route of ``namespace`` names, with Gateway API's defaults (core group, Service)."""
+    """Return what a backendRef of a route in ``namespace`` names, by Gateway API's defaults (core group, Service, the route's namespace)."""
     return PoolKey(reference.get("group") or "", reference.get("kind") or "Service", reference.get("namespace") or namespace, reference.get("name", ""))
 
 
 def opened(grant: Manifest) -> list[Manifest]:
-    """Those of a ReferenceGrant's targets that are alpha pools."""
+    """Return the entries in ``to`` of a ReferenceGrant that are for alpha pools."""
     return [entry for entry in (grant.get("spec") or {}).get("to") or [] if (entry.get("group"), entry.get("kind")) == (ALPHA_GROUP, POOL_KIND)]
 
 
 def rules(route: Manifest) -> list[Manifest]:
-    """The rules of a route, none where spec is missing."""
+    """Return the rules of a route, none where spec is missing."""
     return (route.get("spec") or {}).get("rules") or []
 
 
 def references(route: Manifest) -> list[Reference]:
-    """Every backendRef and every mirror of a route, in order."""
+    """Return every backendRef and every mirror of a route, in order."""
     key = route_key(route)
     return [
         Reference(key, number, index, kind, pool_key(reference, key.namespace), reference.get("weight", 1))
@@ -110,5 +111,5 @@ def _mirrors(filters: list[Manifest] | None) -> list[Mapping[str, Any]]:
 
 
 def describe_references(found: list[Manifest]) -> str:
-    """References with their weights, as a message names them."""
+    """Describe backendRefs with their weights for a message; ``gone`` where there are none."""
     return ", ".join(f"{reference.get('group') or 'core'}/{reference.get('name')} weight {reference.get('weight', 1)}" for reference in found) or "gone"

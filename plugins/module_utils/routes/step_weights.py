@@ -1,10 +1,10 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the weights of a moved route must be at a step, and who wrote others. Pure.
+"""Computes which weights a moved route must have at a step, and names who wrote others. Pure.
 
-What is wanted comes from the step and from the route as it was before the migration, never from the route that is looked at:
-a controller that writes a route back makes weights and traffic agree, but not with the step.
+The wanted weights come from the step and from the route as it was before the migration, never from the live route: where
+a controller wrote the route back, live weights and traffic agree with each other, but not with the step.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey
 
 Share = Union[int, Literal["finished"]]  # noqa: UP007 (pylint of ansible-test knows | between types as an error outside annotations)
-"""Percent of the moved traffic that v1 has by the weights; ``finished`` where v1alpha2 is out of the rules."""
+"""Percent of the moved traffic that the weights give to v1; ``finished`` where v1alpha2 is out of the rules."""
 Shares = Union[Share, Mapping[str, Share]]  # noqa: UP007 (as above)
-"""One share for every route, or one for each, by ``Kind namespace/name``."""
+"""One share for all routes, or a share for each by ``Kind namespace/name``."""
 
 FINISHED = "finished"
 
 
 def share(said: Any) -> Share:
-    """A share as a person or a template says it. :raises ValueError: for what is neither a percentage nor ``finished``."""
+    """Return the share that a person or a template gave, as a number or as text. :raises ValueError: for anything but 0 to 100 and ``finished``."""
     if said == FINISHED:
         return "finished"
     if not isinstance(said, bool) and str(said).isdigit() and int(said) <= 100:
@@ -35,14 +35,14 @@ def share(said: Any) -> Share:
 
 
 def shares(said: Any) -> Shares | None:
-    """The shares of an option, None where none were given. :raises ValueError: as :func:`share`."""
+    """Return the shares that an option gives, None where it gives none. :raises ValueError: as :func:`share`."""
     if said is None:
         return None
     return {str(route): share(value) for route, value in said.items()} if isinstance(said, Mapping) else share(said)
 
 
 def of(route: str, wanted: Shares) -> Share:
-    """The share of one route. :raises ValueError: where several were given, and none for it."""
+    """Return the share of one route (``Kind namespace/name``). :raises ValueError: when shares are given by route, and none for this one."""
     if not isinstance(wanted, Mapping):
         return wanted
     if route not in wanted:
@@ -51,14 +51,14 @@ def of(route: str, wanted: Shares) -> Share:
 
 
 def shaped(original: Manifest, moves: Mapping[PoolKey, str], wanted: Share) -> Manifest:
-    """A route as it was before the migration, with its moved rules at a share."""
+    """Return a route as it was before the migration, but with its moved rules at a share."""
     if wanted == FINISHED:
         return weights.reshape(original, original, moves, "finished")
     return weights.reshape(original, original, moves, "split", int(wanted)) if wanted else original
 
 
 def faults(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str], wanted: Share) -> Iterator[str]:
-    """Sentences on moved rules that do not stand at a share: the field, what is there, what should be, and who wrote it."""
+    """Yield a sentence for each moved rule that does not stand at a share: its field, what is there, what should be, and who wrote it."""
     key, at, there = references.route_key(original), weights.places(live, original, moves), references.rules(live)
     for number in weights.moved_rules(original, moves):
         index = at.get(number, number)
@@ -76,7 +76,7 @@ def _stands(found: list[Manifest], original: list[Manifest], namespace: str, mov
 
 
 def writer(route: Manifest) -> str:
-    """The manager, and how it writes, that last wrote the rules of a route, by its managedFields; this collection's own is not meant."""
+    """Name who last wrote a route's rules besides this collection, by managedFields: the manager, its operation and the time."""
     entries = [
         entry for entry in route["metadata"].get("managedFields") or []
         if entry.get("manager") != manifests.FIELD_MANAGER and "f:rules" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
@@ -88,5 +88,5 @@ def writer(route: Manifest) -> str:
 
 
 def left_alone(error: Exception) -> str:
-    """What a person reads where weights were found that are not the step's."""
+    """Return the message for weights that somebody else wrote and that were left alone, with the remedy."""
     return f"{error}. Nothing was written over it: keep that writer from the weights (pause its sync, or migrate by its own means), then start again."

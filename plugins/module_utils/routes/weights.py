@@ -3,8 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Computes the backendRefs of a rule at each step, and tells at which step a live rule stands. Pure.
 
-``HTTPRoute.spec.rules`` is an atomic list, so every write replaces it whole: these functions take a route as it was read and
-touch nothing but the backendRefs they were asked to move, unknown fields included.
+``HTTPRoute.spec.rules`` is an atomic list, so every write replaces it whole: these functions take a route as it was read, change
+only the backendRefs that move, and keep all else, unknown fields included.
+
+Everywhere here ``original`` is the route or rule before the migration; ``moves`` is alpha pool to the name of its v1 pool in the same namespace.
 """
 
 from __future__ import annotations
@@ -25,32 +27,28 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 )
 
 MAX_WEIGHT = 1_000_000
-"""Gateway API's upper bound of backendRefs[].weight."""
+"""Gateway API's limit of backendRefs[].weight: https://gateway-api.sigs.k8s.io/reference/spec/ (BackendRef)."""
 
 
 class Drifted(Exception):
-    """A rule holds weights or references that neither the user's own rule nor any step of ours would."""
-
-
-# -- weights ------------------------------------------------------------------------------------------------------------
+    """A moved rule holds references or weights of somebody else: neither the user's own nor those of any step."""
 
 
 def move_reference(reference: Mapping[str, Any], name: str, weight: int | None = None) -> Manifest:
-    """A backendRef as it was, but naming the v1 pool ``name``; ``weight`` None keeps what was said, or not said."""
+    """Return a backendRef as it was, but with the v1 pool ``name``; ``weight`` None keeps the weight too, given or not."""
     moved = deepcopy(dict(reference)) | {"group": V1_GROUP, "name": name}
     return moved if weight is None else moved | {"weight": weight}
 
 
 def split_references(original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str], share: int) -> list[Manifest]:
-    """A rule's backendRefs with ``share`` percent of each moved reference's traffic on v1.
+    """Return a rule's backendRefs with ``share`` percent of each moved reference's traffic on v1.
 
-    A reference of weight w becomes two that sum to w times a factor common to the rule, so every other reference keeps
-    its exact share.
+    A moved reference becomes two, and all weights are multiplied by one factor: the two sum to the old weight times that
+    factor, so every other reference keeps its exact part of the rule's traffic.
 
     :param original: the rule's backendRefs before the migration.
-    :param moves: alpha pool to the name of its v1 pool (in the same namespace).
-    :param share: 0 to 100.
-    :raises ValueError: when the rule's weights can't be split in whole numbers up to 1,000,000.
+    :param namespace: of the route.
+    :raises ValueError: when the share is not from 0 to 100, or the weights can't be split in whole numbers up to 1,000,000.
     """
     if not 0 <= share <= 100:
         raise ValueError(f"A share is a percentage from 0 to 100, not {share}.")
@@ -71,7 +69,7 @@ def split_references(original: list[Manifest], namespace: str, moves: Mapping[Po
 
 
 def _divisor(weights: list[int]) -> int:
-    """1 where the weights fit as they are (90 and 10 read better than 9 and 1), else their greatest common divisor."""
+    """Return what to divide weights by: 1 where they fit as they are (90 and 10 read better than 9 and 1), else their greatest common divisor."""
     if max(weights, default=0) <= MAX_WEIGHT:
         return 1
     divisor = gcd(*weights)
@@ -81,7 +79,7 @@ def _divisor(weights: list[int]) -> int:
 
 
 def finished_references(original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str]) -> list[Manifest]:
-    """A rule's backendRefs after the migration: as before, but for group and name of what moved."""
+    """Return a rule's backendRefs after the migration: as before, but for group and name of the moved ones."""
     return [
         deepcopy(reference) if (name := moves.get(pool_key(reference, namespace))) is None else move_reference(reference, name)
         for reference in original
@@ -89,9 +87,10 @@ def finished_references(original: list[Manifest], namespace: str, moves: Mapping
 
 
 def recognise(live: list[Manifest], original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str]) -> set[int]:
-    """The shares at which a live rule may stand: 0 for the user's own rule, 100 for the finished one; none where it is neither.
+    """Return the shares, in percent, at which a live rule may stand, by its backendRefs; empty where those are somebody else's.
 
-    Usually one; every share where all that moves weighs 0, for such a rule looks the same at each.
+    The user's own rule stands at 0, the finished one at 100. Usually one share fits; where all moved references weigh 0, a
+    split rule looks the same at every share, so all fit.
     """
     if live == original:
         return {0}
@@ -101,7 +100,7 @@ def recognise(live: list[Manifest], original: list[Manifest], namespace: str, mo
 
 
 def _splittable(original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str], share: int) -> list[Manifest] | None:
-    """The rule at a share, None at one for which there are no whole numbers."""
+    """Return a rule's backendRefs at a share, None where whole numbers can't express it."""
     try:
         return split_references(original, namespace, moves, share)
     except ValueError:
@@ -109,11 +108,11 @@ def _splittable(original: list[Manifest], namespace: str, moves: Mapping[PoolKey
 
 
 def places(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> dict[int, int]:
-    """Where each moved rule of a route stands in the live one: people insert and remove other rules meanwhile.
+    """Find each moved rule in the live route, since people insert and remove other rules meanwhile.
 
-    A rule is known by all that is not ours to change, else by its place, where its own matches or filters were changed.
+    A rule is found by everything in it but its backendRefs; where somebody changed its matches or filters, by its index.
 
-    :returns: index in the original to index in the live route, without those that are gone or hold references that are not ours.
+    :returns: index in the original to index in the live route; a rule that is gone, or whose backendRefs are somebody else's, is left out.
     """
     namespace = route_key(original).namespace
     found: dict[int, int] = {}
@@ -138,10 +137,10 @@ def _bare(rule: Manifest) -> Manifest:
 
 
 def current(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> Manifest:
-    """A user's route as it is today (parents, hostnames, matches, filters), with the references that its moved rules had.
+    """Return a user's route as it is live (parents, hostnames, matches, filters), but with the backendRefs that it had before the migration.
 
-    Of this probe copies are made, and by this probes ask: a Gateway that became a parent meanwhile must be proven too.
-    Rules keep their places in the original, by which marks are named; rules that came meanwhile are left out.
+    Probe routes and probe targets are made from it: a Gateway that became a parent meanwhile must be proven too. Every rule
+    keeps its index in the original, which is part of the marks; rules that were added meanwhile are left out.
     """
     at = places(live, original, moves)
     kept = [
@@ -152,15 +151,16 @@ def current(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) ->
 
 
 Form = Literal["original", "split", "finished"]
+"""The backendRefs of a moved rule: the user's own, both stacks at a share, or v1 in place of v1alpha2."""
 
 
 def reshape(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str], form: Form, share: int = 0) -> Manifest:
-    """A live route with the backendRefs of every moved rule in another form, and nothing else changed.
+    """Return a live route with the backendRefs of every moved rule in a form, and nothing else changed.
 
-    What the user changed meanwhile elsewhere in the route stays; a moved rule whose references are not ours any more
-    stops everything.
+    What users changed elsewhere in the route stays.
 
-    :raises Drifted: names the route and the rule.
+    :param share: in percent, for form ``split``.
+    :raises Drifted: when a moved rule is gone or its backendRefs are somebody else's; names the route and the rule.
     """
     key = route_key(original)
     after, at = deepcopy(live), places(live, original, moves)
@@ -178,12 +178,12 @@ def reshape(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str], fo
 
 
 def moved_rules(original: Manifest, moves: Mapping[PoolKey, str]) -> list[int]:
-    """Indexes of the rules that send traffic to a moved pool."""
+    """Return the indexes of the rules with a backendRef to a moved pool."""
     return sorted({reference.rule for reference in references(original) if reference.kind == "backend" and reference.target in moves})
 
 
 def share_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> int | None:
-    """The share at which every moved rule of a live route stands, or None where they differ or are not ours."""
+    """Return the share at which every moved rule of a live route stands, or None where they differ or are somebody else's."""
     key, at = route_key(original), places(live, original, moves)
     shares = [
         recognise(rules(live)[at[number]].get("backendRefs") or [], rules(original)[number]["backendRefs"], key.namespace, moves) if number in at else set()
@@ -193,7 +193,7 @@ def share_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -
 
 
 def form_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) -> tuple[Form, int]:
-    """The form and share by which :func:`reshape` makes a live route's moved rules again. :raises Drifted: when none does."""
+    """Return the form and share of a live route's moved rules, so that :func:`reshape` can restore them. :raises Drifted: when they have no common one."""
     forms: tuple[tuple[Form, int | None], ...] = (("original", 0), ("finished", 100), ("split", share_of(live, original, moves)))
     for form, share in forms:
         if share is not None and reshape(live, original, moves, form, share) == live:
@@ -202,7 +202,7 @@ def form_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) ->
 
 
 def only_references_differ(before: Manifest, after: Manifest, moved: Iterable[int]) -> bool:
-    """Whether two versions of a route have the same labels, annotations and spec but for the backendRefs of ``moved`` rules (indexes in them)."""
+    """Tell whether labels, annotations and spec of a route are the same before and after but for the backendRefs of rules ``moved`` (indexes)."""
     chosen = list(moved)
 
     def bare(route: Manifest) -> Manifest:

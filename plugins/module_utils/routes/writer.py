@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the users' routes: read, change the references alone, write under the resourceVersion, and never over what somebody else wrote.
+"""Writes users' routes and probe routes: under the resourceVersion that was read, the references alone, and never over somebody else's change.
 
 For internal use of this collection only.
 """
@@ -27,14 +27,14 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import Shares
 
 Written = tuple[RouteKey, Manifest, Manifest]
-"""A route with what it was before and after."""
+"""A route's key, the route before, and the route after a write."""
 
 ATTEMPTS = 5
-"""Writes of one route tried before a stubborn other writer is reported."""
+"""How often the write of one route is tried before another writer that keeps writing it is reported."""
 
 
 def route_path(key: RouteKey) -> str:
-    """API path of a route."""
+    """Return the API path of a route."""
     return object_path(key.api_version, key.kind, key.namespace, key.name)
 
 
@@ -42,9 +42,10 @@ def route_path(key: RouteKey) -> str:
 class RouteWriter:
     """Writes the routes of one migration.
 
-    :param originals: the users' routes as they were before the migration. :param moves: alpha pool to the name of its v1 pool.
+    :param originals: the users' routes as they were before the migration.
+    :param moves: alpha pool to the name of its v1 pool.
     :param guard: called before every write; raises where the Lease is not this run's any more.
-    :param dry_run: the server is asked to take each write, and stores none.
+    :param dry_run: whether the API server only checks each write and stores none.
     """
 
     cluster: Cluster
@@ -56,9 +57,12 @@ class RouteWriter:
     # -- users' routes ----------------------------------------------------------------------------------------------
 
     def write_all(self, form: weights.Form, share: int, standing: Sequence[Shares] = ()) -> list[Written]:
-        """Write every route as one step: where one can't be written, those before it are taken back.
+        """Write every route as one step; where one can't be written, take those before it back.
 
-        On the way back to the users' own rules they are not: what can be is given to v1alpha2, whatever is left.
+        With form ``original`` none is taken back, and the others are still written: as many routes as possible return to v1alpha2.
+
+        :param standing: as in :meth:`write`.
+        :raises ApiError, weights.Drifted, ValueError: the first that :meth:`write` raised.
         """
         done: list[Written] = []
         failed: Exception | None = None
@@ -75,11 +79,14 @@ class RouteWriter:
         return done
 
     def write(self, key: RouteKey, form: weights.Form, share: int, standing: Sequence[Shares] = ()) -> tuple[Manifest, Manifest]:
-        """Read, change and write one route under its resourceVersion, computed anew from what is live on every conflict.
+        """Read, change and write one route under its resourceVersion; after a conflict, begin again with what is live.
 
-        :param standing: at which shares it may be found, besides the one that is wanted; none where any share of ours may be.
+        :param standing: the shares at which the route may be found, besides the wanted one; empty: at any share of ours.
         :returns: the route before and after.
-        :raises weights.Drifted: when somebody else changed a moved rule. :raises ApiError: when more than references changed.
+        :raises weights.Drifted: when somebody else changed a moved rule.
+        :raises Conflict: when every one of :data:`ATTEMPTS` writes met one.
+        :raises ApiError: when the route is gone, or the server stored something else than was written.
+        :raises ValueError: when the weights can't be split at this share.
         """
         original, before = self.originals[key], None
         for _attempt in range(ATTEMPTS):
@@ -87,7 +94,7 @@ class RouteWriter:
             live = self.cluster.get(route_path(key))
             if live is None:
                 raise ApiError(f"{key}: gone since the plan was made.")
-            # The first one read: after a conflict the write that is found done may be ours, whose answer got lost.
+            # Only the first read is "before": after a conflict the live route may hold our own write, whose answer got lost.
             before = before or live
             self._refuse_drift(key, live, [*standing, _target(form, share)] if standing else [])
             wanted = weights.reshape(live, original, self.moves, form, share)
@@ -105,16 +112,16 @@ class RouteWriter:
         raise _stubborn(key)
 
     def take_back(self, done: list[Written], written: Shares) -> None:
-        """Give routes back what they were before a step; one that can't be written keeps none of the others from it.
+        """Give routes back the weights from before a step, the last one first; a route that can't be written is skipped.
 
-        :param written: the share that they were given: what somebody else has changed since is left to them.
+        :param written: the share that the step gave them; a route at any other was changed by somebody else since, and is left alone.
         """
         for key, before, _after in reversed(done):
-            with suppress(ApiError, weights.Drifted, ValueError):  # the next run reads what is live, and why it came to this is raised
+            with suppress(ApiError, weights.Drifted, ValueError):  # the next run reads what is live, and the caller raises the error that led here
                 self.write(key, *weights.form_of(before, self.originals[key], self.moves), [written])
 
     def _refuse_drift(self, key: RouteKey, live: Manifest, standing: Sequence[Shares]) -> None:
-        """:raises weights.Drifted: where a route stands at none of the shares; it names what the first one would be. No shares, no demand."""
+        """Refuse a route that stands at none of the shares; without shares, refuse none. :raises weights.Drifted: names what the first share would be."""
         found = [list(step_weights.faults(live, self.originals[key], self.moves, step_weights.of(str(key), wanted))) for wanted in standing]
         if found and all(found):
             raise weights.Drifted("; ".join(found[0]))
@@ -122,9 +129,11 @@ class RouteWriter:
     # -- probe routes -----------------------------------------------------------------------------------------------
 
     def write_probe_route(self, manifest: Manifest) -> bool:
-        """Create a probe route, or bring it up to date where its user's route has changed since; False where it stands as it should.
+        """Create a probe route, or replace its spec where the user's route has changed since; return False where neither was needed.
 
-        Its gateway writes its status at any time, so a conflict is read anew.
+        After a conflict it is read again: gateways write its status at any time.
+
+        :raises Conflict: when every one of :data:`ATTEMPTS` writes met one.
         """
         key = route_key(manifest)
         for _attempt in range(ATTEMPTS):
@@ -145,7 +154,7 @@ class RouteWriter:
         raise _stubborn(key)
 
     def remove_probe_routes(self, variants: Sequence[Variant]) -> list[RouteKey]:
-        """Remove the probe routes of some variants: ours by label, whatever migration made them."""
+        """Delete the probe routes of some variants by their label, whichever migration made them, and return their keys."""
         removed = []
         for api_version, kind, namespace in sorted({(key.api_version, key.kind, key.namespace) for key in self.originals}):
             path = collection_path(api_version, plural(kind), namespace)
