@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make the project's virtual environment, or find it, and print the path of its Python on standard output.
+"""Makes the project's virtual environment, or finds it, and prints the path of its Python on standard output.
 
 ``bootstrap.py run`` holds what the demo, the sandbox and the benchmarks need, ``bootstrap.py test`` adds the test tools to
 the same environment. It lies in the cache folder under a name made of the Python version and the requirements, so that
@@ -27,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST = (3, 11)
 NEEDED_BYTES = {"run": 1_500_000_000, "test": 500_000_000}
-"""Free space asked for before a layer is installed; the ansible package alone is about 500 MB."""
+"""Free space, in bytes, asked for before a layer is installed; the ansible package alone is about 500 MB."""
 HEARTBEAT_SECONDS = 10.0
 
 UNREACHABLE = ("Failed to establish a new connection", "Name or service not known", "Temporary failure in name resolution", "No route to host", "ProxyError",
@@ -35,27 +35,27 @@ UNREACHABLE = ("Failed to establish a new connection", "Name or service not know
 
 
 class BootstrapError(Exception):
-    """One sentence for the person: what is missing and what to do."""
+    """The environment can't be made; the message is one sentence for the person: what is missing and what to do."""
 
 
 def cache_folder() -> Path:
-    """The project's cache folder, outside the tree."""
+    """Return the project's cache folder, outside the tree."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "inference-gateway-migration"
 
 
 def ansible_requirement(version: tuple[int, ...]) -> str:
-    """The ansible package that fits a Python: 3.11 is the oldest supported and stops at ansible 12."""
+    """Return the ansible package that fits a Python: 3.11 is the oldest supported and stops at ansible 12."""
     return "ansible==12.3.0" if version < (3, 12) else "ansible==14.5.0"
 
 
 def requirement_files(layer: str) -> list[Path]:
-    """Requirement files of one layer."""
+    """Return the requirement files of one layer (``run`` or ``test``)."""
     names = {"run": ("requirements.txt", "tests/sandbox/requirements.txt"), "test": ("tests/requirements.txt",)}[layer]
     return [ROOT / name for name in names if (ROOT / name).exists()]
 
 
 def digest(layer: str, version: tuple[int, ...]) -> str:
-    """Short hash over what a layer installs."""
+    """Return a short hash over what a layer installs."""
     content = hashlib.sha256(ansible_requirement(version).encode())
     for path in requirement_files(layer):
         lines = (line.strip() for line in path.read_text().splitlines())
@@ -64,17 +64,20 @@ def digest(layer: str, version: tuple[int, ...]) -> str:
 
 
 def environment_folder(version: tuple[int, ...]) -> Path:
-    """Where the virtual environment of a Python version lies, made or not."""
+    """Return where the virtual environment of a Python version lies, made or not."""
     return cache_folder() / "venvs" / f"{version[0]}.{version[1]}-{digest('run', version)}"
 
 
 def marker(folder: Path, layer: str, version: tuple[int, ...]) -> Path:
-    """The file whose presence says that a layer is installed whole."""
+    """Return the file whose presence says that a layer is installed whole."""
     return folder / f".{layer}-{digest(layer, version)}"
 
 
 def check_python(version: tuple[int, ...]) -> None:
-    """Refuse a Python that is too old or that can't make virtual environments."""
+    """Refuse a Python that is too old or that can't make virtual environments.
+
+    :raises BootstrapError: for such a Python.
+    """
     name = f"{version[0]}.{version[1]}"
     if version < OLDEST:
         raise BootstrapError(f"Python {name} at {sys.executable} is too old: install Python 3.11 or newer, or name one with make PYTHON=/path/to/python3.")
@@ -86,7 +89,11 @@ def check_python(version: tuple[int, ...]) -> None:
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Refuse to begin an installation that the disk can't hold."""
+    """Refuse to begin an installation that the disk can't hold.
+
+    :param needed: bytes.
+    :raises BootstrapError: when fewer are free.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -95,7 +102,12 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 def explain(output: str, what: str, log: Path) -> str:
-    """One sentence for pip's failure."""
+    """Return one sentence for the person about why pip failed.
+
+    :param output: pip's output.
+    :param what: what was to be installed.
+    :param log: the file that has the output.
+    """
     if any(sign in output for sign in UNREACHABLE):
         return f"pip could not reach the package registry for {what}: check the network, or point PIP_INDEX_URL at a mirror ({log} has pip's output)."
     if "No space left on device" in output:
@@ -106,7 +118,11 @@ def explain(output: str, what: str, log: Path) -> str:
 
 
 def pip_install(python: Path, arguments: list[str], what: str, log: Path) -> None:
-    """Install with pip: a line now and then, and one sentence if it fails."""
+    """Install with pip, with a line of its output now and then.
+
+    :param what: what is installed, as the person is told.
+    :raises BootstrapError: when pip fails.
+    """
     say(f"installing {what} with pip, usually 1 to 3 minutes")
     began = last = time.monotonic()
     lines: list[str] = []
@@ -127,13 +143,13 @@ def pip_install(python: Path, arguments: list[str], what: str, log: Path) -> Non
 
 
 def say(text: str) -> None:
-    """A line for the person."""
+    """Show the person a line; standard output is for the path of the Python alone."""
     print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One installation at a time, also between checkouts."""
+    """Let one installation run at a time, also between checkouts."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         try:
@@ -167,7 +183,11 @@ def install_layer(folder: Path, layer: str, version: tuple[int, ...]) -> None:
 
 
 def ensure(layer: str, version: tuple[int, ...]) -> Path:
-    """Make what is missing and return the environment's Python."""
+    """Make what is missing of the environment and return its Python.
+
+    :param layer: ``run``, or ``test`` for both layers.
+    :raises BootstrapError: when it can't be made.
+    """
     folder = environment_folder(version)
     layers = ["run", "test"] if layer == "test" else ["run"]
     if not all(marker(folder, name, version).exists() for name in layers):
@@ -179,7 +199,7 @@ def ensure(layer: str, version: tuple[int, ...]) -> Path:
 
 
 def main() -> int:
-    """Command line."""
+    """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(description="Make or find the project's virtual environment; prints the path of its Python.")
     parser.add_argument("layer", choices=["run", "test"])
     parser.add_argument("--find", action="store_true", help="make nothing; exit 1 if it is not there")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build the tarball, put it through Galaxy's own importer, install it into an empty path and use it from there.
+"""Builds the tarball, puts it through Galaxy's own importer, installs it into an empty path and uses it from there.
 
 ``check_package.py STAGED_COLLECTION EMPTY_FOLDER``; ends with one sentence on the first thing that is wrong.
 """
@@ -20,12 +20,16 @@ from stage import NAME, NAMESPACE, bundled_collections
 
 FQCN = f"{NAMESPACE}.{NAME}"
 FOREIGN = ("build/", "collections/", ".ansible", ".git", ".ci", "benchmarks/", "tests/sandbox/", "tests/integration/", "tests/dev/", "tests/output/")
-"""Nothing of these belongs into the tarball."""
+"""Beginnings of paths that do not belong in the tarball."""
 BIN = Path(sys.executable).parent
 
 
 def call(*command: str, folder: Path, **environment: str) -> str:
-    """Run a command and return its output; its failure is ours."""
+    """Run a command and return its output.
+
+    :param environment: variables to set for it.
+    :raises SystemExit: when it fails.
+    """
     print("$", *command, flush=True)
     done = subprocess.run(command, cwd=folder, env=os.environ | environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     print(done.stdout + done.stderr, flush=True)
@@ -35,7 +39,10 @@ def call(*command: str, folder: Path, **environment: str) -> str:
 
 
 def build(staged: Path, folder: Path) -> Path:
-    """The tarball, with nothing foreign in it."""
+    """Build the tarball and return its path.
+
+    :raises SystemExit: when it holds what does not belong there.
+    """
     call(str(BIN / "ansible-galaxy"), "collection", "build", "--output-path", str(folder), folder=staged)
     (tarball,) = folder.glob(f"{NAMESPACE}-{NAME}-*.tar.gz")
     with tarfile.open(tarball) as archive:
@@ -47,7 +54,10 @@ def build(staged: Path, folder: Path) -> Path:
 
 
 def import_as_galaxy(tarball: Path, folder: Path) -> None:
-    """Galaxy's importer with Automation Hub's rules; it exits 0 on some refusals, so its words are read as well."""
+    """Run Galaxy's importer on the tarball, with Automation Hub's rules.
+
+    :raises SystemExit: when it refuses the tarball; it exits 0 on some refusals, so its output is read as well.
+    """
     settings = {"GALAXY_IMPORTER_CHECK_REQUIRED_TAGS": "true", "GALAXY_IMPORTER_RUN_ANSIBLE_LINT": "false"}
     output = call(sys.executable, "-m", "galaxy_importer.main", str(tarball), folder=folder, **settings)
     refused = [line for line in output.splitlines() if line.startswith(("ERROR", "WARNING"))]
@@ -56,7 +66,7 @@ def import_as_galaxy(tarball: Path, folder: Path) -> None:
 
 
 def install(tarball: Path, folder: Path) -> Path:
-    """Collections path that holds our collection, and kubernetes.core as a link since it must not be fetched."""
+    """Install the tarball and return its collections path; kubernetes.core is a link there, since it must not be fetched."""
     core = folder / "ansible_collections" / "kubernetes" / "core"
     core.parent.mkdir(parents=True)
     core.symlink_to(bundled_collections(Path(sys.executable)) / "kubernetes" / "core")
@@ -66,7 +76,10 @@ def install(tarball: Path, folder: Path) -> Path:
 
 
 def use(installed: Path, folder: Path) -> None:
-    """Documentation of every module and role, and every playbook parsed by its full name."""
+    """Show the documentation of every installed module and role, and parse every playbook by its full name.
+
+    :raises SystemExit: when one of that fails, or when there are no modules, roles or playbooks.
+    """
     collection = installed / "ansible_collections" / NAMESPACE / NAME
     modules = sorted(path.stem for path in (collection / "plugins" / "modules").glob("[!_]*.py"))
     roles = sorted(path.name for path in (collection / "roles").glob("*"))
@@ -80,7 +93,7 @@ def use(installed: Path, folder: Path) -> None:
 
 
 def main() -> int:
-    """Command line."""
+    """Run the command line and return its exit code."""
     staged, folder = Path(sys.argv[1]), Path(sys.argv[2])
     folder.mkdir(parents=True)
     tarball = build(staged, folder)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The table of gates: what ``make lint`` and ``make test`` run, cheap ones first."""
+"""Lists the gates that ``make lint``, ``make test`` and ``make matrix`` run, cheap ones first."""
 
 from __future__ import annotations
 
@@ -17,10 +17,17 @@ from stage import NAME, NAMESPACE, ROOT
 
 @dataclass(frozen=True)
 class Gate:
-    """One check. ``command`` uses {root}, {python}, {bin}, {stage} (copy of the work tree) and {run} (scratch folder).
+    """One command that must succeed.
 
-    folder: where it runs, in the same words. limit: seconds. pytest: counts come from a JUnit file. proof: words that the output must hold, since a tool
-    that found no files ends well too. serial: one at a time on this machine. beside: runs at the same time as its neighbours in the table that are it too.
+    :param what: what it checks, for the person.
+    :param command: uses {root}, {python}, {bin}, {stage} (copy of the work tree) and {run} (scratch folder).
+    :param folder: where it runs, with the same placeholders.
+    :param limit: seconds it may take.
+    :param pytest: whether its counts come from a JUnit file.
+    :param echo: whether every line of its output is shown.
+    :param proof: texts that the output must hold, since a tool that found no files ends well too.
+    :param serial: whether only one such gate runs at a time on this machine.
+    :param beside: whether it runs at the same time as its neighbours in the table that have this set too.
     """
 
     name: str
@@ -39,18 +46,18 @@ class Gate:
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 """Two files at a time: a migration waits more than it works, and sandboxes do not meet. Tests of the sandbox measure delays, so they run alone.
 
-In the files' own order: by size, as is the default, long files of one test would come last and one after the other.
+In the files' own order: by number of tests, as is the default, long files of one test would come last and one after the other.
 """
 
 
 def pytest_gate(name: str, what: str, arguments: list[str], python: Path, limit: float, echo: bool, beside: bool = False) -> Gate:
-    """A pytest run."""
+    """Return the gate of one pytest run."""
     command = ["{python}", "-m", "pytest", "--color=no", "--junitxml={run}/" + name + ".xml", "-o", "junit_family=xunit2", *arguments]
     return Gate(name, what, command, limit=limit, pytest=True, echo=echo, python=python, beside=beside)
 
 
 def sanity_gate(name: str, python: Path, version: str) -> Gate:
-    """Every ansible-test sanity test on a copy of the tree."""
+    """Return the gate that runs every ansible-test sanity test on a copy of the tree."""
     command = ["{bin}/ansible-test", "sanity", "--local", "--python", version, "--color", "no"]
     proof = ('Running sanity test "validate-modules"', 'Running sanity test "pylint"', 'Running sanity test "import"')
     return Gate(name, f"ansible-test sanity, Python {version}", command, "{stage}", limit=900, proof=proof, python=python, serial=True, beside=True)
@@ -62,7 +69,7 @@ def typed_files() -> list[Path]:
 
 
 def quick_gates(python: Path) -> list[Gate]:
-    """What ``make lint`` runs."""
+    """Return the gates that ``make lint`` runs."""
     types = ["{python}", "-m", "mypy", "--namespace-packages", "--explicit-package-bases", "--config-file", "{root}/pyproject.toml"]
     types += [f"ansible_collections/{NAMESPACE}/{NAME}/{path}" for path in typed_files()]
     lint = ["{bin}/ansible-lint", "--offline", "--nocolor"]
@@ -77,13 +84,13 @@ def quick_gates(python: Path) -> list[Gate]:
 
 
 def package_gate(python: Path) -> Gate:
-    """The tarball: built, imported as Galaxy does, installed into an empty path, modules documented and playbooks parsed from there."""
+    """Return the gate that builds the tarball, imports it as Galaxy does, installs it into an empty path and uses it from there."""
     command = ["{python}", "{root}/tests/dev/check_package.py", "{stage}", "{run}/package"]
     return Gate("package", "tarball, galaxy-importer, installation into an empty path", command, python=python, beside=True)
 
 
 def all_gates(python: Path, second: Path | None) -> list[Gate]:
-    """What ``make test`` runs: ansible-test, which works on one core, beside others.
+    """Return the gates that ``make test`` runs; ansible-test, which works on one core, runs beside others.
 
     :param second: Python of the second environment, None if this machine has none.
     """
@@ -108,18 +115,18 @@ def all_gates(python: Path, second: Path | None) -> list[Gate]:
 
 
 def matrix_gates(python: Path) -> list[Gate]:
-    """What ``make matrix`` runs: the whole tables that ``make test`` samples."""
+    """Return the gates that ``make matrix`` runs: the whole tables that ``make test`` samples."""
     return [pytest_gate("matrix", "whole tables", ["-v", *SIDE_BY_SIDE, "-m", "matrix", "tests/integration"], python, 14400, True)]
 
 
 def python_version(python: Path) -> str:
-    """Version as ansible-test names it: 3.12."""
+    """Return a Python's version as ansible-test names it, e.g. ``3.12``."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def second_interpreter() -> Path | None:
-    """An interpreter of the other supported line, 3.11 against 3.12 and newer, that runs and can make virtual environments.
+    """Return an interpreter of the other supported line (3.11, or 3.12 and newer) that can make virtual environments; None without one.
 
     Those of pyenv are looked for too: only the chosen one is on PATH there, and the shims of the others fail.
     """
@@ -136,7 +143,10 @@ def second_interpreter() -> Path | None:
 
 
 def gate_home() -> Path:
-    """HOME of the tools: they cache environments in it and must find no stale copy of the collection under the person's own."""
+    """Make the tools' HOME and return it.
+
+    They cache environments in it, and must find no stale copy of the collection, as might lie under the person's own.
+    """
     home = cache_folder() / "gates-home"
     home.mkdir(parents=True, exist_ok=True)
     own = Path.home() / ".config"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stand-in for the get-pip script that ansible-test would download: installs pip from the wheel that Python bundles.
+"""Stands in for the get-pip script that ansible-test would download: installs pip from the wheel that Python bundles.
 
 Copied into ansible-test's cache under the name it looks for, so that the gates need a package registry and nothing else.
 """

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write docs/imports.md, the import graph of module_utils.
+"""Writes docs/imports.md, the import graph of module_utils.
 
 ``import_graph.py --count [ROOT]`` only counts, also in a tree of another commit.
 """
@@ -32,7 +32,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def graph(root: Path) -> dict[str, set[str]]:
-    """Return each file of module_utils, by its dotted name there, and the files there that it imports."""
+    """Return for each file of module_utils, by its dotted name there, the files of module_utils that it imports."""
     folder = root / "plugins" / "module_utils"
     files = {".".join(path.relative_to(folder).with_suffix("").parts): path for path in sorted(folder.rglob("*.py")) if path.name != "__init__.py"}
     return {
@@ -42,7 +42,7 @@ def graph(root: Path) -> dict[str, set[str]]:
 
 
 def rooms(files: dict[str, set[str]]) -> dict[str, set[str]]:
-    """Return each room and the other rooms that its files import from."""
+    """Return for each room the other rooms that its files import from."""
     found: dict[str, set[str]] = {}
     for name, met in files.items():
         mine = name.partition(".")[0]
@@ -80,7 +80,7 @@ def untyped(root: Path) -> int:
 
 
 def count(root: Path) -> str:
-    """Return the last line: numbers for a person and a machine."""
+    """Return all counts as one line for a person and a machine."""
     files = graph(root)
     return f"imports: files={len(files)} rooms={len(rooms(files))} chain={depth(files)} functions_without_types={untyped(root)}"
 
@@ -103,7 +103,7 @@ def page() -> str:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", nargs="?", const=ROOT, type=Path, metavar="ROOT", help="only count, in this checkout or another")
     chosen = parser.parse_args().count

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write docs/options.md, the one table of ``migration_*`` options, from the defaults and the argument specification of role ``migration``."""
+"""Writes docs/options.md, the one table of ``migration_*`` options, from the defaults and the argument specification of role ``migration``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ playbooks' own `migration_hosts`, which says what hosts they run on, is known be
 
 @dataclass(frozen=True)
 class Option:
-    """One row."""
+    """One row of the table."""
 
     name: str
     kind: str
@@ -37,12 +37,12 @@ class Option:
 
 
 def plain(text: str) -> str:
-    """Description without Ansible's markup, on one line and safe in a table."""
+    """Return a description without Ansible's markup, on one line and safe in a table."""
     return " ".join(MARKUP.sub(r"`\1`", text).split()).replace("|", "\\|")
 
 
 def options() -> list[Option]:
-    """Every option, by name."""
+    """Return every option, sorted by name."""
     role = ROOT / "roles" / "migration"
     specifications = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
     defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
@@ -50,7 +50,7 @@ def options() -> list[Option]:
 
 
 def table() -> str:
-    """The whole page."""
+    """Return the whole page."""
     return HEAD + "".join(f"| `{row.name}` | {row.kind} | `{row.default}` | {row.meaning} |\n" for row in options())
 
 

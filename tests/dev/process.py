@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run a gate's commands: output to its log and, abridged, to the console; a limit on time; nothing left running."""
+"""Runs a gate's commands: output to its log and, abridged, to the console; a limit on time; nothing left running."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from xml.etree import ElementTree
 
 HEARTBEAT_SECONDS = 30.0
 GRACE_SECONDS = 20.0
-"""What a stopped command gets to clean up; a sandbox ends its processes in it."""
+"""Seconds that a stopped command gets to clean up; a sandbox ends its processes in them."""
 WHY = 1500
 """Characters of a failed test's reason that the last lines hold."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What a gate adds to the last line."""
+    """How many tests, or gates, passed, failed and were skipped."""
 
     passed: int = 0
     failed: int = 0
@@ -36,13 +36,13 @@ class Counts:
 
 
 def say(text: str) -> None:
-    """A line on the console, in one piece: gates beside each other say theirs at the same time, and print writes the end of a line by itself."""
+    """Show a line on the console, in one piece: gates beside each other do it at the same time, and print writes the end of a line by itself."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def stop_group(process: subprocess.Popen[str]) -> None:
-    """End a command that leads its own process group, and the group with it."""
+    """End a command that leads its own process group, and the group with it; by SIGKILL where SIGINT and SIGTERM don't do."""
     for sign, patience in ((signal.SIGINT, GRACE_SECONDS), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
         try:
             os.killpg(process.pid, sign)
@@ -54,19 +54,19 @@ def stop_group(process: subprocess.Popen[str]) -> None:
 
 
 running: set[subprocess.Popen[str]] = set()
-"""Commands on their way, of all threads."""
+"""Commands that run now, of all threads."""
 
 
 def stop_all() -> None:
-    """End every command on its way: Ctrl-C reaches one thread alone."""
+    """End every command that runs now: Ctrl-C reaches one thread alone."""
     for process in list(running):
         stop_group(process)
 
 
 def run(command: list[str], folder: Path, environment: dict[str, str], log: IO[str], limit: float, echo: bool) -> int:
-    """Run one command and return its exit code, 124 when it went over ``limit`` seconds.
+    """Run one command and return its exit code: 124 when it went over ``limit`` seconds, 127 when it is not installed.
 
-    ``echo`` shows every line as it comes (test runs); without it a line appears now and then, and the log has the rest.
+    :param echo: whether every line is shown as it comes (test runs); else a line is shown now and then, and the log has the rest.
     """
     began = time.monotonic()
     log.write(f"$ {' '.join(command)}\n")
@@ -109,7 +109,10 @@ def run(command: list[str], folder: Path, environment: dict[str, str], log: IO[s
 
 
 def read_junit(path: Path, returncode: int) -> Counts:
-    """Counts of a pytest run; one that failed without a failed test (none collected, an internal error) counts as one failure."""
+    """Return the counts of a pytest run from its JUnit file.
+
+    A run that failed without a failed test (none collected, an internal error), or in which no test passed, counts as one failure.
+    """
     counts = Counts()
     if path.exists():
         for suite in ElementTree.parse(path).getroot().iter("testsuite"):
@@ -122,7 +125,7 @@ def read_junit(path: Path, returncode: int) -> Counts:
 
 
 def failed_tests(path: Path) -> list[str]:
-    """One line for each test of a pytest run that failed: its name and the first words of why."""
+    """Return one line for each failed test of a pytest run: its name and the first words of the reason."""
     found = []
     for case in ElementTree.parse(path).getroot().iter("testcase") if path.exists() else ():
         trouble = case.find("failure") if case.find("failure") is not None else case.find("error")
@@ -133,5 +136,5 @@ def failed_tests(path: Path) -> list[str]:
 
 
 def tail(path: Path, lines: int) -> str:
-    """Last lines of a log, indented."""
+    """Return the last lines of a log, indented."""
     return "\n".join(f"  | {line}" for line in path.read_text(errors="replace").splitlines()[-lines:])

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run the gates, some beside each other, go on after a failure, and end with ``N passed, N failed, N skipped``.
+"""Runs the gates, some beside each other, goes on after a failure, and ends with ``N passed, N failed, N skipped``.
 
 Each gate counts as one, a pytest run as its tests. Logs lie in build/logs. A tool that is missing is a failure; so is a
 run in which nothing passed. Outside CI a machine with one Python skips the second, once and aloud.
@@ -40,7 +40,7 @@ LOOK_SECONDS = 1.0
 
 @contextmanager
 def alone(home: Path) -> Iterator[None]:
-    """ansible-test makes its environments without a lock: one such gate at a time on this machine."""
+    """Let one such gate run at a time on this machine: ansible-test makes its environments without a lock."""
     with (home / ".lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -58,7 +58,7 @@ def seed_get_pip(home: Path) -> None:
 
 
 def gate_environment(gate: Gate, home: Path, stage: Path) -> dict[str, str]:
-    """The person's environment without what would lead a gate to another cluster or collection."""
+    """Return a gate's environment variables: the person's, without what would lead it to another cluster or collection."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("K8S_AUTH_", "ANSIBLE_", "PYTHONPATH", "KUBECONFIG"))}
     folder = gate.python.parent
     path = f"{folder}{os.pathsep}{environment.get('PATH', os.defpath)}"
@@ -67,13 +67,13 @@ def gate_environment(gate: Gate, home: Path, stage: Path) -> dict[str, str]:
         # Tests keep the person's HOME, with the caches of binaries; the tools get their own.
         collections = stage if gate.folder == "{stage}" else ROOT / "build" / "collections"
         environment |= {"HOME": str(home), "ANSIBLE_HOME": str(home / ".ansible"), "ANSIBLE_COLLECTIONS_PATH": str(collections), "MYPYPATH": "."}
-        # mypy's cache in the tree would be shared by two runs
+        # In the tree, two runs would share mypy's cache.
         environment["MYPY_CACHE_DIR"] = str(home / ".mypy_cache")
     return environment
 
 
 def run_gate(gate: Gate, scratch: Path, home: Path) -> Counts:
-    """Run one gate and say how it went."""
+    """Run one gate, show how it went, and return its counts."""
     say(f"\n== {gate.name}: {gate.what}")
     began = time.monotonic()
     logs = ROOT / "build" / "logs"
@@ -102,7 +102,10 @@ def run_gate(gate: Gate, scratch: Path, home: Path) -> Counts:
 
 @dataclass(frozen=True)
 class Ran:
-    """How one gate went. ``failures``: a line for each failed test, or one for the gate."""
+    """How one gate went.
+
+    :param failures: a line for each failed test, or one for the gate.
+    """
 
     name: str
     counts: Counts
@@ -111,7 +114,7 @@ class Ran:
 
 
 def timed(gate: Gate, scratch: Path, home: Path) -> Ran:
-    """Run one gate, with its time and what failed in it."""
+    """Run one gate and return how it went."""
     began = time.monotonic()
     counts = run_gate(gate, scratch, home)
     failures = failed_tests(scratch / f"{gate.name}.xml") or [f"gate {gate.name}: see build/logs/{gate.name}.log"] if counts.failed else []
@@ -119,14 +122,14 @@ def timed(gate: Gate, scratch: Path, home: Path) -> Ran:
 
 
 def result(one: Future[Ran]) -> Ran:
-    """What a thread returned, waited for so that Ctrl-C is always heard."""
+    """Return what a thread returned, waiting for it so that Ctrl-C is always heard."""
     while not wait([one], LOOK_SECONDS).done:
         pass
     return one.result()
 
 
 def run_all(gates: list[Gate], scratch: Path, home: Path) -> Iterator[Ran]:
-    """One after the other, but neighbours that may be beside each other at the same time."""
+    """Run the gates one after the other, but neighbours with ``beside`` at the same time, and yield how each went."""
     for beside, neighbours in groupby(gates, key=lambda gate: gate.beside):
         chosen = list(neighbours)
         with ThreadPoolExecutor(len(chosen) if beside else 1) as pool:
@@ -140,7 +143,10 @@ def run_all(gates: list[Gate], scratch: Path, home: Path) -> Iterator[Ran]:
 
 
 def second_python() -> Path | None:
-    """Python of the second environment, made if need be; None where this machine has no second Python."""
+    """Return the Python of the second environment, made if need be; None where this machine has no second Python.
+
+    :raises SystemExit: when the environment can't be made.
+    """
     interpreter = second_interpreter()
     if interpreter is None:
         return None
@@ -152,7 +158,7 @@ def second_python() -> Path | None:
 
 
 def main() -> int:
-    """Command line."""
+    """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lint", action="store_true", help="the quick gates alone")
     parser.add_argument("--matrix", action="store_true", help="the whole tables alone")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lay the collection out as the tools want it: a link tree for imports and playbooks, a copy for ansible-test.
+"""Lays the collection out as the tools want it: a link tree for imports and playbooks, a copy for ansible-test.
 
 ansible-test insists on a real folder ``ansible_collections/NAMESPACE/NAME`` and resolves links, so it gets a copy of the
 work tree, uncommitted edits included. Everything else reads the checkout through links and sees edits at once.
@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE, NAME = "inference_gateway", "migration"
 LINKED = ("galaxy.yml", "meta", "plugins", "roles", "playbooks", "README.md", "LICENSE", "requirements.txt", "changelogs", "docs")
 LEFT_OUT = ("tests/sandbox/tools/", "tests/sandbox/estates/", "tests/sandbox/crds/", "tests/unit/fixtures/")
-"""Not staged, and not in the tarball: manifests as kubectl reads them, several documents a file, which is no YAML of Ansible's."""
+"""Not staged, and not in the tarball: manifests for kubectl, with several documents in a file, which Ansible's tools do not take."""
 
 
 def link_tree(base: Path) -> Path:
-    """Make or mend a collections path in ``base`` whose collection links to this checkout; safe to call from several processes at once."""
+    """Make or mend a collections path in ``base`` whose collection links to this checkout; several processes may do so at once."""
     collection = base / "ansible_collections" / NAMESPACE / NAME
     collection.mkdir(parents=True, exist_ok=True)
     for name in LINKED:
@@ -39,13 +39,13 @@ def link_tree(base: Path) -> Path:
 
 
 def work_tree_files() -> list[str]:
-    """Files of the work tree that are tracked, or new and not ignored; relative to the root."""
+    """Return the files of the work tree that are tracked, or new and not ignored, relative to the root."""
     listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
     return sorted({name for name in listed.stdout.split("\0") if name and os.path.lexists(ROOT / name) and not name.startswith(LEFT_OUT)})
 
 
 def bundled_collections(python: Path) -> Path:
-    """``ansible_collections`` of the ansible package that ``python`` has."""
+    """Return folder ``ansible_collections`` of the ansible package that ``python`` has."""
     code = "import ansible, pathlib; print(pathlib.Path(ansible.__file__).parents[1] / 'ansible_collections')"
     return Path(subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip())
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cases of findings: files that say what differs from one ordinary estate, and so make a namespace that has the finding and one that just does not.
+"""Reads the cases of findings: what differs from one ordinary estate, in a namespace that has the finding and in one that only just lacks it.
 
 findings/CODE.yaml is one case or a list of them. Each has ``expects`` (severity, object, words of the message; one or a list), ``positive`` and
 ``negative`` (what differs), and perhaps ``options`` of the module. A manifest that the ordinary estate has by kind and name is merged into it as a JSON
@@ -32,7 +32,10 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class Expected(NamedTuple):
-    """One finding. ``words`` are part of its message."""
+    """One finding that must be reported.
+
+    :param words: part of its message.
+    """
 
     code: str
     severity: str
@@ -42,7 +45,12 @@ class Expected(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """Two estates in namespaces of their own."""
+    """Two estates, each in a namespace of its own.
+
+    :param options: of detect_v1alpha2.
+    :param positive: the estate that has the findings.
+    :param negative: the estate that only just lacks them.
+    """
 
     name: str
     options: Manifest
@@ -52,11 +60,15 @@ class Case:
 
     @property
     def code(self) -> str:
+        """The code of the first finding."""
         return self.expects[0].code
 
 
 def cases(path: Path) -> list[Case]:
-    """The cases of one file: NAMESPACE is CODE in the first one's positive estate, CODE-2 in the second's; -not follows in the negative ones."""
+    """Return the cases of one file, in order.
+
+    NAMESPACE is CODE in the first one's positive estate, CODE-2 in the second's and so on; that of the negative estate ends with -not.
+    """
     count = len(_entries(path, ""))
     names = [path.stem if number == 0 else f"{path.stem}-{number + 1}" for number in range(count)]
     return [_case(path.stem, name, _entries(path, name)[number], _entries(path, f"{name}-not")[number]) for number, name in enumerate(names)]
@@ -68,13 +80,13 @@ def _case(code: str, name: str, having: Manifest, lacking: Manifest) -> Case:
 
 
 def wild(name: str) -> tuple[tuple[Expected, ...], list[Manifest]]:
-    """What an entry of wild.yaml expects, and its estate."""
+    """Return what an entry of wild.yaml expects, and its estate."""
     found = next(entry for entry in _entries(WILD, f"wild-{name}") if entry["name"] == name)
     return tuple(Expected(**entry) for entry in found["expects"]), estate(f"wild-{name}", found["changes"])
 
 
 def wild_names() -> list[str]:
-    """The entries of wild.yaml."""
+    """Return the names of the entries of wild.yaml."""
     return [entry["name"] for entry in _entries(WILD, "")]
 
 
@@ -90,7 +102,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def estate(namespace: str, changes: Iterable[Manifest] = ()) -> list[Manifest]:
-    """The ordinary estate in one namespace, with what differs."""
+    """Return the ordinary estate in one namespace, with ``changes`` merged in as the module's docstring says."""
     found = {_key(entry, namespace): entry for entry in _entries(ORDINARY, namespace)}
     for change in deepcopy(list(changes)):
         key = _key(change, namespace)
@@ -110,7 +122,7 @@ def _key(manifest: Manifest, namespace: str) -> tuple[str, str, str]:
 
 
 def _merged(target: Any, patch: Any) -> Any:
-    """JSON merge patch (RFC 7386)."""
+    """Return ``target`` after a JSON merge patch (RFC 7386)."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -123,12 +135,14 @@ def _merged(target: Any, patch: Any) -> Any:
 
 
 def namespaces(manifests: Iterable[Manifest]) -> set[str]:
-    """Where these objects lie."""
+    """Return the namespaces of these objects."""
     return {entry["metadata"]["namespace"] for entry in manifests if "namespace" in entry["metadata"]}
 
 
 def create(world: World, manifests: Sequence[Manifest], strict: bool = True) -> None:
-    """kubectl create, which leaves no last-applied annotation, and the status that manifests come with: no controller writes one here.
+    """Create objects and their namespaces, and write the status that manifests come with: no controller writes one here.
+
+    kubectl create leaves no last-applied annotation on objects that come without one.
 
     :param strict: whether fields that the server would prune are an error.
     """
@@ -136,7 +150,7 @@ def create(world: World, manifests: Sequence[Manifest], strict: bool = True) -> 
     world.kubectl("create", "-f", "-", f"--validate={str(strict).lower()}", input=_as_list([*where, *manifests]))
     with_status = [entry for entry in manifests if "status" in entry]
     world.kubectl("replace", "--subresource=status", "-f", "-", f"--validate={str(strict).lower()}", input=_as_list(with_status))
-    for entry in manifests:  # kubectl create has made it true
+    for entry in manifests:  # kubectl create has put what it created in place of what the annotation said
         said = entry["metadata"].get("annotations", {}).get(LAST_APPLIED)
         if said is not None:
             world.kubectl("annotate", "--overwrite", "-n", entry["metadata"]["namespace"], entry["kind"], entry["metadata"]["name"], f"{LAST_APPLIED}={said}")

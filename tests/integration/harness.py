@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What integration tests share: estates, options that make a run quick, how a playbook ended, what a module says, what a route says, other writers of it."""
+"""Holds what integration tests share: estates, options that make a run quick, how a playbook ended, modules run alone, the user's route, its other writers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from product import ALPHA_GROUP, COLLECTION, environment  # noqa: E402
 
 ESTATES = SANDBOX / "estates"
 FAST_GATE = {"p1": 0.2}
-"""37 pairs and a few more for the split over gates: for tests that are not about the gate."""
+"""A gate of 37 comparisons, and a few more since all gates share its error bounds: for tests that are not about the gate."""
 REAL_GATE: dict[str, Any] = {"migration_gate": {}}
 """The bounds that users get: for tests that are about the gate."""
 SHIFT = {"migration_phases": ["shift"], "migration_warm_seconds": 25}
-"""For a world on which v1 is installed."""
+"""For a sandbox on which v1 is installed."""
 QUICK = {"migration_gate": FAST_GATE, "migration_tracers": 100, "migration_stream_seconds": 0}
 QUICK |= {"migration_warm_seconds": 60, "migration_settle_seconds": 90, "migration_gate_seconds": 120}
 V1_EPP = "vllm-llama3-8b-instruct-ga-epp"
@@ -40,7 +40,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Ended:
-    """How a playbook ended: exit status, report, log, and, where there was a load, its summary and what it asked for when it began."""
+    """How a playbook ended.
+
+    :param status: its exit code.
+    :param load: the summary of the load; empty where there was none.
+    :param begun: what the load asked for when it began (``targets``, ``skipped``); empty where there was none.
+    """
 
     status: int
     report: dict[str, Any]
@@ -50,15 +55,20 @@ class Ended:
 
     @property
     def verdict(self) -> str:
+        """The verdict in the report, e.g. ``PROVEN``."""
         return self.report["verdict"]
 
     @property
     def reason(self) -> str:
+        """The sentence in the report that explains the verdict."""
         return self.report["reason"]
 
 
 def module(name: str, world: World, folder: Path, collections: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """One of the collection's modules, run alone and with the administrator's kubeconfig unless options say another connection."""
+    """Run one of the collection's modules alone, with the administrator's kubeconfig unless ``options`` say another connection.
+
+    :param options: the module's; one that is None is left out.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     program = Path(sys.executable).with_name("ansible")
     said = {"kubeconfig": str(world.kubeconfig)} | options
@@ -68,14 +78,17 @@ def module(name: str, world: World, folder: Path, collections: Path, **options: 
 
 
 def detect(world: World, folder: Path, collections: Path, **options: Any) -> dict[str, Any]:
-    """What detect_v1alpha2 returns."""
+    """Run detect_v1alpha2, which must succeed, and return its result."""
     answer = module("detect_v1alpha2", world, folder, collections, **options)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return json.loads(answer.stdout.partition("=> ")[2])
 
 
 def credential(world: World, role: str, folder: Path) -> dict[str, str]:
-    """Connection options (host, api_key, ca_cert) of a new ServiceAccount that may do what a ClusterRole says and nothing else; it is named like the role."""
+    """Make a ServiceAccount that may do what ClusterRole ``role`` says and nothing else, and return its connection options (host, api_key, ca_cert).
+
+    It is named like the role.
+    """
     world.kubectl("create", "serviceaccount", role, "-n", "default")
     world.kubectl("create", "clusterrolebinding", role, f"--clusterrole={role}", f"--serviceaccount=default:{role}")
     cluster = json.loads(world.kubeconfig.read_text())["clusters"][0]["cluster"]
@@ -85,7 +98,10 @@ def credential(world: World, role: str, folder: Path) -> dict[str, str]:
 
 
 def patched(folder: Path, changes: Mapping[str, Sequence[tuple[str, str]]]) -> Path:
-    """The collection with texts replaced, as a collections path of its own: ``changes`` is file to (text, other text)."""
+    """Copy the collection with texts replaced, and return the collections path of the copy.
+
+    :param changes: file to (text, other text); each text must stand in its file once.
+    """
     target = folder / "patched" / "ansible_collections"
     own = target / "inference_gateway" / "migration"
     own.mkdir(parents=True)
@@ -102,18 +118,18 @@ def patched(folder: Path, changes: Mapping[str, Sequence[tuple[str, str]]]) -> P
 
 
 def route_spec(world: World) -> Any:
-    """The user's route as it is now."""
+    """Return the spec of the user's route as it is now."""
     return world.kubectl_json("get", "httproute", "llm-route")["spec"]
 
 
 def alpha_share(world: World) -> list[tuple[str, int]]:
-    """(group, weight) of what the first rule of the user's route names."""
+    """Return (group, weight) of each backendRef in the first rule of the user's route."""
     return [(reference.get("group", ""), reference.get("weight", 1)) for reference in route_spec(world)["rules"][0]["backendRefs"]]
 
 
 @contextmanager
 def resets(world: World, percent: float) -> Iterator[None]:
-    """v1's endpoint picker refuses a share of its streams, until the end of a block."""
+    """Let v1's endpoint picker refuse ``percent`` of its streams until the end of the block."""
     world.fault("epp_reset", namespace="default", deployment=V1_EPP, percent=percent)
     try:
         yield
@@ -124,18 +140,22 @@ def resets(world: World, percent: float) -> Iterator[None]:
 # -- other writers of the user's route ----------------------------------------------------------------------------------
 
 MARKED = "inference-gateway-migration/probe-route"
-"""The label of our own routes."""
+"""The label of probe routes."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def source(route: dict[str, Any]) -> dict[str, Any]:
-    """A live route as it stands in the file from which a controller writes it."""
+    """Return a live route as it stands in the file from which a controller writes it."""
     meta = {field: value for field, value in route["metadata"].items() if field in ("name", "namespace", "labels")}
     return {"apiVersion": route["apiVersion"], "kind": route["kind"], "metadata": meta, "spec": route["spec"]}
 
 
 def write_route(world: World, route: dict[str, Any], how: str, manager: str) -> None:
-    """Write a route as another writer does: by server-side ``apply``, by a whole ``update`` or by a ``patch``."""
+    """Write a route as another writer does.
+
+    :param how: ``apply`` (server-side), ``update`` (of the whole route) or ``patch``.
+    :param manager: the writer's name in managedFields.
+    """
     named = f"--field-manager={manager}"
     if how == "apply":
         world.kubectl("apply", "--server-side", "--force-conflicts", named, "-f", "-", input=json.dumps(route))
@@ -147,7 +167,11 @@ def write_route(world: World, route: dict[str, Any], how: str, manager: str) -> 
 
 
 class Controller:
-    """A controller that writes a route back, from :meth:`start` to the end of a block: every so many seconds, or once where they are 0."""
+    """A controller that writes a route back, from :meth:`start` to the end of the block.
+
+    :param how: as in :func:`write_route`.
+    :param seconds: from one write to the next; 0 to write once.
+    """
 
     def __init__(self, world: World, route: dict[str, Any], how: str, manager: str, seconds: float) -> None:
         self._writing = (world, route, how, manager)
@@ -158,14 +182,14 @@ class Controller:
         """When the first write was sent, in seconds since the epoch; 0 before."""
 
     def start(self) -> None:
-        """Begin, once."""
+        """Begin to write; later calls do nothing."""
         if not self.begun:
             self.begun = time.time()
             self._thread.start()
 
     def _run(self) -> None:
         while True:
-            with suppress(SandboxError):  # somebody wrote at the same moment: the next time it is
+            with suppress(SandboxError):  # somebody wrote at the same moment: the next write will do
                 write_route(*self._writing)
             if not self._seconds or self._over.wait(self._seconds):
                 return
@@ -180,13 +204,13 @@ class Controller:
 
 
 def users_routes(world: World) -> list[str]:
-    """Every HTTPRoute (namespace/name) but our own: of a migration that is under way no user asks by those."""
+    """Return ``namespace/name`` of every HTTPRoute but probe routes, by which no user asks."""
     found = world.kubectl_json("get", "httproutes", "-A", "-l", f"!{MARKED}")["items"]
     return [f"{route['metadata']['namespace']}/{route['metadata']['name']}" for route in found]
 
 
 def put_back(world: World, original: dict[str, Any]) -> None:
-    """The user's route as it was, with no other writer's name on it, and no probe route: whatever a run and others left."""
+    """Put the user's route back as it was, whatever a run and others left: without their names in managedFields, and without probe routes."""
     meta = {field: value for field, value in original["metadata"].items() if field not in ("managedFields", "resourceVersion")}
     world.kubectl("replace", "-f", "-", input=json.dumps(original | {"metadata": meta}))
     entries = world.kubectl_json("get", "httproute", meta["name"], "--show-managed-fields")["metadata"]["managedFields"]
@@ -208,7 +232,7 @@ RETIRE = {"migration_phases": ["retire"], "migration_drain_seconds": 5}
 
 
 def gone(world: World) -> list[str]:
-    """What of v1alpha2 is not there."""
+    """Return which names of :data:`V1ALPHA2` are not there any more."""
     kinds = f"{ALPHA_POOLS},inferencemodels.{ALPHA_GROUP},deployments"
     there = world.run(world.tool("kubectl"), "get", kinds, "-n", "default", "-o", "name", check=False).stdout
     return [name for name in V1ALPHA2 if f"/{name}\n" not in there]

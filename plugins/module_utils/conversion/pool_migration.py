@@ -1,9 +1,9 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One alpha pool and what is known of its v1 counterpart: names, models, references, policies, owner. Pure.
+"""Pairs each alpha pool with its v1 counterpart: names, models, references, policies, owner. Pure.
 
-v1_objects.py makes the v1 objects of a PoolMigration, findings judge it, plan.py writes it down.
+v1_objects.py makes the v1 objects of a PoolMigration, findings/ judges it, plan/plan.py writes it into the Plan.
 """
 
 from __future__ import annotations
@@ -21,31 +21,38 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, Reference
 
 UNSET = "Unset"
+"""Stands for the criticality of an InferenceModel that has none."""
 PRIORITIES = {
     "preserve_shedding": {"Critical": 2, "Standard": -1, UNSET: -1, "Sheddable": -2},
     "upstream": {"Critical": 2, "Standard": 1, UNSET: 1, "Sheddable": -1},
 }
-"""criticality to priority. The v1 EPP sheds below 0 only; the alpha EPP sheds everything but Critical."""
+"""Tables of criticality to priority, by their names.
+
+A saturated alpha EPP sheds everything but Critical, a v1 EPP only what is below 0
+(https://github.com/kubernetes-sigs/gateway-api-inference-extension/pull/1361).
+"""
 
 CHART = "inferencepool"
 OBJECTIVE_HEADER = "x-gateway-inference-objective"
 ENDPOINTS = ("/v1/completions", "/v1/chat/completions")
 EPP_NAME_LENGTH = 40
-"""Characters of a release name that the chart keeps in the names of the EPP's objects."""
+"""Characters of a release name that the chart keeps in the names of the EPP's objects (charts v0.3.0 to v1.5.0, _helpers.tpl)."""
 DEFAULT_TIMEOUT = 30
 """Seconds a request may last where no GCPBackendPolicy says otherwise."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a person may choose.
+    """What a person chose for a migration.
 
+    :param release: the release of the inference extension to migrate to.
     :param priorities: criticality (and ``Unset``) to priority.
     :param pool_names: alpha pool, as ``name`` or ``namespace/name``, to the name of its v1 pool.
-    :param endpoints: what clients call; ``endpoints_said`` tells a person's list from the default.
-    :param accept: finding codes that a person overrules.
-    :param namespaces: the namespaces that a person chose, none for all.
-    :param epp_resources: whether the v1 EPP asks what alpha's asks (``preserve``) or what the chart asks (``chart``).
+    :param endpoints: paths that clients call.
+    :param endpoints_said: whether a person listed ``endpoints``; otherwise they are the default.
+    :param accept: codes of blockers that a person accepts.
+    :param namespaces: namespaces whose pools are migrated; empty for all.
+    :param epp_resources: whether the v1 EPP gets the resources of the alpha EPP (``preserve``) or those of the chart (``chart``).
     """
 
     release: releases.Release
@@ -62,13 +69,16 @@ class Options:
 
 
 def v1_name(namespace: str, name: str, chosen: Mapping[str, str]) -> str:
-    """The v1 pool's name: as chosen, else ``-preview`` becomes ``-ga``, else ``-ga`` is appended."""
+    """Return the v1 pool's name: the chosen one, else the alpha pool's with ``-ga`` in place of ``-preview``, or at its end.
+
+    :param chosen: alpha pool, as ``name`` or ``namespace/name``, to the name of its v1 pool.
+    """
     said = chosen.get(f"{namespace}/{name}") or chosen.get(name)
     return said or name.removesuffix("-preview") + "-ga"
 
 
 def epp_name(release: str) -> str:
-    """The name that every chart gives the EPP's Deployment, Service, ServiceAccount and ConfigMap."""
+    """Return the name that charts of every version give the EPP's objects of a Helm release: Deployment, Service, ServiceAccount and ConfigMap."""
     return release.lower().strip()[:EPP_NAME_LENGTH] + "-epp"
 
 
@@ -76,22 +86,25 @@ def epp_name(release: str) -> str:
 
 
 def model_name(model: Manifest) -> str:
-    """The name by which clients call a model."""
+    """Return the name by which clients call a model; empty where the InferenceModel says none."""
     return dig(model, "spec", "modelName", default="")
 
 
 def target_models(model: Manifest) -> list[Manifest]:
-    """targetModels, where they are anything but the model under its own name."""
+    """Return the targetModels of an InferenceModel; none where the only one is its own modelName, so that nothing is to be rewritten."""
     found = dig(model, "spec", "targetModels", default=[])
     return [] if [entry.get("name") for entry in found] == [model_name(model)] else found
 
 
-# -- the draft ----------------------------------------------------------------------------------------------------------
+# -- the pool migration -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class PoolMigration:
-    """One alpha pool and what will stand beside it."""
+    """One alpha pool and what becomes of it.
+
+    :param pool: the alpha InferencePool.
+    """
 
     estate: Estate
     options: Options
@@ -99,79 +112,82 @@ class PoolMigration:
 
     @cached_property
     def key(self) -> PoolKey:
-        """How references name the alpha pool."""
+        """The key by which references name the alpha pool."""
         return alpha_key(self.pool)
 
     @cached_property
     def namespace(self) -> str:
-        """Of both pools."""
+        """The namespace of both pools."""
         return namespace_of(self.pool)
 
     @cached_property
     def name(self) -> str:
-        """Of the alpha pool."""
+        """The name of the alpha pool."""
         return name_of(self.pool)
 
     @cached_property
     def v1_name(self) -> str:
-        """Of the v1 pool, and of its Helm release."""
+        """The name of the v1 pool and of its Helm release."""
         return v1_name(self.namespace, self.name, self.options.pool_names)
 
     @property
     def epp(self) -> str:
-        """Name of the v1 EPP's Deployment and Service."""
+        """The name of the v1 EPP's Deployment and Service."""
         return epp_name(self.v1_name)
 
     @cached_property
     def alpha_epp(self) -> Epp:
-        """The endpoint picker in use today."""
+        """The endpoint picker that the alpha pool names."""
         return self.estate.epp(self.pool)
 
     @cached_property
     def alpha_flags(self) -> dict[str, str]:
-        """Its flags."""
+        """The alpha EPP's flags by name, without dashes."""
         return epp_flags.flags(self.alpha_epp.container)
 
     @property
     def carried_flags(self) -> dict[str, str]:
-        """Its flags that the target EPP gets too, under the names that it has for them."""
+        """The alpha EPP's flags that the v1 EPP gets too, under the v1 EPP's names for them."""
         return epp_flags.carried(self.alpha_flags, self.options.release.facts.metric_flags)
 
     @property
     def lost_flags(self) -> list[str]:
-        """Its flags that nothing of the target release stands for."""
+        """The names of the alpha EPP's flags for which the v1 EPP has no counterpart."""
         return epp_flags.lost(self.alpha_flags, self.options.release.facts.metric_flags, self.plugin_configuration is not None)
 
     @cached_property
     def plugin_configuration(self) -> str | None:
-        """Its EndpointPickerConfig as text; None where it has none, or where that can't be read."""
+        """The alpha EPP's EndpointPickerConfig as text; None where it has none, or where it can't be read."""
         source = epp_flags.plugin_source(self.alpha_epp.deployment, self.alpha_epp.container)
         mounted = self.estate.config_maps.get((self.namespace, source.config_map), {}) if source else {}
         return self.alpha_flags.get("configText") or dig(mounted, "data", source.key if source else "")
 
     @property
     def unknown_plugins(self) -> list[str]:
-        """Plugin types of its configuration that no v1 EPP has."""
+        """The plugin types in the alpha EPP's configuration that no v1 EPP has."""
         return sorted(epp_flags.plugin_types(self.plugin_configuration or "") - epp_flags.KNOWN_PLUGINS)
 
     @cached_property
     def owner(self) -> Owner:
-        """Who owns the alpha pool."""
+        """The owner of the alpha pool."""
         return owner(self.pool)
 
     @property
     def release_key(self) -> tuple[str, str] | None:
-        """Namespace and name of the Helm release that owns the alpha pool."""
+        """The (namespace, name) of the Helm release that owns the alpha pool; None where no release does."""
         return (self.owner.namespace or self.namespace, self.owner.name or "") if self.owner.kind == "helm" else None
 
     @property
     def release(self) -> HelmRelease | None:
-        """That release, where its record could be read."""
+        """The Helm release that owns the alpha pool; None where no release does, or where its record can't be read."""
         return self.estate.releases.get(self.release_key) if self.release_key else None
 
     @property
     def release_unknown(self) -> Literal["hidden", "missing", "garbled"] | None:
-        """Why nothing tells what that release owns; None where its record tells, and where no release owns the pool."""
+        """Why it is unknown what the owning Helm release owns: its record is hidden (may not be read), missing or garbled.
+
+        None where the record can be read, and where no release owns the pool.
+        """
         if self.release_key is None or self.release:
             return None
         if self.release_key[0] in self.estate.hidden_records:
@@ -180,32 +196,39 @@ class PoolMigration:
 
     @property
     def uninstalled(self) -> bool:
-        """Whether Helm uninstalls the release at the end. What it owns must be known: all of it goes."""
+        """Whether Helm uninstalls the owning release at the end.
+
+        Its record must be readable, since all that it owns is deleted, and no uninstall may have begun: kubernetes.core.helm takes that for done.
+        """
         return self.release is not None and self.release.uninstallable
 
     @property
     def by_hand(self) -> bool:
-        """Whether all of alpha is deleted object by object: Helm deletes no more than its newest revision holds, where it knows the release at all."""
+        """Whether all of alpha is deleted object by object.
+
+        True for plain objects, for a Helm release whose record can't be read, and for one whose newest revision is not ``deployed``, since Helm deletes
+        only what that revision holds. In the last case Helm still uninstalls the release afterwards, where :attr:`uninstalled` says so.
+        """
         return self.owner.kind == "objects" or (self.owner.kind == "helm" and not (self.release and self.release.whole))
 
     @property
     def selector(self) -> dict[str, str]:
-        """Labels of the model servers: the flat ones, since the alpha schema prunes anything nested."""
+        """The labels of the model servers; only flat ones count, since the alpha schema prunes anything nested."""
         return {name: value for name, value in dig(self.pool, "spec", "selector", default={}).items() if isinstance(value, str)}
 
     @property
     def port(self) -> int:
-        """Of the model servers."""
+        """The port of the model servers."""
         return dig(self.pool, "spec", "targetPortNumber", default=8000)
 
     @property
     def failure_mode(self) -> str:
-        """FailClose or FailOpen, alpha's default where nothing is said."""
+        """``FailClose`` or ``FailOpen``; alpha's default, ``FailClose``, where the pool says nothing."""
         return dig(self.pool, "spec", "extensionRef", "failureMode", default="FailClose")
 
     @cached_property
     def models(self) -> list[Manifest]:
-        """The InferenceModels that hold: of several with one modelName the oldest."""
+        """The InferenceModels in effect: of several with one modelName, the oldest (inference-extension v0.3.0, datastore)."""
         oldest: dict[str, Manifest] = {}
         for model in self.every_model:
             if model_name(model):
@@ -219,17 +242,17 @@ class PoolMigration:
 
     @cached_property
     def references(self) -> list[Reference]:
-        """backendRefs that send traffic to the alpha pool."""
+        """The backendRefs that send traffic to the alpha pool."""
         return [reference for reference in self.estate.references.get(self.key, []) if reference.kind == "backend"]
 
     @property
     def mirrors(self) -> list[Reference]:
-        """Mirrors to the alpha pool."""
+        """The RequestMirror filters that name the alpha pool."""
         return [reference for reference in self.estate.references.get(self.key, []) if reference.kind == "mirror"]
 
     @cached_property
     def policies(self) -> dict[str, Manifest]:
-        """The alpha pool's policies by kind: of two of one kind the oldest holds."""
+        """The alpha pool's policies in effect, by kind: of several of one kind, the oldest."""
         found: dict[str, Manifest] = {}
         for policy in self.estate.policies.get(self.key, []):
             found.setdefault(policy["kind"], policy)
@@ -237,7 +260,7 @@ class PoolMigration:
 
     @property
     def chart_writes_policies(self) -> bool:
-        """Whether the target chart's own policies say exactly what alpha's say, in a form that the live CRD takes."""
+        """Whether the target chart may write the policies: its own say exactly what alpha's say, and the live CRD takes them."""
         if self.estate.strict_health_checks:
             return False
         said = {kind: dig(policy, "spec", "default", default={}) for kind, policy in self.policies.items()}
@@ -245,28 +268,28 @@ class PoolMigration:
 
     @property
     def timeout(self) -> int:
-        """Seconds after which no request to the alpha pool is still open."""
+        """Seconds after which no request to the alpha pool is still open: timeoutSec of its GCPBackendPolicy, or the default."""
         return dig(self.policies.get("GCPBackendPolicy", {}), "spec", "default", "timeoutSec", default=DEFAULT_TIMEOUT)
 
     @cached_property
     def monitorings(self) -> list[Manifest]:
-        """Monitoring objects that read the alpha EPP."""
+        """PodMonitorings and ClusterPodMonitorings that read the alpha EPP."""
         labels = dig(self.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={})
         near = self.estate.monitoring_selectors.candidates(("", self.namespace), labels)
         return [entry for entry in near if selects(dig(entry, "spec", "selector", "matchLabels", default={}), labels)]
 
     @cached_property
     def grants(self) -> list[Manifest]:
-        """ReferenceGrants that open the alpha pool to other namespaces, by name."""
+        """ReferenceGrants that open the alpha pool to other namespaces, sorted by name."""
         every, this = (self.estate.grants.get(self.key._replace(name=name), []) for name in ("", self.name))
         return sorted({name_of(grant): grant for grant in (*every, *this)}.values(), key=name_of)
 
     def priority(self, model: Manifest) -> int:
-        """The priority of a model's objective."""
+        """Return the priority of a model's InferenceObjective; an unknown criticality counts as ``Unset``."""
         criticality = dig(model, "spec", "criticality", default=UNSET)
         return self.options.priorities.get(criticality, self.options.priorities[UNSET])
 
 
 def pool_migrations(estate: Estate, options: Options) -> list[PoolMigration]:
-    """One draft for every alpha pool, by namespace and name."""
+    """Return a pool migration for every alpha pool, in order of namespace and name."""
     return [PoolMigration(estate, options, pool) for pool in estate.pools.values()]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The v1 objects of a PoolMigration: chart values, objectives, rewrites, policies, grants, monitoring. Pure."""
+"""Makes the v1 objects of a PoolMigration: chart values, objectives, rewrites, policies, grants, monitoring. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PLUGINS_FILE = "alpha-plugins.yaml"
 
 
 def rewrite(model: Manifest, pool: str) -> Manifest:
-    """The InferenceModelRewrite that answers for a model's targetModels."""
+    """Return the InferenceModelRewrite that does for v1 pool ``pool`` what a model's targetModels do for the alpha pool."""
     return _object(ALPHA_VERSION, "InferenceModelRewrite", namespace_of(model), name_of(model)) | {
         "spec": {
             "poolRef": _pool_ref(pool),
@@ -48,7 +48,7 @@ def rewrite(model: Manifest, pool: str) -> Manifest:
 
 
 def objective(model: Manifest, pool: str, priority: int) -> Manifest:
-    """The InferenceObjective that keeps a model's criticality, under the model object's name."""
+    """Return the InferenceObjective that keeps a model's criticality as a priority, under the InferenceModel's name."""
     return _object(ALPHA_VERSION, "InferenceObjective", namespace_of(model), name_of(model)) | {"spec": {"priority": priority, "poolRef": _pool_ref(pool)}}
 
 
@@ -56,12 +56,13 @@ def objective(model: Manifest, pool: str, priority: int) -> Manifest:
 
 
 def resources(alpha: Mapping[str, Any], default: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
-    """The chart's resources value that leaves the EPP with exactly what it asked before.
+    """Return the chart's ``resources`` value that gives the v1 EPP exactly the alpha EPP's resources.
 
-    Helm merges values into the chart's own: what alpha did not ask must be said as null, or the chart's figure stays.
+    Helm merges values into the chart's own, so what the alpha EPP does not ask is null, or the chart's figure would stay.
 
-    :param default: the chart's own resources.
-    :returns: None to ask nothing at all.
+    :param alpha: resources of the alpha EPP's container.
+    :param default: resources in the chart's own values: section (``requests``, ``limits``) to name to quantity.
+    :returns: None where the alpha EPP asks nothing at all.
     """
     if not alpha:
         return None
@@ -73,7 +74,7 @@ def resources(alpha: Mapping[str, Any], default: Mapping[str, Mapping[str, str]]
 
 
 def chart_values(migration: PoolMigration) -> dict[str, Any]:
-    """Values for the inferencepool chart of the target release."""
+    """Return the values for the inferencepool chart of the target release."""
     facts = migration.options.release.facts
     carried = migration.carried_flags
     extension: dict[str, Any] = {"replicas": 1, "extProcPort": DEFAULT_EPP_PORT}
@@ -101,20 +102,23 @@ def chart_values(migration: PoolMigration) -> dict[str, Any]:
 
 
 def counterpart(manifest: Manifest, name: str, **changes: Any) -> Manifest:
-    """A copy of an alpha object's spec under another name, unknown fields kept, ``changes`` applied to spec."""
+    """Return an object of the same kind under another name, with a copy of the spec in which ``changes`` replace fields; unknown fields are kept."""
     copy = _object(manifest["apiVersion"], manifest["kind"], namespace_of(manifest), name)
     return copy | {"spec": deepcopy(dig(manifest, "spec", default={})) | changes}
 
 
 def policy_counterpart(policy: Manifest, name: str) -> Manifest:
-    """A policy with the same spec for the v1 pool ``name``, and for that pool alone."""
+    """Return a policy with the same spec, named after v1 pool ``name`` and attached to that pool alone."""
     ref = {"group": V1_GROUP, "kind": POOL_KIND, "name": name}
     attached = {"targetRefs": [ref]} if dig(policy, "spec", "targetRefs") else {"targetRef": ref}
     return counterpart(policy, name, **attached)
 
 
 def grant_counterpart(grant: Manifest, moved: Mapping[PoolKey, str]) -> Manifest:
-    """A ReferenceGrant that allows for v1 pools what this one allows for alpha pools."""
+    """Return a ReferenceGrant that allows for v1 pools what ``grant`` allows for alpha pools.
+
+    :param moved: the name of the v1 pool for each planned pool.
+    """
     allowed = []
     for entry in opened(grant):
         named = moved.get(PoolKey(ALPHA_GROUP, POOL_KIND, namespace_of(grant), entry.get("name") or ""))
@@ -123,14 +127,17 @@ def grant_counterpart(grant: Manifest, moved: Mapping[PoolKey, str]) -> Manifest
 
 
 def monitoring_counterpart(monitoring: Manifest, migration: PoolMigration) -> Manifest:
-    """A PodMonitoring or ClusterPodMonitoring that reads the v1 EPP instead."""
+    """Return a PodMonitoring or ClusterPodMonitoring that reads the v1 EPP in place of the alpha EPP."""
     old = name_of(monitoring)
     name = old.replace(migration.name, migration.v1_name) if migration.name in old else f"{old}-ga"
     return counterpart(monitoring, name, selector={"matchLabels": {"inferencepool": migration.epp}})
 
 
 def metrics_rbac(migration: PoolMigration) -> list[Manifest]:
-    """The right to check the tokens of those who read the EPP's metrics, where the chart gives it only with monitoring of its own."""
+    """Return the ClusterRole and its binding that let the v1 EPP check the tokens of whoever reads its metrics.
+
+    They are for charts that create them only together with monitoring of their own.
+    """
     name = f"{migration.epp.removesuffix('-epp')}-{migration.namespace}-epp-metrics"
     rules = [
         {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
@@ -159,9 +166,9 @@ def _pool_ref(pool: str) -> Manifest:
 
 
 def objects(migration: PoolMigration, moved: Mapping[PoolKey, str]) -> Iterator[Manifest]:
-    """Everything to create besides the chart or to merge into what it made, in order.
+    """Yield every object to create besides the chart, and every part to merge into the chart's own objects, in order.
 
-    :param moved: every planned pool and its v1 name.
+    :param moved: the name of the v1 pool for each planned pool.
     """
     for model in migration.models:
         yield objective(model, migration.v1_name, migration.priority(model))
@@ -180,7 +187,7 @@ def objects(migration: PoolMigration, moved: Mapping[PoolKey, str]) -> Iterator[
 
 
 def patches(migration: PoolMigration) -> list[Manifest]:
-    """Parts to merge into the chart's own objects: the failure mode, and what the EPP asks of its node, where the chart can't say it."""
+    """Return parts to merge into the chart's own objects: the failure mode and the EPP's resources, where the chart has no value for them."""
     facts, where = migration.options.release.facts, {"namespace": migration.namespace}
     found: list[Manifest] = []
     if migration.failure_mode != "FailClose" and facts.failure_mode == "ignored":

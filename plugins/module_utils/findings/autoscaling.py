@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Findings about autoscalers and dashboards that read the endpoint picker: one small function each. Pure."""
+"""Looks for findings about autoscalers and dashboards that read the endpoint picker: one small function each. Pure."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Reading(NamedTuple):
-    """One thing that an autoscaler looks at.
+    """One metric that an autoscaler reads.
 
-    :param metric: its name or query. :param words: names it is narrowed to. :param summed: whether every series counts.
+    :param metric: its name; of a KEDA trigger all values, with the query, as one text.
+    :param words: values that narrow it to some series, e.g. the name of a pool.
+    :param summed: whether the autoscaler adds up all series that fit.
     """
 
     metric: str
@@ -48,25 +50,25 @@ def _keda_readings(scaled: Manifest) -> Iterator[Reading]:
 
 
 def _scalers(context: CheckContext) -> dict[str, list[tuple[Manifest, list[Reading]]]]:
-    """Autoscalers and what they read, by namespace."""
+    """Return each namespace's autoscalers, each with the metrics that it reads."""
     hpas = [(hpa, list(_hpa_readings(hpa))) for hpa in context.estate.of("hpas")]
     scaled = [(entry, list(_keda_readings(entry))) for entry in context.estate.of("scaled_objects")]
     return grouped([*hpas, *scaled], lambda scaler: namespace_of(scaler[0]))
 
 
 def _names(migration: PoolMigration) -> frozenset[str]:
-    """The names by which series of a pool and its EPP are told from others."""
+    """Return the names in labels and queries that mean this alpha pool or its EPP."""
     return frozenset({migration.name, migration.alpha_epp.name, name_of(migration.alpha_epp.deployment or {})} - {""})
 
 
 def _of_epp(metrics: list[Manifest], migration: PoolMigration) -> list[Manifest]:
-    """Those AutoscalingMetrics of a pool's namespace that read the alpha EPP's pods."""
+    """Return which AutoscalingMetrics of a pool's namespace read the alpha EPP's pods."""
     labels = dig(migration.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={})
     return [entry for entry in metrics if any(wanted and selects(wanted, labels) for wanted in _exporters(entry))]
 
 
 def _exporters(metric: Manifest) -> list[dict[str, str]]:
-    """Labels of the pods that an AutoscalingMetric reads: each of its metrics selects its own."""
+    """Return the label selectors of an AutoscalingMetric: one for each of its metrics, and the common one."""
     pods = [entry["pod"] for entry in dig(metric, "spec", "metrics", default=[]) if dig(entry, "pod")]
     return [dig(pod, "selector", "matchLabels", default={}) for pod in pods] + [dig(metric, "spec", "selector", "matchLabels", default={})]
 
@@ -79,7 +81,10 @@ def _exporters(metric: Manifest) -> list[dict[str, str]]:
     source="docs/protocol.md 12.1; GKE: AutoscalingMetric selects the EPP's pods by label",
 )
 def autoscaler_reads_alpha_epp(context: CheckContext) -> Iterator[Occurrence]:
-    """HPAs, ScaledObjects and AutoscalingMetrics that name the alpha pool or its EPP."""
+    """Find AutoscalingMetrics that select the alpha EPP's pods, and HPAs and ScaledObjects that read these or name the alpha pool or its EPP.
+
+    An autoscaler of several pools is reported once, with the first of them.
+    """
     scalers, metrics = _scalers(context), grouped(context.estate.of("autoscaling_metrics"), namespace_of)
     seen: set[str] = set()
     for migration in context.migrations:
@@ -101,7 +106,7 @@ def autoscaler_reads_alpha_epp(context: CheckContext) -> Iterator[Occurrence]:
     source="Kubernetes: external metrics are summed over series",
 )
 def autoscaler_sums_both_epps(context: CheckContext) -> Iterator[Occurrence]:
-    """Autoscalers whose figure has no pool's name in it."""
+    """Find autoscalers that add up an EPP metric over all series, narrowed to no pool and no EPP of their namespace."""
     named: dict[str, set[str]] = defaultdict(set)
     for migration in context.migrations:
         named[migration.namespace] |= _names(migration) | {migration.v1_name, migration.epp}
@@ -121,7 +126,7 @@ def autoscaler_sums_both_epps(context: CheckContext) -> Iterator[Occurrence]:
     source="inference-extension v1.1.0, pkg/epp/metrics: inference_objective_*",
 )
 def metrics_label_changes(context: CheckContext) -> Iterator[Occurrence]:
-    """Monitoring objects that read an alpha EPP."""
+    """Find PodMonitorings and ClusterPodMonitorings that read an alpha EPP."""
     renamed = context.facts.model_metrics
     models = "" if renamed == ALPHA_MODEL_METRICS else f", and {ALPHA_MODEL_METRICS}* becomes {renamed}*"
     for migration in context.migrations:
@@ -138,7 +143,7 @@ def metrics_label_changes(context: CheckContext) -> Iterator[Occurrence]:
     source="inference-extension v1.3.0, cmd/epp/runner: default of --kv-cache-usage-percentage-metric",
 )
 def kv_metric_renamed(context: CheckContext) -> Iterator[Occurrence]:
-    """Alpha EPPs that read the default metric."""
+    """Find alpha EPPs that read the default metric of cache use, where the target EPP has another default."""
     if context.facts.kv_metric == ALPHA_KV_METRIC:
         return
     for migration in context.migrations:

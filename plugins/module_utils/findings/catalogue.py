@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The catalogue of findings: all of them, and docs/findings.md, which is generated from it. Pure."""
+"""Runs every registered check, and makes docs/findings.md from what the checks were registered with. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Collection
 from difflib import get_close_matches
 
-# Importing a module of findings registers them.
+# Importing these modules registers their checks.
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import (
     autoscaling,
     epp_settings,
@@ -25,18 +25,18 @@ MODULES = (pools, helm_releases, platform, epp_settings, autoscaling, routes, pr
 
 
 def find(context: CheckContext) -> list[Finding]:
-    """Every finding of an estate, the worst first, then by code and object."""
+    """Run every check and return what was found, the worst first, then by code, object and message."""
     found = [entry for code in CATALOGUE.values() for entry in occurrences(code, context)]
     return sorted(found, key=lambda entry: (SEVERITIES.index(entry.severity), entry.code, entry.object, entry.message))
 
 
 def blocked(found: list[Finding], accept: Collection[str]) -> list[str]:
-    """Codes of the blockers that nobody overruled, or nobody may overrule."""
+    """Return the sorted codes of the blockers that are not in ``accept``, or that nobody may accept."""
     return sorted({entry.code for entry in found if entry.severity == "blocker" and not (entry.overridable and entry.code in accept)})
 
 
 def unknown_code(codes: Collection[str]) -> str | None:
-    """One sentence about the first code that the catalogue does not have, None where all are known."""
+    """Return a sentence about the first code that the catalogue does not have, with the nearest known one; None where it has all."""
     for code in sorted(set(codes) - set(CATALOGUE)):
         near = get_close_matches(code, CATALOGUE, 1)
         return f"accept names {code}, which is no finding" + (f": did you mean {near[0]}?" if near else ": docs/findings.md lists them.")
@@ -44,7 +44,7 @@ def unknown_code(codes: Collection[str]) -> str | None:
 
 
 def documentation() -> str:
-    """docs/findings.md."""
+    """Return the text of docs/findings.md."""
     lines = [
         "# Findings",
         "",

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Findings about what surrounds the endpoint picker: its settings, network policies, IAP. One small function each. Pure."""
+"""Looks for findings about what surrounds the endpoint picker: its settings, network policies, IAP. One small function each. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
     source="inference-extension v1.0.0, cmd/epp/runner/runner.go; PR 1305, PR 1238",
 )
 def plugins_unknown_to_target(context: CheckContext) -> Iterator[Occurrence]:
-    """EPPs whose configuration can't be carried over."""
+    """Find alpha EPPs whose plugin configuration names plugins that no v1 EPP has."""
     for migration in context.migrations:
         if migration.unknown_plugins:
             yield Occurrence(describe(migration.alpha_epp.deployment or migration.pool), f"plugins {', '.join(migration.unknown_plugins)} are gone.")
@@ -35,7 +35,7 @@ def plugins_unknown_to_target(context: CheckContext) -> Iterator[Occurrence]:
     source="charts v1.4.0 and v1.5.0: 4 CPU and 8 GiB requested",
 )
 def epp_resources_grow(context: CheckContext) -> Iterator[Occurrence]:
-    """EPPs that would ask for more."""
+    """Find alpha EPPs with fewer resources than the chart gives the v1 EPP; none unless ``epp_resources`` is ``chart``."""
     if context.options.epp_resources != "chart":
         return
     for migration in context.migrations:
@@ -52,7 +52,7 @@ def epp_resources_grow(context: CheckContext) -> Iterator[Occurrence]:
     source="inference-extension v0.3.0, cmd/epp: flag poolName",
 )
 def epp_shared_by_pools(context: CheckContext) -> Iterator[Occurrence]:
-    """Pools whose EPP is not theirs alone."""
+    """Find pools that share their EPP with another pool."""
     used = Counter((migration.namespace, migration.alpha_epp.name) for migration in context.migrations if migration.alpha_epp.name)
     for migration in context.migrations:
         if used[migration.namespace, migration.alpha_epp.name] > 1:
@@ -68,7 +68,7 @@ def epp_shared_by_pools(context: CheckContext) -> Iterator[Occurrence]:
     source="GKE: GCPBackendPolicy iap; the audience of signed headers holds the backend service id",
 )
 def iap_audience_changes(context: CheckContext) -> Iterator[Occurrence]:
-    """Pools behind IAP."""
+    """Find GCPBackendPolicies that put a pool behind Identity-Aware Proxy (IAP)."""
     for migration in context.migrations:
         policy = migration.policies.get("GCPBackendPolicy", {})
         if dig(policy, "spec", "default", "iap", "enabled") is True:
@@ -83,7 +83,10 @@ def iap_audience_changes(context: CheckContext) -> Iterator[Occurrence]:
     source="Kubernetes: NetworkPolicy podSelector; chart: label inferencepool",
 )
 def networkpolicy_blocks_new_epp(context: CheckContext) -> Iterator[Occurrence]:
-    """Policies that know only the alpha EPP."""
+    """Find NetworkPolicies that would cut off the v1 EPP, though not the alpha EPP.
+
+    Either they let only the alpha EPP reach the model servers, or they close ingress or egress for the v1 EPP while others open it for the alpha EPP.
+    """
     by_namespace = grouped(context.estate.of("network_policies"), namespace_of)
     for migration in context.migrations:
         policies, new = by_namespace.get(migration.namespace), {"inferencepool": migration.epp}
@@ -105,7 +108,10 @@ def networkpolicy_blocks_new_epp(context: CheckContext) -> Iterator[Occurrence]:
     source="GoogleCloudPlatform/gke-gateway-api, HealthCheckPolicy CRD; seen with charts v0.3.0 and v1.0.0",
 )
 def chart_object_refused_by_live_crd(context: CheckContext) -> Iterator[Occurrence]:
-    """Policies that need another form. Refusals of a dry run are added by the plan (:func:`plan.with_trial`)."""
+    """Find HealthCheckPolicies without the portSpecification that the live CRD requires.
+
+    What the server refuses in a dry run gets the same code, from :func:`plan.with_trial`.
+    """
     if context.estate.strict_health_checks:
         for migration in context.migrations:
             policy = migration.policies.get("HealthCheckPolicy")

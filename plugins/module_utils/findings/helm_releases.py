@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Findings about what goes with an alpha pool: Helm releases and rights, and who else needs them. One small function each. Pure."""
+"""Looks for findings about what is deleted with an alpha pool, Helm releases and RBAC, and who else needs it. One small function each. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 
 _ROLE = "inference-gateway-migration-helm-values"
 _FILE = "roles/migration/files/rbac/helm-values.yaml"
-"""The optional Role, by which Helm's records may be read, and its file in the collection."""
+"""The collection's file with the optional Role that lets Helm's records be read."""
 
 
 @finding(
@@ -27,7 +27,7 @@ _FILE = "roles/migration/files/rbac/helm-values.yaml"
     source="docs/protocol.md 1.3",
 )
 def helm_values_unreadable(context: CheckContext) -> Iterator[Occurrence]:
-    """Helm-owned pools of a release without readable values."""
+    """Find pools of a Helm release whose record can be read, but not the values in it."""
     for migration in context.migrations:
         if migration.release and migration.release.values is None:
             yield Occurrence(describe(migration.pool), f"the values of Helm release {migration.owner.name}, which owns it, could not be read.")
@@ -42,7 +42,7 @@ def helm_values_unreadable(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 1.3, 12.3; helm issues 13279 and 12098",
 )
 def helm_release_unknown(context: CheckContext) -> Iterator[Occurrence]:
-    """Helm-owned pools whose release nobody knows, and which of the three ways it is."""
+    """Find pools annotated with a Helm release whose record is hidden (may not be read), missing or garbled."""
     for migration in context.migrations:
         if migration.release_key and migration.release_unknown:
             namespace, name = migration.release_key
@@ -70,7 +70,7 @@ def helm_release_unknown(context: CheckContext) -> Iterator[Occurrence]:
     source="helm v3, pkg/action/uninstall.go; kubernetes.core 6.2.0, helm.py: skips uninstalled and uninstalling",
 )
 def helm_release_not_deployed(context: CheckContext) -> Iterator[Occurrence]:
-    """Helm-owned pools of a release that an upgrade, a rollback or an uninstall did not finish."""
+    """Find pools of a Helm release whose newest revision is not ``deployed``, e.g. after an upgrade that did not finish."""
     for migration in context.migrations:
         if migration.release and not migration.release.whole:
             then = "Helm then uninstalls the rest" if migration.uninstalled else "the release itself is left"
@@ -86,7 +86,10 @@ def helm_release_not_deployed(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 12.2, 12.3",
 )
 def release_owns_more(context: CheckContext) -> Iterator[Occurrence]:
-    """Releases with foreign objects, and with rights that others use."""
+    """Find Helm releases whose uninstall would delete more than pool and EPP.
+
+    That is other objects, whatever a chart other than inferencepool brings, or RBAC that others use. Only the last may be accepted.
+    """
     estate = context.estate
     candidates = (*estate.of("deployments"), *estate.of("services"), *estate.routes, *estate.of("gateways"), *estate.of("pools"), *estate.of("v1_pools"))
     owned = grouped(candidates, helm_owner)
@@ -117,7 +120,10 @@ def release_owns_more(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 12.2; inference-extension v0.3.0, config/manifests: ClusterRole pod-read bound to ServiceAccount default",
 )
 def shared_epp_rbac(context: CheckContext) -> Iterator[Occurrence]:
-    """EPPs that are deleted by hand and whose rights are not theirs alone."""
+    """Find alpha EPPs whose RBAC is left in place, because others use it or may use it.
+
+    Left out are EPPs that Helm uninstalls (:func:`release_owns_more` looks at those) and EPPs of pools that a controller owns.
+    """
     for migration in context.migrations:
         account = rbac.account(migration.namespace, migration.alpha_epp)
         if account is None or migration.uninstalled or migration.owner.kind == "controller":

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Findings about endpoint pickers, policies and CRDs: one small function each. Pure."""
+"""Looks for findings about endpoint pickers, policies and CRDs: one small function each. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
     source="docs/protocol.md 1.2",
 )
 def epp_missing(context: CheckContext) -> Iterator[Occurrence]:
-    """Pools without a live EPP."""
+    """Find pools that name an EPP whose Service or Deployment does not exist."""
     for migration in context.migrations:
         epp = migration.alpha_epp
         if epp.name and (epp.service is None or epp.deployment is None):
@@ -38,7 +38,7 @@ def epp_missing(context: CheckContext) -> Iterator[Occurrence]:
     source="charts v1.0.1 to v1.5.0: --ha-enable-leader-election",
 )
 def epp_replicas_reduced(context: CheckContext) -> Iterator[Occurrence]:
-    """Alpha EPPs with several replicas."""
+    """Find alpha EPPs with several replicas."""
     for migration in context.migrations:
         replicas = dig(migration.alpha_epp.deployment or {}, "spec", "replicas", default=1)
         if replicas > 1:
@@ -52,7 +52,7 @@ def epp_replicas_reduced(context: CheckContext) -> Iterator[Occurrence]:
     source="inference-extension v1.0.0, cmd/epp/runner/runner.go",
 )
 def epp_settings_not_carried(context: CheckContext) -> Iterator[Occurrence]:
-    """Alpha EPPs with flags that have no counterpart."""
+    """Find alpha EPPs with flags for which the target EPP has no counterpart."""
     for migration in context.migrations:
         if migration.lost_flags:
             yield Occurrence(describe(migration.alpha_epp.deployment or {}), f"flags {', '.join(migration.lost_flags)} have no counterpart in the plan.")
@@ -68,7 +68,7 @@ def epp_settings_not_carried(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 3.6",
 )
 def policy_bound_to_alpha_group(context: CheckContext) -> Iterator[Occurrence]:
-    """Policies that get a v1 counterpart."""
+    """Find the policies of alpha pools that get a v1 counterpart."""
     for migration in context.migrations:
         for policy in migration.policies.values():
             yield Occurrence(describe(policy), f"it is attached to the alpha pool {migration.name}; {migration.v1_name} gets the same.")
@@ -81,7 +81,7 @@ def policy_bound_to_alpha_group(context: CheckContext) -> Iterator[Occurrence]:
     source="GKE: conflicting policies, oldest wins",
 )
 def policy_twice_on_target(context: CheckContext) -> Iterator[Occurrence]:
-    """Policies that an older one shadows."""
+    """Find policies without effect, because an older one of their kind is attached to the same pool."""
     for migration in context.migrations:
         for policy in context.estate.policies.get(migration.key, []):
             if policy is not migration.policies[policy["kind"]]:
@@ -98,7 +98,7 @@ def policy_twice_on_target(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 4; GKE from 1.34.0-gke.1626000 on",
 )
 def managed_crds(context: CheckContext) -> Iterator[Occurrence]:
-    """CRDs of the platform."""
+    """Find CRDs of v1alpha2 and v1 that the platform manages."""
     for name in sorted({*releases.ALPHA_CRDS, *releases.CRD_FILES} & set(context.estate.crds)):
         crd = context.estate.crds[name]
         if managed_crd(crd, name == releases.V1_POOLS_CRD and releases.gke_ships_v1(context.estate.version)):
@@ -112,7 +112,10 @@ def managed_crds(context: CheckContext) -> Iterator[Occurrence]:
     source="bundle-version annotation; InferenceModelRewrite was incompatible before v1.3.0",
 )
 def crd_older_than_target(context: CheckContext) -> Iterator[Occurrence]:
-    """Live CRDs behind the target; rewrites of before v1.3.0 can't hold the targets at all."""
+    """Find live CRDs of an older release than the target, by their bundle-version annotation.
+
+    An InferenceModelRewrite CRD from before v1.3.0 has no field ``targets``: where a model needs a rewrite it blocks, and nobody may accept it.
+    """
     wanted = releases.parse(context.target)
     for name in context.options.release.crds:
         bundle = dig(context.estate.crds.get(name, {}), "metadata", "annotations", releases.BUNDLE_ANNOTATION, default="")
@@ -134,7 +137,7 @@ def crd_older_than_target(context: CheckContext) -> Iterator[Occurrence]:
     source="manifests.yaml of v1.0.0 to v1.4.0",
 )
 def alpha_crd_in_v1_manifests(context: CheckContext) -> Iterator[Occurrence]:
-    """Targets whose manifest file would touch alpha."""
+    """Report a target release whose manifests.yaml contains the alpha InferencePool CRD."""
     if context.migrations and context.facts.alpha_in_manifests:
         yield Occurrence(f"release {context.target}", f"manifests.yaml of {context.target} holds {releases.ALPHA_POOLS_CRD}.")
 
@@ -146,7 +149,7 @@ def alpha_crd_in_v1_manifests(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 12.1",
 )
 def gitops_owned_model(context: CheckContext) -> Iterator[Occurrence]:
-    """Models that a tool would bring back."""
+    """Find InferenceModels that a GitOps tool would bring back, but for pools of a controller (finding controller-owned-pool)."""
     for migration in context.migrations:
         for model in migration.every_model:
             if gitops(model) and migration.owner.kind != "controller":

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Findings about pools, their models and their names: one small function each. Pure."""
+"""Looks for findings about pools, their models and their names: one small function each. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 
 _RELEASE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _RELEASE_LENGTH = 53
-"""Helm's upper bound of a release name."""
+"""Helm's upper bound of a release name, in characters."""
 _RIGHTS = (WORKLOADS | BINDINGS) - {"deployments"}
-"""What is listed for nothing but to know who else uses the alpha EPPs' rights."""
+"""Listings that are read only to learn who else uses the alpha EPPs' RBAC."""
 
 
 # -- what can't be known ------------------------------------------------------------------------------------------------
@@ -35,7 +35,10 @@ _RIGHTS = (WORKLOADS | BINDINGS) - {"deployments"}
     source="docs/protocol.md 1.1",
 )
 def may_not_list(context: CheckContext) -> Iterator[Occurrence]:
-    """What is forbidden. Where no plan would be worth anything without it, nobody may overrule that."""
+    """Report every kind that the credential may not read; nobody may accept that where no plan would be worth anything without it.
+
+    It is only a warning where all that it hides is who else uses the alpha EPPs' RBAC, and Helm uninstalls no release.
+    """
     by_helm = any(migration.uninstalled for migration in context.migrations)
     for entry in context.estate.refused:
         harmless = entry.listing and entry.listing.name in _RIGHTS and not by_helm
@@ -55,7 +58,7 @@ def may_not_list(context: CheckContext) -> Iterator[Occurrence]:
     source="seen: 404 on EPP v1.0.0, 200 on v1.5.0",
 )
 def alias_without_rewrite(context: CheckContext) -> Iterator[Occurrence]:
-    """Models with other targets than themselves, where the target EPP knows no rewrite."""
+    """Find InferenceModels whose targetModels are not just their own name, where the target EPP knows no InferenceModelRewrite."""
     if context.facts.rewrites:
         return
     for migration in context.migrations:
@@ -72,7 +75,7 @@ def alias_without_rewrite(context: CheckContext) -> Iterator[Occurrence]:
     source="inference-extension v0.3.0, datastore: oldest creationTimestamp wins",
 )
 def model_name_in_use(context: CheckContext) -> Iterator[Occurrence]:
-    """Models that an older one of the same name shadows."""
+    """Find InferenceModels without effect, because an older one of the pool has the same modelName."""
     for migration in context.migrations:
         holding = {name_of(model) for model in migration.models}
         for model in migration.every_model:
@@ -87,7 +90,7 @@ def model_name_in_use(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 12.5",
 )
 def model_without_pool(context: CheckContext) -> Iterator[Occurrence]:
-    """Models whose pool is missing."""
+    """Find InferenceModels whose poolRef names no alpha pool of the cluster."""
     for model in context.estate.of("models"):
         if model_pool(model) not in context.estate.pools:
             yield Occurrence(describe(model), f"its pool {model_pool(model).name or '(none)'} does not exist in namespace {namespace_of(model)}.")
@@ -100,7 +103,7 @@ def model_without_pool(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 7.1",
 )
 def pool_without_models(context: CheckContext) -> Iterator[Occurrence]:
-    """Pools without models."""
+    """Find pools without an InferenceModel that has a modelName."""
     for migration in context.migrations:
         if not migration.models:
             yield Occurrence(describe(migration.pool), "no InferenceModel names it.")
@@ -113,7 +116,7 @@ def pool_without_models(context: CheckContext) -> Iterator[Occurrence]:
     source="inference-extension v1.0.0, pkg/epp/metadata/consts.go",
 )
 def objective_needs_header(context: CheckContext) -> Iterator[Occurrence]:
-    """Models whose priority differs from what a request without the header gets."""
+    """Find models whose priority is not 0, which is what a request without the objective header gets."""
     for migration in context.migrations:
         for model in migration.models:
             if migration.priority(model) != 0:
@@ -128,7 +131,7 @@ def objective_needs_header(context: CheckContext) -> Iterator[Occurrence]:
     source="inference-extension PR 1361; v0.3.0 admission",
 )
 def shedding_changes(context: CheckContext) -> Iterator[Occurrence]:
-    """Models that are sheddable today."""
+    """Find models that are not Critical, so that the saturated alpha EPP sheds their requests."""
     for migration in context.migrations:
         for model in migration.models:
             criticality = dig(model, "spec", "criticality", default=UNSET)
@@ -144,7 +147,10 @@ def shedding_changes(context: CheckContext) -> Iterator[Occurrence]:
     source="seen on EPP v1.0.0 and v1.5.0; request parsers of v1.1.0 to v1.4.0",
 )
 def request_shape_rejected(context: CheckContext) -> Iterator[Occurrence]:
-    """Endpoints that clients call, or might call, and the target refuses."""
+    """Find endpoints that the target EPP answers with 400.
+
+    One that is in use blocks, and nobody may accept it. Any other is a warning, unless a person listed the endpoints in use.
+    """
     for endpoint in context.facts.refuses:
         if endpoint in context.options.endpoints:
             yield Occurrence(f"endpoint {endpoint}", f"EPP {context.target} answers 400 to {endpoint}, which is listed as in use.", overridable=False)
@@ -163,7 +169,7 @@ def request_shape_rejected(context: CheckContext) -> Iterator[Occurrence]:
     source="inference-extension v0.3.0, CRD: spec is not required",
 )
 def incomplete_pool(context: CheckContext) -> Iterator[Occurrence]:
-    """Pools without port or EPP."""
+    """Find pools without targetPortNumber or extensionRef.name, which v1 requires."""
     for migration in context.migrations:
         wanted = {"targetPortNumber": ("spec", "targetPortNumber"), "extensionRef.name": ("spec", "extensionRef", "name")}
         missing = [name for name, path in wanted.items() if not dig(migration.pool, *path)]
@@ -178,7 +184,7 @@ def incomplete_pool(context: CheckContext) -> Iterator[Occurrence]:
     source="inference-extension v1.0.2, CRD: minProperties 1; chart validation",
 )
 def empty_selector(context: CheckContext) -> Iterator[Occurrence]:
-    """Pools without labels."""
+    """Find pools whose selector holds no label."""
     for migration in context.migrations:
         if not migration.selector:
             yield Occurrence(describe(migration.pool), "spec.selector holds no label.")
@@ -191,7 +197,7 @@ def empty_selector(context: CheckContext) -> Iterator[Occurrence]:
     source="inference-extension v1.0.0, CRD: port is required when kind is Service",
 )
 def port_9002_implied(context: CheckContext) -> Iterator[Occurrence]:
-    """Pools without portNumber."""
+    """Find pools whose extensionRef has no portNumber."""
     for migration in context.migrations:
         if dig(migration.pool, "spec", "extensionRef", "name") and not dig(migration.pool, "spec", "extensionRef", "portNumber"):
             yield Occurrence(describe(migration.pool), f"extensionRef has no portNumber; its EPP is reached on {migration.alpha_epp.port}.")
@@ -204,7 +210,7 @@ def port_9002_implied(context: CheckContext) -> Iterator[Occurrence]:
     source="charts v1.0.0 to v1.3.0, templates/inferencepool.yaml",
 )
 def fail_open_lost_by_chart(context: CheckContext) -> Iterator[Occurrence]:
-    """FailOpen pools under charts that ignore it."""
+    """Find FailOpen pools where the target chart ignores failureMode."""
     for migration in context.migrations:
         if any("endpointPickerRef" in entry["spec"] for entry in v1_objects.patches(migration)):
             yield Occurrence(describe(migration.pool), f"failureMode is FailOpen, which chart {context.target} does not write.")
@@ -217,7 +223,7 @@ def fail_open_lost_by_chart(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 12.1; kserve 4949, 5007",
 )
 def controller_owned_pool(context: CheckContext) -> Iterator[Occurrence]:
-    """Pools that somebody would bring back."""
+    """Find pools that a controller or a GitOps tool owns and would bring back."""
     for migration in context.migrations:
         if migration.owner.kind == "controller":
             yield Occurrence(describe(migration.pool), f"{migration.owner.name} owns it.")
@@ -233,16 +239,17 @@ def controller_owned_pool(context: CheckContext) -> Iterator[Occurrence]:
     source="Helm release names; Kubernetes Service names (RFC 1035)",
 )
 def name_invalid(context: CheckContext) -> Iterator[Occurrence]:
-    """Names that Helm or the API server would refuse."""
+    """Find pools whose v1 name Helm or the API server would refuse."""
     for migration in context.migrations:
         if len(migration.v1_name) > _RELEASE_LENGTH or not _RELEASE_NAME.fullmatch(migration.v1_name):
             yield Occurrence(describe(migration.pool), f"its v1 pool would be named {migration.v1_name} ({len(migration.v1_name)} characters).")
 
 
 def _collisions(context: CheckContext) -> Iterator[tuple[int, str]]:
-    """Drafts (by number) whose EPP's objects would meet another EPP's, and whose."""
+    """Yield the index of each pool migration whose v1 EPP gets the name of another EPP, live or planned, with words for that EPP."""
 
     def place(namespace: str) -> str:
+        # ClusterRoles of chart v1.0.0 do not have the namespace in their names, so those collide across namespaces.
         return namespace if context.facts.namespaced_cluster_roles else ""
 
     alpha = {(place(migration.namespace), migration.alpha_epp.name): describe(migration.pool) for migration in context.migrations}
@@ -262,7 +269,7 @@ def _collisions(context: CheckContext) -> Iterator[tuple[int, str]]:
     source="charts v0.3.0 to v1.5.0, _helpers.tpl",
 )
 def name_collision_40(context: CheckContext) -> Iterator[Occurrence]:
-    """EPP names that would be used twice."""
+    """Find pools whose v1 EPP would get the name of another EPP."""
     for number, whose in _collisions(context):
         migration = context.migrations[number]
         yield Occurrence(describe(migration.pool), f"the v1 EPP would be named {migration.epp}, as is {whose}.")
@@ -279,7 +286,10 @@ _LISTING_OF = {
 
 
 def _taken(context: CheckContext, number: int) -> Iterator[Manifest]:
-    """Live objects that stand where a draft's would, and are neither ours nor equal nor of the very release."""
+    """Yield live objects that have the name of an object of a pool migration, and that it must not take over.
+
+    It may take over objects of its own Helm release, those labelled as this collection's, and those with the planned spec.
+    """
     migration, named = context.migrations[number], context.estate.named
     for listing, name in (("v1_pools", migration.v1_name), ("deployments", migration.epp), ("services", migration.epp)):
         live = named.get((listing, migration.namespace, name))
@@ -298,7 +308,7 @@ def _taken(context: CheckContext, number: int) -> Iterator[Manifest]:
     source="docs/protocol.md 3.8",
 )
 def name_taken(context: CheckContext) -> Iterator[Occurrence]:
-    """Names that others use."""
+    """Find live objects with names that the migration would use, but for pools with finding name-collision-40."""
     colliding = {number for number, _whose in _collisions(context)}
     for number, migration in enumerate(context.migrations):
         if number not in colliding:
@@ -313,7 +323,7 @@ def name_taken(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 3.8",
 )
 def pool_names_unused(context: CheckContext) -> Iterator[Occurrence]:
-    """Chosen names for pools that don't exist."""
+    """Find entries of ``pool_names`` for which there is no alpha pool."""
     known = {name for migration in context.migrations for name in (migration.name, f"{migration.namespace}/{migration.name}")}
     for name in sorted(set(context.options.pool_names) - known):
         yield Occurrence(f"pool_names {name}", f"there is no alpha InferencePool {name} here.")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Findings about what probes can reach: Gateways, hostnames and matches, one small function each. Pure."""
+"""Looks for findings about what probes can reach: Gateways, hostnames and matches. One small function each. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, rules
 
 EXTENSION_CHAINS = 5
-"""Extension chains that one load balancer takes (Google Cloud, LbRouteExtension and LbTrafficExtension: extensionChains)."""
+"""Extension chains that one load balancer takes at most (Google Cloud, LbRouteExtension and LbTrafficExtension: extensionChains)."""
 
 
 @finding(
@@ -25,9 +25,12 @@ EXTENSION_CHAINS = 5
     source="docs/protocol.md 7.1",
 )
 def address_not_probed(context: CheckContext) -> Iterator[Occurrence]:
-    """Gateways without a place to ask. A route that has no other one blocks."""
+    """Find Gateways to which no probe can be sent, and routes that name no Gateway.
+
+    Where a route has no other Gateway, this blocks, and nobody may accept it.
+    """
     if any(refused.what.startswith("gateways ") for refused in context.estate.refused):
-        return  # what may not be read is no evidence; may-not-list says so
+        return  # a Gateway that may not be read may well exist; may-not-list reports it
     found: dict[str, tuple[str, bool]] = {}
     for entry in context.reachability:
         alone = not any(parent.addresses for parent in entry.parents)
@@ -52,7 +55,7 @@ def _why_silent(gateway: Manifest) -> str:
     source="docs/protocol.md 7.1",
 )
 def hostname_not_concrete(context: CheckContext) -> Iterator[Occurrence]:
-    """Routes without a concrete hostname."""
+    """Find routes that take requests for any hostname or for a wildcard, within what their listeners take."""
     for route, parents in sorted({entry.reference.route: entry.parents for entry in context.reachability}.items(), key=lambda item: item[0]):
         manifest = context.estate.route_of[route.kind, route.namespace, route.name]
         listeners = {place.hostname or "" for parent in parents for place in parent.addresses} or {""}
@@ -69,7 +72,7 @@ def hostname_not_concrete(context: CheckContext) -> Iterator[Occurrence]:
     source="Gateway API: precedence of RegularExpression is implementation-specific",
 )
 def regex_precedence_undefined(context: CheckContext) -> Iterator[Occurrence]:
-    """Matches that can't be probed. A rule that has no other one blocks."""
+    """Find rules with matches that hold a regular expression; a rule that has no other match blocks, and nobody may accept it."""
     for entry in _by_rule(context):
         if entry.open_ended:
             every = len(entry.open_ended) == len(entry.matches)
@@ -85,7 +88,7 @@ def regex_precedence_undefined(context: CheckContext) -> Iterator[Occurrence]:
     source="Gateway API: HTTPRoute rule precedence",
 )
 def probe_shadowed_by_rule(context: CheckContext) -> Iterator[Occurrence]:
-    """Rules behind others. One that nothing reaches blocks."""
+    """Find rules of which other rules take requests first; a rule that no request reaches blocks, and nobody may accept it."""
     for entry in _by_rule(context):
         if entry.taken:
             every = len(entry.taken) == len(entry.ways)
@@ -104,7 +107,7 @@ def probe_shadowed_by_rule(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 7.1",
 )
 def rule_not_probed(context: CheckContext) -> Iterator[Occurrence]:
-    """Rules for which no request can be made, though there is a place to ask and a match without a regular expression."""
+    """Find rules that no endpoint in use fits, though a Gateway can be asked and some match holds no regular expression."""
     for entry in _by_rule(context):
         if not entry.ways and len(entry.open_ended) < len(entry.matches) and any(parent.addresses for parent in entry.parents):
             text = f"rule {entry.reference.rule}: none of {', '.join(context.options.endpoints)} can be asked through it."
@@ -112,7 +115,7 @@ def rule_not_probed(context: CheckContext) -> Iterator[Occurrence]:
 
 
 def _by_rule(context: CheckContext) -> list[Reachability]:
-    """One entry a rule: its references share the matches."""
+    """Return one entry for each rule, that of its first reference: all references of a rule share its matches."""
     return list({(entry.reference.route, entry.reference.rule): entry for entry in reversed(context.reachability)}.values())[::-1]
 
 
@@ -126,7 +129,7 @@ def _by_rule(context: CheckContext) -> list[Reachability]:
     source="docs/protocol.md 7.1",
 )
 def pool_on_several_gateways(context: CheckContext) -> Iterator[Occurrence]:
-    """Pools behind more than one Gateway."""
+    """Find pools that users reach through several Gateways."""
     found: dict[PoolKey, set[str]] = defaultdict(set)
     for entry in context.reachability:
         found[entry.reference.target].update(str(parent) for parent in entry.parents)
@@ -143,7 +146,7 @@ def pool_on_several_gateways(context: CheckContext) -> Iterator[Occurrence]:
     source="Google Cloud Service Extensions: 5 extension chains a resource, one resource a forwarding rule",
 )
 def gateway_extension_limit(context: CheckContext) -> Iterator[Occurrence]:
-    """GKE Gateways that would serve more pools than chains."""
+    """Find GKE Gateways whose pools, with their v1 counterparts, are more than a load balancer takes extension chains."""
     found: dict[tuple[str, str], set[PoolKey]] = defaultdict(set)
     for entry in context.reachability:
         for parent in entry.parents:
@@ -166,7 +169,7 @@ def gateway_extension_limit(context: CheckContext) -> Iterator[Occurrence]:
     source="Gateway API: sessionPersistence; GCPBackendPolicy: sessionAffinity",
 )
 def session_affinity_split(context: CheckContext) -> Iterator[Occurrence]:
-    """Rules with session persistence and policies with session affinity."""
+    """Find rules with sessionPersistence, and GCPBackendPolicies with sessionAffinity."""
     for entry in _by_rule(context):
         key = entry.reference.route
         if rules(context.estate.route_of[key.kind, key.namespace, key.name])[entry.reference.rule].get("sessionPersistence"):

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""By which requests each reference to a planned pool can be reached, and which rule takes them first. Pure.
+"""Computes which requests reach each reference to a planned pool, and which rule takes them first. Pure.
 
-What the plan says here is what the shift will find: both make their requests with targets.py.
+What the plan says here is what the shift will find: both make their requests with probing/targets.py.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, Reference, RouteKey, parents, rules
 
 ANY_MODEL = [{"name": "any"}]
-"""Which rule takes a request does not depend on its model."""
+"""Stands for all models of a pool: which rule takes a request does not depend on its model."""
 
 
 @dataclass(frozen=True)
 class ParentGateway:
-    """One Gateway that a route names. ``manifest`` is None where there is no such Gateway."""
+    """One Gateway that a route names as its parent.
+
+    :param manifest: None where there is no such Gateway.
+    :param addresses: where it answers requests for the route; empty where it can't be probed.
+    """
 
     namespace: str
     name: str
@@ -37,11 +41,13 @@ class ParentGateway:
 
 @dataclass(frozen=True)
 class Reachability:
-    """One reference to a planned pool.
+    """How requests reach one reference to a planned pool.
 
-    :param matches: the rule's. :param open_ended: those that leave open what to send (regular expressions).
-    :param ways: requests by which a user would reach it, one for each way, whatever the model.
-    :param taken: those that another rule takes first, with the route and rule that does.
+    :param parents: the Gateways that its route names.
+    :param matches: those of its rule; one empty match, which fits all requests, where the rule has none.
+    :param open_ended: the matches with a regular expression, for which no request can be made.
+    :param ways: probe targets by which a user would reach the reference, whatever the model, all without a stream.
+    :param taken: the probe targets of ``ways`` that another rule takes first, each with that rule's route and index.
     """
 
     reference: Reference
@@ -53,7 +59,10 @@ class Reachability:
 
 
 def reachability(estate: Estate, migrations: Sequence[PoolMigration], endpoints: Sequence[str]) -> list[Reachability]:
-    """One entry for each reference of an HTTPRoute to a planned pool."""
+    """Return one entry for each backendRef of an HTTPRoute to a planned pool.
+
+    :param endpoints: the paths that clients call.
+    """
     pools = {migration.key: {"models": ANY_MODEL, "endpoints": list(endpoints)} for migration in migrations}
     gateways = {(namespace_of(entry), name_of(entry)): entry for entry in estate.of("gateways")}
     tables = targets.gateway_tables(estate.of("http_routes"))
@@ -86,6 +95,6 @@ def _parents(route: Manifest, gateways: Mapping[tuple[str, str], Manifest]) -> I
 
 
 def open_ended(match: Manifest) -> bool:
-    """Whether a match holds a regular expression, for which nobody but its author knows a request."""
+    """Return whether a match holds a regular expression: nobody but its author knows a request that fits."""
     parts: Iterable[Manifest] = [dig(match, "path", default={}), *dig(match, "headers", default=[]), *dig(match, "queryParams", default=[])]
     return any(part.get("type") == "RegularExpression" for part in parts)

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a finding is, and the register of them. Pure.
+"""Defines findings and registers the checks that look for them. Pure.
 
-A finding is something an estate will trip over. Each is one small function, registered under a stable code; catalogue.py
-runs them all and writes docs/findings.md from what they were registered with.
+A finding is something that the estate will trip over. A check is one small function that looks for one kind of finding, registered under a stable code.
+catalogue.py runs all checks.
 """
 
 from __future__ import annotations
@@ -25,11 +25,16 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 
 Severity = Literal["blocker", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("blocker", "warning", "info")
+"""The worst first."""
 
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What a finding may look at."""
+    """What a check may look at.
+
+    :param options: what a person chose.
+    :param migrations: one for each planned pool.
+    """
 
     estate: Estate
     options: Options
@@ -37,7 +42,7 @@ class CheckContext:
 
     @property
     def facts(self) -> Facts:
-        """Of the target release."""
+        """The facts of the target release."""
         return self.options.release.facts
 
     @property
@@ -46,36 +51,36 @@ class CheckContext:
         return self.options.release.version
 
     def concerns(self, namespace: str) -> bool:
-        """Whether pools of a namespace were asked for."""
+        """Return whether the pools of a namespace are to be migrated: all are where a person chose no namespaces."""
         return not self.options.namespaces or namespace in self.options.namespaces
 
     @cached_property
     def reachability(self) -> list[Reachability]:
-        """By which requests each reference to a planned pool can be reached."""
+        """How requests reach each backendRef of an HTTPRoute to a planned pool."""
         return reachability(self.estate, self.migrations, self.options.endpoints)
 
     @cached_property
     def moved(self) -> Mapping[PoolKey, str]:
-        """Every planned pool and the name of its v1 pool."""
+        """The name of the v1 pool for each planned pool."""
         return {migration.key: migration.v1_name for migration in self.migrations}
 
     @cached_property
     def planned(self) -> Mapping[PoolKey, list[Manifest]]:
-        """What is created besides the chart, by pool."""
+        """The objects that are created besides the chart, or merged into its own, for each planned pool."""
         return {migration.key: list(v1_objects.objects(migration, self.moved)) for migration in self.migrations}
 
     @cached_property
     def rights(self) -> Rights:
-        """Which rights go with the alpha EPPs, and which stay."""
+        """The RBAC of the alpha EPPs: what is deleted with them, and what stays because others use it."""
         return rights(self.estate)
 
 
 @dataclass(frozen=True)
 class Occurrence:
-    """One occurrence. What is None is as the code was registered.
+    """One hit of a check. Where ``remedy``, ``severity`` or ``overridable`` is None, the check's own holds.
 
     :param object: ``Kind namespace/name`` of what must be looked at.
-    :param message: one sentence about this very object.
+    :param message: one sentence about this object.
     """
 
     object: str
@@ -87,12 +92,14 @@ class Occurrence:
 
 @dataclass(frozen=True)
 class Check:
-    """One code of the catalogue.
+    """One registered check.
 
-    :param about: what it means, for the documentation.
+    :param code: the stable name of what it finds, e.g. ``grpc-route``.
+    :param overridable: whether a person may accept it where it is a blocker.
+    :param about: what a finding means, for docs/findings.md.
     :param remedy: what a person does about it.
-    :param overridable: whether a person may accept this blocker.
     :param source: where the fact comes from.
+    :param check: the function that looks for it.
     """
 
     code: str
@@ -105,7 +112,11 @@ class Check:
 
 
 class Finding(NamedTuple):
-    """One thing that the estate will trip over."""
+    """One thing that the estate will trip over, as it is reported.
+
+    :param object: ``Kind namespace/name`` of what must be looked at.
+    :param overridable: whether a person may accept it where it is a blocker.
+    """
 
     code: str
     severity: Severity
@@ -116,12 +127,16 @@ class Finding(NamedTuple):
 
 
 CATALOGUE: dict[str, Check] = {}
+"""Every registered check by its code."""
 
 
 def finding(
     code: str, severity: Severity, *, about: str, remedy: str, source: str, overridable: bool = True
 ) -> Callable[[Callable[[CheckContext], Iterator[Occurrence]]], Callable[[CheckContext], Iterator[Occurrence]]]:
-    """Register the function that looks for one code."""
+    """Register the decorated function as the check for ``code``; :class:`Check` explains the parameters.
+
+    :raises ValueError: when the code is registered already.
+    """
 
     def register(check: Callable[[CheckContext], Iterator[Occurrence]]) -> Callable[[CheckContext], Iterator[Occurrence]]:
         if code in CATALOGUE:
@@ -133,7 +148,7 @@ def finding(
 
 
 def occurrences(entry: Check, context: CheckContext) -> Iterator[Finding]:
-    """The findings of one code."""
+    """Run one check and yield its findings."""
     for occurrence in entry.check(context):
         overridable = entry.overridable if occurrence.overridable is None else occurrence.overridable
         yield Finding(entry.code, occurrence.severity or entry.severity, occurrence.object, occurrence.message, occurrence.remedy or entry.remedy, overridable)

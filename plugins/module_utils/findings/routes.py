@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Findings about routes, gateways and grants: one small function each. Pure."""
+"""Looks for findings about routes, gateways and grants: one small function each. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def _moved_routes(context: CheckContext) -> list[Manifest]:
-    """Routes that send traffic to a planned pool, each once."""
+    """Return the routes that send traffic to a planned pool, each once."""
     keys = {reference.route for migration in context.migrations for reference in migration.references}
     return [context.estate.route_of[key.kind, key.namespace, key.name] for key in sorted(keys)]
 
@@ -44,7 +44,7 @@ def _moved_routes(context: CheckContext) -> list[Manifest]:
     source="docs/protocol.md 12.1",
 )
 def gitops_owned_route(context: CheckContext) -> Iterator[Occurrence]:
-    """Routes that somebody would set back."""
+    """Find routes of planned pools that a GitOps tool or a controller would set back."""
     for route in _moved_routes(context):
         who = gitops(route) or controller(route)
         if who:
@@ -58,7 +58,10 @@ def gitops_owned_route(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 12.1",
 )
 def route_source_names_alpha(context: CheckContext) -> Iterator[Occurrence]:
-    """Routes of a Helm release (which may be upgraded any time: a blocker), or of kubectl apply."""
+    """Find routes of planned pools that come from a Helm release, or by ``kubectl apply`` from a file that names the alpha group.
+
+    Those of a Helm release block: it may be upgraded at any time.
+    """
     for route in _moved_routes(context):
         release = helm_owner(route)
         if release:
@@ -75,7 +78,7 @@ def route_source_names_alpha(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 12.1",
 )
 def mirror_to_alpha_pool(context: CheckContext) -> Iterator[Occurrence]:
-    """Mirrors to planned pools."""
+    """Find RequestMirror filters that name a planned pool."""
     for migration in context.migrations:
         for reference in migration.mirrors:
             yield Occurrence(str(reference.route), f"rule {reference.rule} mirrors to alpha pool {migration.name}.")
@@ -88,7 +91,7 @@ def mirror_to_alpha_pool(context: CheckContext) -> Iterator[Occurrence]:
     source="Gateway API v1.4, HTTPRoute: backendRefs maxItems 16",
 )
 def backend_refs_full(context: CheckContext) -> Iterator[Occurrence]:
-    """Rules that would grow beyond the limit."""
+    """Find rules that have no room for a second backendRef beside each one that moves."""
     added = Counter((reference.route, reference.rule) for migration in context.migrations for reference in migration.references)
     for (key, number), more in sorted(added.items()):
         present = len(rules(context.estate.route_of[key.kind, key.namespace, key.name])[number].get("backendRefs") or [])
@@ -103,7 +106,7 @@ def backend_refs_full(context: CheckContext) -> Iterator[Occurrence]:
     source="Gateway API v1.4, HTTPRoute: maxItems 16 of headers, filters and responseHeaderModifier.set",
 )
 def no_room_for_mark(context: CheckContext) -> Iterator[Occurrence]:
-    """Rules of which no probe copy can be made."""
+    """Find rules from which no probe route can be made, because its headers or filters would exceed a limit."""
     moved = {(reference.route, reference.rule) for migration in context.migrations for reference in migration.references}
     for key, number in sorted(moved):
         rule = rules(context.estate.route_of[key.kind, key.namespace, key.name])[number]
@@ -113,6 +116,7 @@ def no_room_for_mark(context: CheckContext) -> Iterator[Occurrence]:
         own = next((entry for entry in filters if entry.get("type") == "ResponseHeaderModifier"), None)
         if own and len((own.get("responseHeaderModifier") or {}).get("set") or []) >= MAX_HEADERS:
             yield Occurrence(str(key), f"rule {number} sets {MAX_HEADERS} response headers already.")
+        # A probe route leaves mirrors out, so these do not count.
         if own is None and len([entry for entry in filters if entry.get("type") != "RequestMirror"]) >= MAX_FILTERS:
             yield Occurrence(str(key), f"rule {number} has {MAX_FILTERS} filters already.")
 
@@ -124,7 +128,7 @@ def no_room_for_mark(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 7.1",
 )
 def grpc_route(context: CheckContext) -> Iterator[Occurrence]:
-    """GRPCRoutes to planned pools."""
+    """Find GRPCRoutes that send traffic to a planned pool."""
     for migration in context.migrations:
         for reference in migration.references:
             if reference.route.kind == "GRPCRoute":
@@ -138,7 +142,7 @@ def grpc_route(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 1.2",
 )
 def unrouted_pool(context: CheckContext) -> Iterator[Occurrence]:
-    """Pools that get no traffic from a route."""
+    """Find pools to which no route sends traffic."""
     for migration in context.migrations:
         if not migration.references:
             yield Occurrence(describe(migration.pool), "no route sends traffic to it.")
@@ -151,7 +155,7 @@ def unrouted_pool(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 1.2",
 )
 def route_to_missing_pool(context: CheckContext) -> Iterator[Occurrence]:
-    """References to alpha pools that are not there."""
+    """Find references to alpha pools that don't exist, in the namespaces to be migrated."""
     for key, found in sorted(context.estate.references.items()):
         if (key.group, key.kind) == (ALPHA_GROUP, POOL_KIND) and key not in context.moved and context.concerns(key.namespace):
             for reference in found:
@@ -165,7 +169,7 @@ def route_to_missing_pool(context: CheckContext) -> Iterator[Occurrence]:
     source="Gateway API: group defaults to core; found in public manifests",
 )
 def group_less_reference(context: CheckContext) -> Iterator[Occurrence]:
-    """References that name no group."""
+    """Find references to kind InferencePool without a group."""
     for key, found in sorted(context.estate.references.items()):
         if (key.group, key.kind) == ("", POOL_KIND):
             for reference in found:
@@ -179,7 +183,7 @@ def group_less_reference(context: CheckContext) -> Iterator[Occurrence]:
     source="seen on Istio (reference/gateways-seen.md); sources of kgateway, agentgateway, Envoy AI Gateway, NGINX Gateway Fabric",
 )
 def gateway_serves_one_group(context: CheckContext) -> Iterator[Occurrence]:
-    """Gateways of another class than GKE's."""
+    """Find Gateways of planned pools' routes that have another class than GKE's."""
     controllers = {name_of(entry): dig(entry, "spec", "controllerName", default="") for entry in context.estate.of("gateway_classes")}
     wanted = {(parent.namespace, parent.name) for route in _moved_routes(context) for parent in parents(route)}
     for gateway in context.estate.of("gateways"):
@@ -195,13 +199,13 @@ def gateway_serves_one_group(context: CheckContext) -> Iterator[Occurrence]:
     source="docs/protocol.md 3.7",
 )
 def grant_for_alpha_group(context: CheckContext) -> Iterator[Occurrence]:
-    """Grants that get a v1 counterpart."""
+    """Find the ReferenceGrants for planned pools, each of which gets a v1 counterpart."""
     for grant in {describe(grant): grant for migration in context.migrations for grant in migration.grants}.values():
         yield Occurrence(describe(grant), "it allows references to alpha pools; a v1 counterpart allows the same for v1 pools.")
 
 
 def _admitted(migration: PoolMigration) -> set[tuple[str, str]]:
-    """Kinds and namespaces of the routes that may name a pool of another namespace."""
+    """Return (kind, namespace) of the routes that the ReferenceGrants for an alpha pool let in."""
     return {(source.get("kind", ""), source.get("namespace", "")) for grant in migration.grants for source in dig(grant, "spec", "from", default=[])}
 
 
@@ -212,7 +216,7 @@ def _admitted(migration: PoolMigration) -> set[tuple[str, str]]:
     source="Gateway API: cross-namespace references need a ReferenceGrant",
 )
 def cross_namespace_without_grant(context: CheckContext) -> Iterator[Occurrence]:
-    """References across namespaces that nobody allowed."""
+    """Find references to pools of another namespace that no ReferenceGrant allows."""
     for migration in context.migrations:
         abroad = [reference for reference in migration.references if reference.route.namespace != migration.namespace]
         admitted = _admitted(migration) if abroad else set()
@@ -229,7 +233,7 @@ def cross_namespace_without_grant(context: CheckContext) -> Iterator[Occurrence]
     source="docs/protocol.md 11.4",
 )
 def half_migrated_rule(context: CheckContext) -> Iterator[Occurrence]:
-    """Rules with references of both groups to one pair of pools."""
+    """Find rules that name both an alpha pool and its v1 counterpart."""
     for migration in context.migrations:
         counterpart = migration.key._replace(group="inference.networking.k8s.io", name=migration.v1_name)
         for reference in migration.references:

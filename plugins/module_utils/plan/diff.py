@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What differs between two plans, as lines for a person: what was approved against what would run. Pure."""
+"""Compares two plans, the approved one and the one that would run, in lines for a person. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMES = ("api_version", "apiVersion", "kind", "namespace", "name", "rule", "ind
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """One line for each intended change that is not the same in both, e.g. ``pools models/llama timeout_seconds: 30 -> 300``.
+    """Return a line for each intended change that differs between two plans, e.g. ``pools models/llama timeout_seconds: 30 -> 300``.
 
     Only what the hash covers is compared.
     """
@@ -44,12 +44,12 @@ def _differ(place: str, before: Any, after: Any) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    """A short value; of objects the place says enough."""
+    """Return a plain value as text, and nothing for a dictionary or list: its place in the plan says enough."""
     return "" if isinstance(value, (Mapping, list)) else f" {json.dumps(value)}"
 
 
 def _keyed(entries: list[Any]) -> dict[str, Any]:
-    """List entries by what names them, by position where nothing does."""
+    """Return list entries by the fields that name them, with their position where those are missing or not unique."""
     found: dict[str, Any] = {}
     for number, entry in enumerate(entries):
         name = _named(entry) if isinstance(entry, Mapping) else json.dumps(entry)

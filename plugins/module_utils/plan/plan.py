@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Estate and options to the Plan: all that will change, as data, with a hash over the intended changes alone. Pure.
+"""Makes the Plan from an estate and options: all that will change, as data, with a hash over the intended changes alone. Pure.
 
 The Plan is plain JSON: later phases, and runs days later, work from it and never see the Estate.
 """
@@ -31,12 +31,14 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import parents
 
 SCHEMA = 1
+"""Version of the Plan's structure."""
 HASHED = ("target", "crds", "pools")
+"""Fields of a Plan that are intended changes, and that its hash covers."""
 
 _POLICY = "helm.sh/resource-policy"
 _BASE_SECONDS = 120
 _POOL_SECONDS = 20
-"""What install and the gates of three steps take at the defaults, besides the drain; a shown estimate, nothing waits for it."""
+"""Seconds for a migration and for each of its pools, at the defaults and without the drain: install and the gates of three steps. Nothing waits for it."""
 
 _LEFT = {
     "hidden": "its record may not be read, so nothing tells what else it owns",
@@ -44,11 +46,11 @@ _LEFT = {
     "garbled": "its record could not be read, so nothing tells what else it owns",
     None: "its uninstall began already",
 }
-"""Why a release is not uninstalled, by what is not known of it."""
+"""Why a Helm release is not uninstalled, by :attr:`PoolMigration.release_unknown`."""
 
 
 def make(estate: Estate, options: Options) -> dict[str, Any]:
-    """The plan of one cluster. Where v1alpha2 is not in use it holds no pools and nothing is blocked."""
+    """Make the plan of one cluster. Where v1alpha2 is not in use, it holds no pools and nothing is blocked."""
     context = CheckContext(estate, options, tuple(pool_migrations(estate, options)))
     found = catalogue.find(context) if estate.in_use else []
     body = {"target": options.release.version, "crds": crds(context), "pools": [pool(migration, context) for migration in context.migrations]}
@@ -66,9 +68,11 @@ def make(estate: Estate, options: Options) -> dict[str, Any]:
 
 
 def with_trial(plan: dict[str, Any], refused: list[tuple[Manifest, str]], unchecked: list[str], accept: Collection[str]) -> dict[str, Any]:
-    """The plan with what a dry run on the server showed: a refused object is a blocker, what could not be tried is listed.
+    """Return the plan with what a dry run on the server showed; a refused object is a blocker that nobody may accept.
 
-    :param refused: objects and the server's own words. :param accept: codes that a person overrules.
+    :param refused: objects, each with the server's own words.
+    :param unchecked: for each kind, a phrase that says how many objects were not tried, and why.
+    :param accept: codes of blockers that a person accepts; refused objects block all the same.
     """
     entry = CATALOGUE["chart-object-refused-by-live-crd"]
     remedy = "Change what the message names in the alpha object it comes from, or the definition on the server, then plan again."
@@ -78,7 +82,7 @@ def with_trial(plan: dict[str, Any], refused: list[tuple[Manifest, str]], unchec
 
 
 def digest(plan: dict[str, Any]) -> str:
-    """sha256 over the intended changes alone: no estimate, finding, cluster or resourceVersion."""
+    """Return the sha256, in hexadecimal, over the intended changes alone: no estimate, finding, cluster or resourceVersion."""
     canonical = json.dumps({field: plan[field] for field in HASHED}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -88,7 +92,7 @@ def _as_dict(entry: Finding) -> dict[str, str]:
 
 
 def _estimate(context: CheckContext) -> int:
-    """Seconds: base, a share for each pool and the longest drain."""
+    """Return the seconds that the migration will take, the longest drain included; 0 without pools."""
     drains = [migration.timeout for migration in context.migrations]
     return _BASE_SECONDS + _POOL_SECONDS * len(drains) + max(drains) if drains else 0
 
@@ -97,7 +101,10 @@ def _estimate(context: CheckContext) -> int:
 
 
 def crds(context: CheckContext) -> dict[str, Any]:
-    """By what is live first: what is missing is installed, what is there is kept as it is, alpha's own go at the end."""
+    """Return what happens to CRDs: missing ones are installed, live ones are kept as they are, alpha's own are deleted at the end.
+
+    :returns: ``install`` (``name``, ``file``), ``keep`` (``name``, ``bundle``: the release or None, ``managed``: whether by the platform), ``retire`` (names).
+    """
     live = context.estate.crds
     missing = [name for name in context.options.release.crds if name not in live] if context.migrations else []
     return {
@@ -117,7 +124,7 @@ def _kept(context: CheckContext, name: str) -> dict[str, Any]:
 
 
 def pool(migration: PoolMigration, context: CheckContext) -> dict[str, Any]:
-    """All that will be created, changed and deleted for one pool."""
+    """Return all that will be created, changed and deleted for one pool: its entry in the Plan."""
     epp = migration.alpha_epp
     return {
         "namespace": migration.namespace,
@@ -142,7 +149,10 @@ def pool(migration: PoolMigration, context: CheckContext) -> dict[str, Any]:
 
 
 def owner(migration: PoolMigration) -> dict[str, Any]:
-    """Who owns the alpha pool, and what a restore needs of its release. A release that Helm does not uninstall is left, and owns nothing here."""
+    """Return who owns the alpha pool, and what a restore needs of its Helm release.
+
+    A release that Helm does not uninstall is named under ``left``, and what it owns counts as plain objects.
+    """
     release = migration.release
     return {
         "kind": "objects" if migration.release_key and not migration.uninstalled else migration.owner.kind,
@@ -157,7 +167,13 @@ def owner(migration: PoolMigration) -> dict[str, Any]:
 
 
 def model(migration: PoolMigration, manifest: Manifest) -> dict[str, Any]:
-    """One model as clients call it, and what answers on each side may call it."""
+    """Return one model as clients call it, with the model names that answers may hold.
+
+    EPPs before v1.5.0 answer a rewritten request under the name of the target model, v1.5.0 under the name that the client asked for (seen with v0.3.0
+    and v1.5.0).
+
+    :returns: among others ``answer``: v1's name, None where there are several; ``alpha_answers``: all of alpha's names.
+    """
     name, aimed = model_name(manifest), [entry.get("name") for entry in target_models(manifest)]
     answer = name if migration.options.release.facts.answers_alias or not aimed else aimed[0] if len(aimed) == 1 else None
     return {
@@ -171,7 +187,7 @@ def model(migration: PoolMigration, manifest: Manifest) -> dict[str, Any]:
 
 
 def references(migration: PoolMigration) -> list[dict[str, Any]]:
-    """The backendRefs that will move."""
+    """Return the backendRefs that will move, in order of route, rule and index."""
     return [
         {
             "api_version": entry.route.api_version, "kind": entry.route.kind, "namespace": entry.route.namespace, "name": entry.route.name,
@@ -182,7 +198,7 @@ def references(migration: PoolMigration) -> list[dict[str, Any]]:
 
 
 def gateways(migration: PoolMigration) -> list[dict[str, str | None]]:
-    """The Gateways (and sections) through which users reach the pool, each once."""
+    """Return the Gateways through which users reach the pool, each once: ``namespace``, ``name``, ``section`` (a listener, None for all)."""
     found: dict[tuple[str, str, str], dict[str, str | None]] = {}
     for entry in migration.references:
         for parent in parents(migration.estate.route_of[entry.route.kind, entry.route.namespace, entry.route.name]):
@@ -191,7 +207,7 @@ def gateways(migration: PoolMigration) -> list[dict[str, str | None]]:
 
 
 def client_headers(migration: PoolMigration) -> list[dict[str, str]]:
-    """Who must send which header to get its objective."""
+    """Return for each model with a priority other than 0 the header that its clients must send, and its value (``objective``)."""
     return [
         {"objective": name_of(entry), "model": model_name(entry), "header": OBJECTIVE_HEADER}
         for entry in migration.models if migration.priority(entry) != 0
@@ -202,7 +218,10 @@ def client_headers(migration: PoolMigration) -> list[dict[str, str]]:
 
 
 def retired(migration: PoolMigration, context: CheckContext) -> Iterator[Manifest]:
-    """What is deleted by hand, in order: models, pool, EPP, its rights, policies last. Helm uninstalls what its release owns."""
+    """Yield what is deleted object by object, in order: models, pool, EPP, its RBAC, monitoring, policies.
+
+    What a Helm release owns is left to Helm, unless all of alpha is deleted object by object (:attr:`PoolMigration.by_hand`).
+    """
     release = None if migration.by_hand else migration.release_key
     for manifest in _all_of_alpha(migration, context):
         if release is None or helm_owner(manifest) != release:
@@ -213,7 +232,7 @@ def _all_of_alpha(migration: PoolMigration, context: CheckContext) -> Iterator[M
     yield from migration.every_model
     yield migration.pool
     yield from (entry for entry in (migration.alpha_epp.deployment, migration.alpha_epp.service) if entry)
-    # Helm knows the rights that it made; by hand only what is certainly the EPP's own goes.
+    # Helm knows the RBAC that it made; object by object, only what is certainly the EPP's own is deleted.
     account = rbac.account(migration.namespace, migration.alpha_epp)
     if account and not migration.uninstalled:
         yield from context.rights.of(account)
@@ -222,7 +241,10 @@ def _all_of_alpha(migration: PoolMigration, context: CheckContext) -> Iterator[M
 
 
 def released(migration: PoolMigration, context: CheckContext) -> Iterator[Manifest]:
-    """What is known of what Helm's uninstall deletes: of one that was cut short the rest is deleted by hand, for Helm's module takes it for done."""
+    """Yield what Helm's uninstall deletes, as far as it is known; nothing where Helm does not uninstall the release.
+
+    kubernetes.core.helm takes an uninstall that was cut short for a finished one, so what it left of these objects is deleted one by one.
+    """
     if not migration.uninstalled:
         return
     for manifest in _all_of_alpha(migration, context):
@@ -234,7 +256,7 @@ def released(migration: PoolMigration, context: CheckContext) -> Iterator[Manife
 
 
 def stays(migration: PoolMigration, context: CheckContext) -> Iterator[rbac.Stay]:
-    """What of alpha is left on purpose: a release that is not uninstalled, and rights that others use, or may use."""
+    """Yield what of alpha is left on purpose, and why: a Helm release that is not uninstalled, and RBAC that others use or may use."""
     account = rbac.account(migration.namespace, migration.alpha_epp)
     if migration.release_key and migration.uninstalled:
         yield from context.rights.beside(account, migration.release_key) if account else ()
@@ -245,6 +267,6 @@ def stays(migration: PoolMigration, context: CheckContext) -> Iterator[rbac.Stay
 
 
 def _address(manifest: Manifest) -> Manifest:
-    """As much of an object as names it: what kubernetes.core.k8s needs to delete it."""
+    """Return the part of an object that names it, which is what kubernetes.core.k8s needs to delete it."""
     where = {"namespace": namespace_of(manifest)} if namespace_of(manifest) else {}
     return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": {"name": name_of(manifest)} | where}

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Plan on one screen a pool, for a person. Pure."""
+"""Writes a Plan as text for a person, a screen or less for each pool. Pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 REPORT = "report_text"
 """Key of the module's result under which its action plugin finds the text of the report."""
 MOST = 100
-"""Pools, and findings of one code, that are shown: nobody reads thousands on a screen, and plan and findings hold them all."""
+"""Pools, and findings of one code, that are shown at most: nobody reads thousands on a screen, and plan and findings hold them all."""
 
 
 def summary(plan: dict[str, Any]) -> list[str]:
-    """Short lines: the cluster, each pool, then what it will trip over, the worst first."""
+    """Return the Plan in short lines: the cluster, its CRDs, each pool, what was not tried on the server, and the findings, the worst first."""
     if not plan["in_use"]:
         return [not_in_use(plan)]
     cluster = plan["cluster"]
@@ -36,7 +36,7 @@ def summary(plan: dict[str, Any]) -> list[str]:
 
 
 def _findings(found: list[dict[str, str]]) -> Iterator[str]:
-    """A line each; of what is found very often the first ones, and how many more there are."""
+    """Yield a line for each finding; of those with one code only the first :data:`MOST`, and how many more there are."""
     for (severity, code), group in groupby(found, key=itemgetter("severity", "code")):
         same = list(group)
         yield from (f"{severity}: {code}: {entry['object']}: {entry['message']} Remedy: {entry['remedy']}" for entry in same[:MOST])
@@ -45,12 +45,12 @@ def _findings(found: list[dict[str, str]]) -> Iterator[str]:
 
 
 def report(whole: dict[str, Any]) -> str:
-    """JSON, on lines that people can read where there are no more pools than anybody reads: writing those takes many times as long."""
+    """Return the report as JSON, indented for a person unless it has more than :data:`MOST` pools: indenting takes many times as long."""
     return json.dumps(whole, indent=4 if len(whole["plan"]["pools"]) <= MOST else None) + "\n"
 
 
 def not_in_use(plan: dict[str, Any]) -> str:
-    """The sentence for a cluster without alpha objects."""
+    """Return the sentence for a cluster on which v1alpha2 is not in use."""
     return f"v1alpha2 is not in use on {plan['cluster']['server']} (cluster id {plan['cluster']['id']}): nothing to migrate."
 
 
