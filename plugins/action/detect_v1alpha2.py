@@ -18,9 +18,10 @@ from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubern
 
 
 class ActionModule(ModuleAction):
-    """kubernetes.core's, and the report."""
+    """Runs the module as :class:`ModuleAction` does, and writes its report on the controller."""
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module, take the report out of its result, and write it to the file that option ``report`` names."""
         result = super().run(tmp, task_vars)
         report = result.pop(REPORT, None)
         if report is not None:
@@ -34,7 +35,7 @@ class ActionModule(ModuleAction):
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all, readable for nobody else: a plan names all that serves models."""
+    """Write a file as a whole or not at all, readable by its owner alone: a plan names all that serves models."""
     handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(handle, "w", encoding="utf-8") as stream:

@@ -9,4 +9,4 @@ from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubern
 
 
 class ActionModule(ModuleAction):
-    """All of it is what every module of ours has."""
+    """Runs the module as every module of this collection is run, see :class:`ModuleAction`."""

@@ -19,16 +19,17 @@ DRIVEN = ("migrated", "withdrawn")
 
 
 class ActionModule(ModuleAction):
-    """As kubernetes.core's action plugin (kubeconfig lookup), and the loop for the driven states."""
+    """Controls the shift in the driven states; in the others it runs the module as :class:`ModuleAction` does."""
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the whole shift, or the one module execution of another state, and return its result."""
         if self._task.args.get("state", "migrated") not in DRIVEN:
             return super().run(tmp, task_vars)
         _validated, options = self.validate_argument_spec(argument_spec())
         return ShiftController(self, options, task_vars or {}, self._play_context.check_mode).run()
 
     def execute(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], wrap_async: bool = False) -> dict[str, Any]:
-        """One module execution with this task's connection."""
+        """Run one module with this task's connection and return its result; a connection that is lost, or an error of Ansible's, is a failed one."""
         connection = {option: self._task.args[option] for option in auth_argument_spec() if self._task.args.get(option) is not None}
         try:
             if connection.get("kubeconfig"):
@@ -40,7 +41,7 @@ class ActionModule(ModuleAction):
             return {"failed": True, "msg": f"{error}"}
 
     def begin(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], seconds: int) -> dict[str, Any]:
-        """The same, but it goes on beside others, for ``seconds`` at most; :meth:`ended` has its result."""
+        """Start one module that goes on beside others, for ``seconds`` at most; :meth:`ended` returns its result."""
         before, self._task.async_val = self._task.async_val, seconds
         try:
             return self.execute(module, arguments, task_vars, wrap_async=True)
@@ -48,7 +49,7 @@ class ActionModule(ModuleAction):
             self._task.async_val = before
 
     def ended(self, job: str, task_vars: dict[str, Any]) -> dict[str, Any] | None:
-        """The result of what :meth:`begin` started, once; None while it runs."""
+        """Return the result of what :meth:`begin` started, once; None while it runs."""
         folder = self.get_shell_option("async_dir", default="~/.ansible_async")
 
         def ask(mode: str) -> dict[str, Any]:
@@ -59,6 +60,6 @@ class ActionModule(ModuleAction):
             if not result.get("finished"):
                 return None
             ask("cleanup")
-        except AnsibleError:  # it runs all the same, and is asked again
+        except AnsibleError:  # the module runs all the same, and is asked again
             return None
         return result

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finds misspelt options: a variable that nobody reads would else be a wish that is silently not granted."""
+"""Finds misspelt options: a variable that nobody reads would else be ignored in silence."""
 
 from __future__ import annotations
 
@@ -44,13 +44,14 @@ from difflib import get_close_matches
 
 
 def unknown_options(names: Iterable[str], known: Iterable[str]) -> list[str]:
-    """A sentence for each name that is not known, with the nearest one that is."""
+    """Return a sentence for each name that is no known option, with the nearest known one."""
     options = sorted(known)
     return [f"{name} is no option: the nearest one is {get_close_matches(name, options, 1, 0.0)[0]}." for name in sorted(set(names) - set(options))]
 
 
 class FilterModule:
-    """The filters of this file."""
+    """Gives Ansible the filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., list[str]]]:
+        """Return the filters by their names."""
         return {"unknown_options": unknown_options}

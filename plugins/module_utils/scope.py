@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one bounded piece of work needs: the Plan, the routes as they were, and what of them is live now.
+"""Reads what one bounded piece of work needs: the Plan, the routes as they were before the migration, and what of them is live now.
 
 For internal use of this collection only.
 """
@@ -38,20 +38,21 @@ POLICIES = ("gcpbackendpolicies", "healthcheckpolicies")
 
 
 def moves(plan: Mapping[str, Any]) -> dict[PoolKey, str]:
-    """Every alpha pool of a Plan and the name of its v1 pool."""
+    """Return the name of the v1 pool for every v1alpha2 pool of a Plan."""
     return {PoolKey(ALPHA_GROUP, POOL_KIND, pool["namespace"], pool["name"]): pool["v1_name"] for pool in plan["pools"]}
 
 
 def route_keys(plan: Mapping[str, Any]) -> list[RouteKey]:
-    """Every route that a Plan changes, once."""
+    """Return every route that a Plan changes, once."""
     found = (RouteKey(ref["api_version"], ref["kind"], ref["namespace"], ref["name"]) for pool in plan["pools"] for ref in pool["references"])
     return list(dict.fromkeys(found))
 
 
 def plan_of(cluster: Cluster, pools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What stands for a Plan where nothing is migrated: v1 pools by namespace, name, models and endpoints, and every HTTPRoute that names one.
+    """Make a stand-in for a Plan where nothing is migrated: v1 pools, and for each the HTTPRoutes that send it requests.
 
-    :raises ApiError: for a pool that is not there, or that no route sends anything to: there would be nothing to verify.
+    :param pools: each with ``namespace``, ``name``, ``models`` and ``endpoints``.
+    :raises ApiError: when a pool is not there, or no route sends anything to it: there would be nothing to verify.
     """
     found = list(cluster.list(collection_path("gateway.networking.k8s.io/v1", "httproutes")))
     entries = []
@@ -72,7 +73,7 @@ def plan_of(cluster: Cluster, pools: Sequence[Mapping[str, Any]]) -> dict[str, A
 
 
 def affected(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
-    """(api_version, kind, namespace, name) of every live object that a migration changes or deletes: what the backup holds."""
+    """Return (api_version, kind, namespace, name) of every object that a migration changes or deletes: what the backup holds."""
     found = [tuple(key) for key in route_keys(plan)]
     for pool in plan["pools"]:
         found.append((f"{ALPHA_GROUP}/v1alpha2", POOL_KIND, pool["namespace"], pool["name"]))
@@ -82,13 +83,13 @@ def affected(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
 
 
 def policy_target(policy: Manifest) -> tuple[str, str, str | None, str | None]:
-    """(namespace, group, kind, name) of what a policy is attached to."""
+    """Return (namespace, group, kind, name) of what a policy is attached to."""
     to = policy["spec"].get("targetRef") or {}
     return policy["metadata"].get("namespace", "default"), to.get("group", ""), to.get("kind"), to.get("name")
 
 
 def pickers_services(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
-    """The Services of alpha's endpoint pickers, in the form of :func:`affected`."""
+    """Return the Services of v1alpha2's endpoint pickers, in the form of :func:`affected`."""
     return [("v1", "Service", pool["namespace"], pool["alpha_epp"]["service"]) for pool in plan["pools"] if pool["alpha_epp"].get("service")]
 
 
@@ -96,9 +97,10 @@ def pickers_services(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None
 class MigrationScope:
     """One migration on one cluster, as of now.
 
+    :param nonce: names the migration's probe routes; empty where none was begun.
     :param originals: the routes as they were before the migration. :param live: the same routes as they are.
-    :param current: as they are, but with the references that they had, see :func:`weights.current`: of these probe routes and probes are made.
-    :param own: probes that a person added, see :func:`targets.own_cells`.
+    :param current: as they are, but with the references that they had, see :func:`weights.current`: from these, probe routes and probes are made.
+    :param gateways: by (namespace, name); only those that are there. :param own: user-defined probes, see :func:`targets.user_defined_targets`.
     """
 
     cluster: Cluster
@@ -112,9 +114,9 @@ class MigrationScope:
 
     @classmethod
     def read(cls, cluster: Cluster, plan: Mapping[str, Any], nonce: str, backup: list[Manifest] | None, own: Sequence[Manifest] = ()) -> MigrationScope:
-        """Read what is live.
+        """Read the scope from the cluster.
 
-        :param backup: the objects as they were; None where nothing was saved, then what is live counts as such.
+        :param backup: the objects as they were; where it is None or lacks a route, what is live counts as such.
         :raises ApiError: when a route of the Plan is gone.
         """
         keys = route_keys(plan)
@@ -133,19 +135,19 @@ class MigrationScope:
         return cls(cluster, plan, nonce, originals, live, current, gateways, own)
 
     def serves_v1(self, key: RouteKey) -> bool:
-        """Whether any moved rule of a live route gives v1 any traffic."""
+        """Tell whether any rule of a live route gives a v1 pool of the migration any traffic."""
         pools = self.pools()
         return any(reference.kind == "backend" and reference.weight and reference.target.group == V1_GROUP and reference.target in pools
                    for reference in references.references(self.live[key]))
 
     @property
     def moves(self) -> dict[PoolKey, str]:
-        """Alpha pool to the name of its v1 pool."""
+        """The name of the v1 pool, by v1alpha2 pool."""
         return moves(self.plan)
 
     @property
     def models(self) -> dict[str, Manifest]:
-        """Model name to its entry in the Plan; where several pools serve one name, with the answers of all of them."""
+        """The entry in the Plan, by model name; where several pools serve one name, it has the answers of all of them."""
         found: dict[str, Manifest] = {}
         for model in (model for pool in self.plan["pools"] for model in pool["models"]):
             known = found.setdefault(model["name"], model)
@@ -155,7 +157,7 @@ class MigrationScope:
         return found
 
     def pools(self) -> dict[PoolKey, Manifest]:
-        """Both pools of every entry in the Plan, so that a route's references are known before, during and after."""
+        """Return the Plan's entries, each under its v1alpha2 and its v1 pool, so that references are known before, during and after the migration."""
         found = {}
         for pool in self.plan["pools"]:
             found[PoolKey(ALPHA_GROUP, POOL_KIND, pool["namespace"], pool["name"])] = pool
@@ -164,9 +166,9 @@ class MigrationScope:
 
     @cached_property
     def targets(self) -> list[ProbeTarget]:
-        """Every target of every route, the person's own probes last.
+        """The probe targets of all routes; for each route the user-defined ones come last.
 
-        :raises ApiError: when a moved rule has none, or a person's probe comes by no rule that is moved; with the remedy.
+        :raises ApiError: when a moved rule has none, or a user-defined probe comes by no moved rule; the message has the remedy.
         """
         pools, found = self.pools(), []
         everything = list(self.current.values())
@@ -192,19 +194,22 @@ class MigrationScope:
         return found
 
     def probes(self, variants: list[Variant | None], gone: bool = False) -> list[Probe]:
-        """One probe for every target and variant."""
+        """Make one probe for every target and variant. :param gone: whether the probe routes were removed."""
         return [targets.probe(target, variant, self.nonce, self.models, gone) for variant in variants for target in self.targets]
 
     def expected(self, wanted: Shares) -> Callable[[traffic_split.Group], traffic_split.Expected]:
-        """What the weights of a group's rule must be, by the rule that the user had and the share of the step: never by what is live."""
+        """Return a function that says what the weights of a group's rule must give to each stack.
+
+        It goes by the rule that the user had and the share of the step, never by what is live.
+        """
         shaped = {str(key): step_weights.shaped(original, self.moves, step_weights.of(str(key), wanted)) for key, original in self.originals.items()}
         pools = self.pools()
         return lambda group: traffic_split.expected(shaped[group.target.route], group.target.rule, pools)
 
     def demand(self, wanted: Shares) -> None:
-        """Read every moved route anew.
+        """Read every moved route anew and check that it stands at its share.
 
-        :raises weights.Drifted: where one has other weights than it must: somebody else wrote it. :raises ApiError: where one is gone.
+        :raises weights.Drifted: when one has other weights, which somebody else wrote. :raises ApiError: when one is gone.
         """
         found: list[str] = []
         for key, original in self.originals.items():
@@ -216,12 +221,12 @@ class MigrationScope:
             raise weights.Drifted("; ".join(found))
 
     def probe_routes(self, variants: list[Variant]) -> list[Manifest]:
-        """The probe routes of some variants, as they should be."""
+        """Return the probe routes of some variants, as they should be."""
         return [manifest for route in self.current.values() for variant in variants
                 for manifest in probe_routes.probe_routes_of(route, self.moves, variant, self.nonce)]
 
     def status_faults(self) -> list[str]:
-        """What stands against Gateways, the user's routes, both pools and the policies of v1's, by status at the current generation."""
+        """Return what stands against Gateways, users' routes, pools of both groups and policies of v1's pools, by status at the current generation."""
         found = [fault for gateway in self.gateways.values() for fault in conditions.gateway_faults(gateway)]
         found += [fault for route in self.live.values() for fault in conditions.route_faults(route)]
         for key in self.pools():
@@ -231,7 +236,7 @@ class MigrationScope:
         return found + [fault for policy in self.policies() for fault in conditions.policy_faults(policy)]
 
     def policies(self) -> Iterator[Manifest]:
-        """GKE's policies of the v1 pools; another cluster has none."""
+        """Yield GKE's policies of the v1 pools; on other clusters there are none."""
         wanted = {(pool["namespace"], V1_GROUP, POOL_KIND, pool["v1_name"]) for pool in self.plan["pools"]}
         for namespace, plural in product(sorted({key[0] for key in wanted}), POLICIES):
             with suppress(NotServed):
@@ -240,7 +245,7 @@ class MigrationScope:
                         yield policy
 
     def epp_faults(self) -> list[str]:
-        """Why v1 endpoint pickers are not available, with what their pods say."""
+        """Return why v1 endpoint pickers are not available, with what their pods say; empty where all are."""
         found = []
         for pool in self.plan["pools"]:
             name, namespace = pool["epp"]["deployment"], pool["namespace"]
@@ -260,7 +265,7 @@ class MigrationScope:
 
 @dataclass(frozen=True)
 class OpenMigration:
-    """The open migration of a cluster, for a module that writes: its journal and record, its scope, and the writer that holds the Lease."""
+    """The open migration of a cluster, for a module that writes: its journal and record, its scope, and the writer, which writes under the Lease."""
 
     store: Journal
     record: dict[str, Any]
@@ -272,7 +277,7 @@ def open_migration(cluster: Cluster, params: Mapping[str, Any], check_mode: bool
     """Read the open migration and renew its Lease, by a module's ``plan``, ``run`` and ``state_namespace``.
 
     :returns: None in check mode where none was begun: what would be written can't be known then.
-    :raises ApiError: where none was begun. :raises LeaseLost: where the Lease is not the run's. :raises BackupBroken: where the routes as they were are lost.
+    :raises ApiError: when none was begun. :raises LeaseLost: when this run does not hold the Lease. :raises BackupBroken: when the backup is not whole.
     """
     store = Journal(cluster, params["state_namespace"])
     record = store.read()

@@ -238,6 +238,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 
 
 def argument_spec() -> dict[str, Any]:
+    """Return the options of the module."""
     return auth_argument_spec() | {
         "namespaces": {"type": "list", "elements": "str", "default": []},
         "target_version": {"type": "str", "default": releases.DEFAULT_TARGET},
@@ -257,7 +258,7 @@ def argument_spec() -> dict[str, Any]:
 
 
 def priorities(said: Any) -> dict[str, int]:
-    """The table of criticality to priority. :raises ValueError: with the remedy."""
+    """Return the table of criticality to priority that option ``criticality`` asks for. :raises ValueError: with the remedy."""
     if isinstance(said, str) and said in PRIORITIES:
         return PRIORITIES[said]
     table = PRIORITIES["preserve_shedding"]
@@ -272,7 +273,7 @@ def priorities(said: Any) -> dict[str, int]:
 
 
 def options(params: dict[str, Any]) -> Options:
-    """What a person chose. :raises ValueError: with the remedy."""
+    """Make the options of the plan from the module's parameters. :raises ValueError: with the remedy."""
     unknown = catalogue.unknown_code(params["accept"])
     if unknown:
         raise ValueError(unknown)
@@ -292,7 +293,7 @@ def options(params: dict[str, Any]) -> Options:
 
 
 def message(made: dict[str, Any]) -> str:
-    """One sentence."""
+    """Say in one sentence whether v1alpha2 is in use, and which findings block its migration."""
     if not made["in_use"]:
         return render.not_in_use(made)
     count, namespaces = len(made["pools"]), len({pool["namespace"] for pool in made["pools"]})
@@ -301,9 +302,10 @@ def message(made: dict[str, Any]) -> str:
 
 
 def result(made: dict[str, Any], report: bool = False, brief: bool = False) -> dict[str, Any]:
-    """What the module returns.
+    """Return the module's result.
 
-    :param report: whether all of it goes along as one text too, which the action plugin takes out and writes to a file.
+    :param report: whether all of it goes along as one text too, which the action plugin takes out and writes to a file. :param brief: whether to leave findings
+        and plan out.
     """
     told = {"msg": message(made), "summary": render.summary(made)}
     whole = {"findings": made["findings"], "plan": made}
@@ -312,9 +314,9 @@ def result(made: dict[str, Any], report: bool = False, brief: bool = False) -> d
 
 
 def refusal(expected: Any, made: dict[str, Any]) -> dict[str, Any] | None:
-    """What to fail with where another plan was approved than the one that was made; None where it is the approved one, or none was.
+    """Return the failure where another plan was approved than the one that was made, or None where this one or none was approved.
 
-    :raises ValueError: when what was approved is no plan.
+    :param expected: option ``expected_plan``: a plan or its hash. :raises ValueError: when it is neither.
     """
     if not expected:
         return None
@@ -330,7 +332,7 @@ def refusal(expected: Any, made: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def work(cluster: Cluster, chosen: Options, dry_run: bool) -> dict[str, Any]:
-    """Read, plan, and try on the server what can be tried."""
+    """Read the estate, make the plan, and try on the server what can be tried."""
     made = plan.make(read_estate(cluster, list(chosen.namespaces)), chosen)
     if dry_run and made["pools"]:
         made = plan.with_trial(made, *attempt(cluster, made), accept=chosen.accept)
@@ -338,6 +340,7 @@ def work(cluster: Cluster, chosen: Options, dry_run: bool) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleK8SModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
         chosen = options(module.params)
@@ -354,6 +357,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # What is read stays until the end and holds no cycles: to look for some again and again took a third of the time.
+    # What is read stays until the end and holds no cycles: looking for cycles again and again took a third of the time.
     gc.disable()
     main()

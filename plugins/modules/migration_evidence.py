@@ -229,6 +229,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 
 
 def argument_spec() -> dict:
+    """Return the options of the module."""
     return auth_argument_spec() | http_client.argument_spec() | perform.argument_spec() | {
         "check": {"type": "str", "choices": list(EVIDENCE), "default": "settled"},
         "plan": {"type": "dict", "required": True},
@@ -243,6 +244,7 @@ def argument_spec() -> dict:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleK8SModule(argument_spec=argument_spec(), supports_check_mode=True)
     if module.params["check"] == "traffic_split" and module.params["shares"] is None:
         module.fail_json(msg="check traffic_split needs shares: what must be can't be read from the routes that are looked at.")

@@ -130,6 +130,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 
 
 def argument_spec() -> dict:
+    """Return the options of the module."""
     return auth_argument_spec() | {
         "state": {"type": "str", "choices": ["opened", "retiring", "noted", "closed", "released"], "required": True},
         "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
@@ -145,12 +146,15 @@ def argument_spec() -> dict:
 
 
 def stands(record: dict, plan: dict | None) -> bool:
-    """Whether a migration is open and goes on with its own plan: it has begun to write, or nobody brings another one."""
+    """Tell whether a migration is open and goes on with its own plan: it has begun to change the cluster, or no other plan is given."""
     return record["status"] == "open" and (record.get("begun", True) or not plan or plan.get("hash") == record["plan"].get("hash"))
 
 
 def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: bool) -> dict:
-    """Take the Lease and begin, or go on with, a migration."""
+    """Take the Lease and begin a migration, or go on with the open one.
+
+    :raises ApiError: when none is open and no plan is given. :raises LeaseHeld: when another run is at work. :raises BackupBroken: when the backup is broken.
+    """
     found = store.read()
     record = found if found is not None and stands(found, params["plan"]) else None
     continued = record is not None
@@ -181,7 +185,10 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
 
 
 def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
-    """Note that v1alpha2 goes or that a phase is done, close with a verdict, or only give the Lease up."""
+    """Note that v1alpha2 is taken away or that a phase is done, close with a verdict, or only give the Lease up; ``state`` says which.
+
+    :raises LeaseLost: when this run does not hold the Lease.
+    """
     record = store.read()
     if check_mode or record is None:
         return journal.summary(record) | {"changed": False}
@@ -204,6 +211,7 @@ def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleK8SModule(
         argument_spec=argument_spec(),
         supports_check_mode=True,

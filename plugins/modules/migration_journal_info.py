@@ -56,10 +56,12 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 
 
 def argument_spec() -> dict:
+    """Return the options of the module."""
     return auth_argument_spec() | {"state_namespace": {"type": "str", "default": "inference-gateway-migration"}}
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleK8SModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
         cluster = Cluster(module)

@@ -80,6 +80,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 
 
 def argument_spec() -> dict:
+    """Return the options of the module."""
     variants = ["alpha", "v1", "both"]
     return auth_argument_spec() | {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -91,7 +92,7 @@ def argument_spec() -> dict:
 
 
 def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
-    """Make or remove the probe routes of some variants."""
+    """Make or remove the probe routes of some variants, and return the module's result."""
     migration = open_migration(cluster, params, check_mode)
     if migration is None:
         return {"changed": True, "routes": []}
@@ -104,6 +105,7 @@ def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleK8SModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
         result = work(Cluster(module, patience=5), module.params, module.check_mode)

@@ -194,6 +194,7 @@ FORMS: dict[str, weights.Form] = {"shifted": "split", "restored": "original", "f
 
 
 def argument_spec() -> dict:
+    """Return the options of the module."""
     return auth_argument_spec() | http_client.argument_spec() | {
         "state": {
             "type": "str",
@@ -221,7 +222,10 @@ def argument_spec() -> dict:
 
 
 def refuse_unless_shifted(scope: MigrationScope, record: dict) -> None:
-    """:raises ApiError: while a route sends moved traffic elsewhere than to v1, no shift of what is installed ended PROVEN, or others need v1alpha2."""
+    """Refuse to take v1alpha2 away before v1 is proven at 100 %.
+
+    :raises ApiError: while a route stands at another share, no shift of what is installed of v1 ended PROVEN, or a route made since the plan needs v1alpha2.
+    """
     shares = {key: weights.share_of(scope.live[key], original, scope.moves) for key, original in scope.originals.items()}
     short = [f"{key} at {share} %" for key, share in shares.items() if share != 100]
     if short:
@@ -233,7 +237,7 @@ def refuse_unless_shifted(scope: MigrationScope, record: dict) -> None:
 
 
 def named(manifest: Manifest) -> str:
-    """One line a reference: what a person wants to see of a change."""
+    """Return a route's backendRefs as lines, one for each: what a person wants to see of a change."""
     lines = [
         f"{route_key(manifest)} rule {ref.rule}: {ref.target.group or 'core'}/{ref.target.name} {ref.weight}"
         for ref in references(manifest) if ref.kind == "backend"
@@ -242,9 +246,11 @@ def named(manifest: Manifest) -> str:
 
 
 def begin_to_retire(scope: MigrationScope, store: journal.Journal, record: dict) -> dict:
-    """The journal, saying before the first write that v1alpha2 goes: from then on a run whose command also has earlier phases goes on here.
+    """Note in the journal, before the first write, that v1alpha2 is taken away, and return its record.
 
-    :raises ApiError: where v1alpha2 may not go; then the journal does not say so any more either, and the next run shifts again.
+    From then on a run goes on here, even if its command has earlier phases too.
+
+    :raises ApiError: when v1alpha2 may not be taken away; then the note is removed from the journal too, and the next run shifts again.
     """
     try:
         refuse_unless_shifted(scope, record)
@@ -256,7 +262,7 @@ def begin_to_retire(scope: MigrationScope, store: journal.Journal, record: dict)
 
 
 def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
-    """One bounded piece of work."""
+    """Write the users' routes in the form that ``state`` asks for, note it in the journal, and return the module's result."""
     migration = open_migration(cluster, params, check_mode)
     if migration is None:
         return {"changed": True, "routes": []}
@@ -280,6 +286,7 @@ def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleK8SModule(
         argument_spec=argument_spec(),
         supports_check_mode=True,

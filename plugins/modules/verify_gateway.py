@@ -173,6 +173,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 
 
 def argument_spec() -> dict:
+    """Return the options of the module."""
     endpoints = list(targets.STREAMS)
     pool = {
         "namespace": {"type": "str", "required": True},
@@ -190,7 +191,7 @@ def argument_spec() -> dict:
 
 
 def refusal(params: dict) -> str | None:
-    """Why the options make no sense together, None where they do."""
+    """Return why the options do not fit together, or None where they fit."""
     if params["pools"] is not None and (params["check"] != "settled" or set(params["variants"]) != {"user"}):
         return "Without a plan there are no probe routes: pools goes with check settled and variants [user] alone."
     if params["check"] == "phase_end" and params["shares"] is None:
@@ -199,6 +200,7 @@ def refusal(params: dict) -> str | None:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleK8SModule(
         argument_spec=argument_spec(),
         supports_check_mode=True,

@@ -27,7 +27,7 @@ GO_ON = "Mend the cause and start again: the next run goes on from here"
 
 
 class ShiftController:
-    """Controls one shift on one cluster, there and, where it must be, back. It alone makes the next :class:`ShiftState`.
+    """Controls one shift on one cluster, and takes the traffic back where it must. It alone makes the next :class:`ShiftState`.
 
     :param options: those of module shift_traffic. :param check_mode: whether only the first change is shown.
     """
@@ -42,13 +42,13 @@ class ShiftController:
         self.state = ShiftState()
 
     def keep(self, **fields: Any) -> None:
-        """Make the next state."""
+        """Make the next state: the present one with some fields replaced."""
         self.state = replace(self.state, **fields)
 
     # -- the two ways -----------------------------------------------------------------------------------------------
 
     def run(self) -> dict[str, Any]:
-        """Go through, and on any stop take the traffic back, here: a rescue block would not run after a cancel."""
+        """Run the shift and return the task's result. On any stop take the traffic back here: a rescue block would not run after a cancel."""
         steps = self.options["steps"]
         if not steps or steps[0] < 0 or steps[-1] != 100 or sorted(set(steps)) != steps:
             return {"failed": True, "msg": f"steps must rise from 0 or more and end with 100, not {steps}."}
@@ -71,11 +71,11 @@ class ShiftController:
 
     @property
     def routed(self) -> bool:
-        """Whether any route names the pools: else there are no requests by which anything could be proven."""
+        """Whether any route names the pools; without one there are no requests by which anything could be proven."""
         return any(pool["references"] for pool in self.options["plan"]["pools"])
 
     def preview(self) -> dict[str, Any]:
-        """The first change of the routes, as check mode shows it."""
+        """Return the first change of the routes, as check mode shows it."""
         first = {"state": "shifted", "share": self.options["steps"][0]} if self.options["state"] == "migrated" else {"state": "finished"}
         try:
             return self.change("shift_traffic", **first) | {"verdict": None, "reason": "check mode: nothing was shifted."}
@@ -83,7 +83,10 @@ class ShiftController:
             return {"failed": True, "msg": stop.reason}
 
     def migrate(self) -> str:
-        """Baseline, probe routes, warm-up, then a gate before each step and after the last."""
+        """Move the traffic to v1: baseline, probe routes, warm-up, then a gate before each step and after the last.
+
+        :returns: the verdict's sentence. :raises Stop: where the shift must not go on.
+        """
         steps = self.options["steps"]
         if not self.routed:
             return NOT_ROUTED
@@ -115,9 +118,11 @@ class ShiftController:
         return f"v1 proven at 100 % by {sum(gate['pairs'] for gate in evidence)} pairs in {len(evidence)} gates"
 
     def withdraw(self) -> str:
-        """v1alpha2 out of the users' rules, and only then, when no request can be on its way there, out of the gateway.
+        """Take v1alpha2 out of the users' rules, and out of the gateway only when no request can be on its way there.
 
         Nothing here needs v1alpha2 or its probe routes: a run that was killed after they were gone goes on.
+
+        :returns: the verdict's sentence. :raises Stop: where it must not go on.
         """
         if not self.routed:
             return NOT_ROUTED
@@ -136,9 +141,12 @@ class ShiftController:
     # -- the way back -----------------------------------------------------------------------------------------------
 
     def retreat(self, stop: Stop) -> Stop:
-        """Traffic back to where it was last proven, make before break; the stop, with what could not be done added."""
+        """Take the traffic back: after HELD to the last share that passed, after FAILED to v1alpha2 alone.
+
+        :returns: the stop to report: HELD, with what could not be done added, unless everything is back after FAILED.
+        """
         back = self.state.passed if stop.verdict == "HELD" else 0
-        self.session.limit = inf  # the way back is not cut by what the way there used up
+        self.session.limit = inf  # the way back may send probes though the way there used up probe_limit
         try:
             text = self.leave_alone(stop) if stop.foreign else self.go_back(stop, back)
         except Stop as further:
@@ -151,15 +159,20 @@ class ShiftController:
         return Stop("HELD", ". ".join([stop.reason.rstrip("."), text or f"v1 has {back} % of the traffic", *left, GO_ON]))
 
     def leave_alone(self, stop: Stop) -> str:
-        """Traffic stays where another writer put it; what that writer took it from may still answer requests. Why, as a sentence."""
+        """Leave the traffic where another writer put it, and return a sentence that says so.
+
+        Either stack may still answer requests that this writer took from it.
+        """
         self.say(f"stopped, {stop.reason}")
         self.keep(pending_drain=BOTH)
         return "Traffic stays where that writer put it"
 
     def go_back(self, stop: Stop, back: int) -> str:
-        """Weights to a share; why they stay as they are, nothing when they do not.
+        """Write the weights of an earlier share. Return why they stay as they are, or an empty text where they were written.
 
-        Only to a stack whose own probes pass now: v1alpha2 by the users' own rules while it alone serves them, else by its probe routes.
+        Traffic goes only to a stack whose probes pass now: v1alpha2 is asked by the users' own rules while it alone serves them, else by its probe routes.
+
+        :param back: in percent; 0 restores the users' rules.
         """
         if not self.state.baseline_known:
             return "Nothing was written, so weights are as they were"
@@ -167,7 +180,7 @@ class ShiftController:
             return "Weights stay as they are (on_held)"
         if ill := self.phases.alpha_is_ill(self.state):
             return f"v1alpha2 does not answer either ({ill}), so weights stay as they are"
-        # Where v1 may have had traffic, no change may mean that the answer to the change got lost.
+        # Where v1 may have had traffic, a write that changes nothing may follow one whose answer got lost.
         moved = (self.write("shifted", back) if back else self.write("restored"))["changed"] or self.state.shifting
         self.keep(pending_drain="v1" if moved and not back else "")
         self.say(f"traffic is back at {back} % on v1: {stop.reason}")
@@ -175,18 +188,18 @@ class ShiftController:
         if moved and not back:
             self.probe_routes("absent", "both")
             self.drain("v1")
-        if moved:  # last, for where it can't be told v1's requests end all the same before its probe route goes
+        if moved:  # last: it may raise Stop, and by then v1's requests have ended
             self.phases.traffic_split(self.state, back)
         return ""
 
     def clean_up(self) -> list[str]:
-        """Marked routes away on every ending; what is left, as a sentence.
+        """Remove the probe routes, on every ending; return a sentence on those that may be left, none where all are gone.
 
-        Nothing is cut: while a rule is split, its own references hold both backends, also at weight 0, and a gateway takes its
-        changes in their order. In the middle of a withdrawal they do not, and there probe routes stay for the next run.
+        No request is cut by it: while a rule is split, its own references hold both backends, also at weight 0, and a gateway takes changes in their
+        order. In the middle of a withdrawal they do not, so :meth:`retreat` leaves the probe routes to the next run.
         """
         try:
-            if self.state.pending_drain:  # the way back did not get to its end: v1's requests do all the same
+            if self.state.pending_drain:  # the way back did not get so far: requests end before their probe routes go
                 self.wait(self.state.pending_drain)
             self.probe_routes("absent")
         except Stop as further:
@@ -196,7 +209,10 @@ class ShiftController:
     # -- phases, and what is kept of them ---------------------------------------------------------------------------
 
     def baseline(self) -> int:
-        """Ask how users are served, and return the share at which the routes stand. :raises Stop: where nothing could be compared with it."""
+        """Take the baseline and return the share, in percent, at which the routes stand.
+
+        :raises Stop: where v1 could not be compared with v1alpha2, or a route made since the plan sends to v1alpha2.
+        """
         found = self.phases.baseline(self.state)
         self.keep(known=found.kinds, shifting=found.serves_v1, baseline_known=True, standing=(found.shares,), stack=found.stack)
         if found.stop:
@@ -208,16 +224,16 @@ class ShiftController:
         self.keep(new_failures=self.phases.settle(self.state, what, variants, seconds, check, watched))
 
     def gate(self, share: int, soak_until: float, split: TrafficSplit, written: float | None = None) -> None:
-        """Pass a gate. :raises Stop: where it does not let v1 through."""
+        """Run a gate and keep its evidence. :raises Stop: where it does not let v1 through."""
         outcome = self.phases.gate(self.state, share, soak_until, split, written)
         self.keep(evidence=(*self.state.evidence, outcome.evidence), new_failures=())
         if outcome.stop:
             raise outcome.stop
 
     def drain(self, side: str) -> None:
-        """Wait until requests in flight to one stack have ended; the probe routes of both were taken away after the change that took new requests from it.
+        """Wait until the requests in flight to one stack have ended, counted from when every gateway instance has taken the change that took new ones from it.
 
-        It counts from the moment when every gateway instance has taken that change: where the removal that was written after it is seen, it has been taken too.
+        The probe routes of variant ``both`` were removed after that change: where their removal is seen, the change has been taken too.
         """
         self.gone(["both"])
         self.wait(side)
@@ -228,27 +244,31 @@ class ShiftController:
         self.keep(pending_drain="")
 
     def gone(self, variants: list[str]) -> None:
-        """Wait until probe routes that were taken away are gone from traffic."""
+        """Wait until probe routes that were removed are gone from traffic."""
         self.settle(f"probe routes removed ({', '.join(variants)})", variants, self.options["settle_seconds"], check="gone")
 
     def look(self) -> None:
-        """See that the routes stand where they must, while nothing else does. :raises Stop: HELD where somebody else wrote them."""
+        """Check that the routes stand where they must, while nothing else looks at them. :raises Stop: HELD where somebody else wrote them."""
         self.session.verify(self.state.standing, 1, check="settled", variants=["user"], rounds=1)
 
     # -- writes -----------------------------------------------------------------------------------------------------
 
     def change(self, module: str, **arguments: Any) -> dict[str, Any]:
-        """Run a module that may write."""
+        """Run a module that may write, note whether it did, and return its result. :raises Stop: with what the module says."""
         result = self.session.execute(module, **arguments)
         self.keep(written=self.state.written or bool(result.get("changed")))
         return result
 
     def probe_routes(self, state: str, *variants: str) -> list[str]:
-        """Make (``present``) or remove (``absent``) the probe routes of some variants, all without any; return the names of those written."""
+        """Make (``present``) or remove (``absent``) the probe routes of some variants, of all where none is given; return the names of those written."""
         return self.change("migration_probe_routes", state=state, **({"variants": list(variants)} if variants else {})).get("routes", [])
 
     def write(self, state: str, share: int | None = None) -> dict[str, Any]:
-        """Write the users' routes, which must stand where this run found or last put them."""
+        """Write the users' routes, which must stand where this run found or last put them, and return the module's result.
+
+        :param state: of shift_traffic: ``shifted``, ``restored`` or ``finished``. :param share: in percent, for ``shifted``.
+        :raises Stop: HELD where somebody else wrote them.
+        """
         wanted = {"restored": 0, "finished": FINISHED}.get(state, share)
         self.keep(standing=(*self.state.standing, wanted))
         result = self.change("shift_traffic", state=state, standing=list(self.state.standing), **({} if share is None else {"share": share}))

@@ -11,8 +11,10 @@ from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionMo
 
 
 class ModuleAction(KubernetesAction):
-    """All of it is kubernetes.core's but for one thing."""
+    """Runs a module as kubernetes.core's action plugin does, but does not add the task's arguments to its result."""
 
     def _ensure_invocation(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Where a module's result does not say how it was called, theirs adds the task's arguments, API key and token of the probes as they are."""
+        """Return the result as it is. kubernetes.core adds the task's arguments to one without ``invocation``, with API key and probe token in clear; see
+        https://github.com/ansible-collections/kubernetes.core/blob/main/plugins/action/k8s_info.py.
+        """
         return result

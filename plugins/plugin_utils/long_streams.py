@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Long streams beside a shift: begun before a weight changes and looked at before the next one does."""
+"""Holds long streams open beside a shift: begun before a weight changes, and looked at before the next one does."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any, NamedTuple, Protocol
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.long_streams import SLACK
 
 STACKS = {"alpha": "v1alpha2", "v1": "v1"}
-"""What people call each stack; both are asked by their probe routes."""
+"""What people call each stack, by variant; both are asked by their probe routes."""
 COPIES = 3
-"""Streams of each stack that must say the same before one that was cut stops a migration: one alone may be a pod's restart."""
+"""Streams of each stack that are held at once to look again at a cut by v1. Only if all agree does it stop a migration: one alone may be a pod's restart."""
 OPENING = 2
 """Seconds by which a change of weights is put off so that streams are open before it: they start as quickly as the module that writes. The evidence says
-whether they were (``spanned``); nothing rests on it."""
+whether they were (``spanned``); no verdict depends on it."""
 LEAD = 5
-"""Seconds at the end of a soak that are left for opening the streams of the next change, an execution's start included: they are soaked all the same."""
+"""Seconds before the end of a soak at which the streams of the next change are opened, the start of a module execution included; the soak is not shortened."""
 LOOK = 10
 """Seconds between two looks at the routes while nothing but the ends of streams is waited for."""
 GRACE = 30
@@ -27,17 +27,21 @@ GRACE = 30
 
 
 class Background(Protocol):
-    """What an action plugin must do for module executions that go on beside others."""
+    """Runs module executions beside others; implemented by an action plugin."""
 
     def begin(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], seconds: int) -> dict[str, Any]:
-        """Start one; ``ansible_job_id``, or what failed."""
+        """Start one, for ``seconds`` at most; return its ``ansible_job_id``, or the result of its failure."""
 
     def ended(self, job: str, task_vars: dict[str, Any]) -> dict[str, Any] | None:
-        """Its result, once; None while it runs."""
+        """Return its result, once; None while it runs."""
 
 
 class Ending(NamedTuple):
-    """What streams showed. ``verdict`` is None where nothing stands against going on."""
+    """What long streams showed.
+
+    :param verdict: HELD or FAILED, None where nothing stands against going on. :param reason: one sentence. :param streams: comparisons, as plain data.
+    :param spanned: whether all were open when weights were written. :param sent: requests.
+    """
 
     verdict: str | None = None
     reason: str = ""
@@ -47,9 +51,9 @@ class Ending(NamedTuple):
 
 
 class LongStreams:
-    """The long streams of one shift, one execution of migration_evidence at a time.
+    """Holds the long streams of one shift, by one execution of migration_evidence at a time.
 
-    :param arguments: of every execution. :param seconds: for which streams are held; 0 for none.
+    :param arguments: of every execution. :param seconds: for which streams are held; 0 for none. :param say: shows a line.
     :param look: looks at the routes while the ends of streams are waited for.
     """
 
@@ -59,23 +63,26 @@ class LongStreams:
         self.begun: dict[str, Any] | None = None
         self.until = 0.0
         self.while_marking: tuple[dict[str, Any], ...] = ()
-        """Streams by the users' own rules, all v1alpha2's then, over the making of the probe routes."""
+        """Streams through the users' own rules, all v1alpha2's then, that were open while the probe routes were made."""
         self.sent = 0
-        """Requests that :meth:`keep` has seen and no :class:`Ending` has told yet."""
+        """Requests that :meth:`keep` has seen and no :class:`Ending` has counted yet."""
         self.usual: dict[tuple[str, str], float] = {}
-        """Seconds for which a stack keeps a stream while no weight changes, by stack and by moved reference and address; not all are asked each time."""
+        """Seconds for which a stack keeps a stream while nothing changes, by (variant, target as text); not every target is asked each time."""
 
     @property
     def lead(self) -> int:
-        """Seconds for which :meth:`begin` may be called ahead of a change."""
+        """Seconds before a change at which :meth:`begin` is to be called, so that the streams open before it; 0 without streams."""
         return LEAD if self.seconds else 0
 
     def over(self) -> bool:
-        """Whether streams were begun that :meth:`end` would not have to wait for."""
+        """Tell whether streams were begun whose time is up, so that :meth:`end` need not wait."""
         return self.begun is not None and time.monotonic() >= self.until
 
     def begin(self, copies: int = 1, before_a_change: bool = False, variants: Iterable[str] = tuple(STACKS)) -> None:
-        """Open them; they go on while other work is done, a change of routes as soon as this returns."""
+        """Open long streams, which go on while other work is done.
+
+        :param copies: streams at once for each target and variant. :param before_a_change: whether routes are changed as soon as this returns.
+        """
         if self.seconds:
             arguments = self.arguments | {"check": "streams", "variants": list(variants), "seconds": self.seconds, "copies": copies, "fail": False}
             self.begun = self.action.begin("migration_evidence", arguments, self.task_vars, self.seconds + GRACE)
@@ -83,21 +90,27 @@ class LongStreams:
             time.sleep(OPENING if before_a_change else 0)
 
     def keep(self) -> None:
-        """Wait for the ends of streams by the users' own rules; :meth:`end` judges them when it knows for how long they are kept while nothing changes."""
+        """Wait for the ends of streams through the users' own rules, and keep what they showed.
+
+        :meth:`end` judges them when it knows for how long streams are kept while nothing changes.
+        """
         found = self._found() or {}
         if found.get("failed"):
             self.say(f"streams: none over the making of the probe routes: {found.get('msg')}")
         self.while_marking, self.sent = tuple(found.get("streams", ())), found.get("sent", 0)
 
     def end(self, written: float | None) -> Ending:
-        """Wait for their ends and judge them.
+        """Wait for the ends of the streams that were begun, and judge them.
+
+        FAILED where v1 cuts what v1alpha2 keeps, and :data:`COPIES` more of each say the same. HELD where a stream ended sooner than while nothing changed, or
+        where none could be held.
 
         :param written: when weights were changed meanwhile, in seconds since the epoch on the host of the modules; None where they were not.
         """
         found = self._found()
         if found is None:
             return Ending()
-        if found.get("unreachable_api"):  # those of a change can't be had again, but what v1 cuts by itself can be seen
+        if found.get("unreachable_api"):  # the change is over, but what v1 cuts without one can still be seen
             self.say(f"streams: none could be held, opening them now: {found.get('msg')}")
             self.begin()
             found, written = self._found() or {"failed": True}, None
@@ -109,7 +122,7 @@ class LongStreams:
             self.begin(COPIES)
             again = self._found() or {}
             sent += again.get("sent", 0)
-            if again.get("failed") or "streams" not in again:  # a suspicion that nothing cleared
+            if again.get("failed") or "streams" not in again:  # the cut can't be looked at again, so it may be v1's
                 return self._impossible(again)
             if again["faults"]:
                 return Ending("FAILED", again["faults"][0], tuple(again["streams"]), False, sent)
@@ -122,7 +135,7 @@ class LongStreams:
         return Ending(None, self._line(streams, spanned, found.get("left_out", 0)), streams, spanned, sent)
 
     def _found(self) -> dict[str, Any] | None:
-        """The result of what was begun, None where nothing was."""
+        """Wait for the streams that were begun and return the module's result, or None where none were begun."""
         begun, self.begun = self.begun, None
         if begun is None:
             return None
@@ -161,7 +174,7 @@ class LongStreams:
 
     @staticmethod
     def _line(streams: tuple[dict[str, Any], ...], spanned: bool, left_out: int) -> str:
-        """What is said where nothing stands against going on."""
+        """Return the line for a person, where nothing stands against going on."""
         if not streams:
             return "no endpoint has them"
         least = {who: min(one[who]["seconds"] for one in streams) for who in STACKS}

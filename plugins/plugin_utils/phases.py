@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The phases of a shift: each is one or more module executions, says a line or two, and returns what it found. None keeps anything."""
+"""Runs the phases of a shift: each is one or more module executions, says a line or two, and returns what it found. None keeps anything."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ SOAK_LINE = 60
 RENEW = 300
 """Seconds of a drain after which the Lease is renewed: it lasts for 900."""
 PAUSE = 5
-"""Seconds without tracer requests after too many told nothing."""
+"""Seconds without tracer requests after too many were inconclusive."""
 PATIENCE = 20
-"""Seconds in which v1alpha2 must be seen to be well before traffic goes back to it."""
+"""Seconds within which v1alpha2 must answer well before traffic goes back to it."""
 SHED = f"status {TOO_MANY}"
-"""A kind of failure that v1alpha2 may have though it is well."""
+"""A kind of failure that does not keep traffic from going back to v1alpha2: it sheds load though it is well."""
 HINTS = {
     "status 503": "503 from the gateway itself mostly means that no pod of the pool passes its health check: look at HealthCheckPolicy of {pools}",
     "cut a stream": "look at the timeout in the backend policies of {pools}: without one a gateway gives up on an answer after 30 s",
     "without the endpoint picker": "look at the pods of Deployment {epps}",
     "not answered by the probe route": "the gateway has not taken the probe routes: look at their status, label inference-gateway-migration/probe-route",
 }
-"""What to look at, by a word of what probes saw."""
+"""What a person should look at, by a part of the text of a failure."""
 
 
 def hint(detail: str, plan: dict[str, Any]) -> str:
-    """A sentence on what to look at, or nothing."""
+    """Return sentences on what to look at, to end a message with; empty where nothing is known. :param detail: the failures. :param plan: has the names."""
     names = {
         "pools": ", ".join(f"{pool['namespace']}/{pool['v1_name']}" for pool in plan["pools"]),
         "epps": ", ".join(f"{pool['namespace']}/{pool['epp']['deployment']}" for pool in plan["pools"]),
@@ -45,14 +45,17 @@ def hint(detail: str, plan: dict[str, Any]) -> str:
 
 
 def counts(judgement: dict[str, Any]) -> str:
-    """What a sequential test has seen."""
+    """Say how many pairs a gate has seen, how many failed and how many were inconclusive. :param judgement: as plain data."""
     pairs, own = judgement["pairs"], judgement["user"].get("failures", 0)
     text = f"{pairs['successes'] + pairs['failures']} pairs, {pairs['failures']} failed on v1 alone, {pairs['inconclusive']} without evidence"
     return text + (f", and {own} times users' own rules failed" if own else "")
 
 
 def never_answered(judgement: dict[str, Any]) -> bool:
-    """Whether v1 answered a target not once though every target was asked often enough to tell: in the sum over many targets that would be lost."""
+    """Tell whether v1 never answered some target though every target was asked often enough to tell.
+
+    In the sum over many targets that would be lost.
+    """
     targets, pairs = judgement["targets"], judgement["pairs"]
     each = (pairs["successes"] + pairs["failures"] + pairs["inconclusive"]) // max(1, len(targets))
     return each >= TARGET_SUCCESSES and not all(targets.values())
@@ -77,7 +80,10 @@ class Baseline:
 
 @dataclass(frozen=True)
 class GateOutcome:
-    """What a gate saw, as an entry of the evidence, and why the shift must not go on, None where it may."""
+    """How a gate ended.
+
+    :param evidence: what it saw, as an entry of the evidence. :param stop: why the shift must not go on, None where it may.
+    """
 
     evidence: dict[str, Any]
     stop: Stop | None
@@ -85,13 +91,13 @@ class GateOutcome:
 
 @dataclass(frozen=True)
 class TrafficSplit:
-    """What the tracer requests showed, for the evidence of the gate that follows; nothing where none were sent."""
+    """What the tracer requests showed, for the evidence of the gate that follows; empty where none were sent."""
 
     measured: dict[str, Any] = field(default_factory=dict)
 
 
 class Phases:
-    """The phases of one shift on one cluster."""
+    """Runs the phases of one shift on one cluster."""
 
     def __init__(self, session: Session, streams: LongStreams) -> None:
         self.session, self.options, self.streams = session, session.options, streams
@@ -101,7 +107,9 @@ class Phases:
     def baseline(self, state: ShiftState) -> Baseline:
         """Ask how users are served before v1 gets any of their traffic.
 
-        It stops HELD where v1alpha2 does not serve them, for nothing could be compared with it, or where a route made since the plan sends to it.
+        Its stop is HELD: v1alpha2 does not serve every target, so nothing could be compared with it, or a route made since the plan sends to it.
+
+        :raises Stop: see :meth:`Session.verify`.
         """
         found = self.session.verify(state.standing, STRETCH, check="baseline")
         stop = None
@@ -119,9 +127,10 @@ class Phases:
     def settle(self, state: ShiftState, what: str, variants: list[str], seconds: int, check: str = "settled", watched: bool = False) -> tuple[str, ...]:
         """Wait until every gateway instance has taken the last change, by traffic and by status.
 
-        :param watched: whether users must not suffer meanwhile: on the way back they may, until it is over.
+        :param what: the change, for lines and reasons. :param seconds: the longest time. :param check: ``settled`` or ``gone``, of migration_evidence.
+        :param watched: whether the live traffic monitor runs beside it; on the way back users may suffer until it is over.
         :returns: kinds of failure that users met meanwhile, where they are watched.
-        :raises Stop: FAILED where v1 fails and alpha does not, or users' requests failed; HELD where it can't be told whose fault it is.
+        :raises Stop: FAILED where v1 fails and v1alpha2 does not, or users' requests failed; HELD where it can't be told whose fault it is.
         """
         begun, clean, passed, met = time.monotonic(), 0, set[str](), state.new_failures
         monitor: dict[str, Any] = {"judgement": {}, "gate": self.bounds, "known": list(state.known)} if watched else {}
@@ -147,12 +156,12 @@ class Phases:
             self.say(f"{what}: waiting, {waited:.0f} s: {detail}")
 
     def _told_by_pairs(self, state: ShiftState, met: tuple[str, ...], unsettled: str, detail: str, served: bool, rehearsed: bool) -> Stop:
-        """Decide by the gate's own test how settling ends that asked both stacks: whether what fails some requests passes a whole round now and then is luck.
+        """Decide by the gate's own test how to stop where both stacks were asked and did not settle in time.
 
-        The gateway has had all the time it was given, so every failure counts.
+        It is luck whether a stack that fails some requests passes a whole round. The gateway has had all the time it was given, so every failure counts.
 
         :param met: kinds of failure that users met meanwhile. :param unsettled: the sentence so far. :param detail: what failed last.
-        :param served: whether v1alpha2 served every target at once. :param rehearsed: whether the probe rules that name both were asked as well.
+        :param served: whether v1alpha2 served every target at once. :param rehearsed: whether the probe rules that name both stacks were asked as well.
         """
         self.say(f"{unsettled}: {detail}. Now both stacks are asked in pairs, until it can be told whether v1 fails where v1alpha2 does not")
         judgement, bounds = Judgement(new_failures=met).dump() if met else None, {"gate": self.bounds, "known": list(state.known)}
@@ -179,9 +188,11 @@ class Phases:
         return Stop("HELD", f"{unsettled}: {detail}. {unsure.get(decision, 'Pairs do not tell either')} ({counted}){hint(detail, self.options['plan'])}")
 
     def traffic_split(self, state: ShiftState, share: int) -> TrafficSplit:
-        """Measure what v1 really serves, until it is what the weights say: as often in a row as it was not, and once more, lest a small leak has luck one day.
+        """Measure what v1 really serves, until it is what the weights say.
 
-        :raises Stop: when it is not within the time to settle, HELD where too little was answered to tell.
+        A split that was wrong must be right as often in a row, and once more: a small leak may pass a measurement by luck.
+
+        :raises Stop: FAILED where it is not what they say within the time to settle, HELD where too many tracer requests were inconclusive to tell.
         """
         if not self.options["tracers"]:
             return TrafficSplit()
@@ -207,10 +218,13 @@ class Phases:
         return TrafficSplit({"counted": found["counted"], "blind": found["blind"]})
 
     def gate(self, state: ShiftState, share: int, soak_until: float, split: TrafficSplit, written: float | None = None) -> GateOutcome:
-        """Run the sequential test at a share, the cumulative sum beside it for as long as the soak lasts, and judge how the long streams ended.
+        """Run the sequential test at a share, with CUSUM beside it for as long as the soak lasts, and judge how the long streams ended.
 
-        :param soak_until: on the clock of time.monotonic. :param written: when the weights were changed, None where they were not.
-        :raises Stop: FAILED when v1 is rejected, HELD when time is up without a decision or v1alpha2 fails too often to be compared with.
+        Its stop is FAILED where v1 is rejected or cuts streams, HELD where time is up without a decision, v1alpha2 fails too often to be compared with, or
+        streams tell nothing or end at a change.
+
+        :param soak_until: on the clock of time.monotonic. :param split: goes into the evidence.
+        :param written: when the weights were changed, in seconds since the epoch; None where they were not. :raises Stop: see :meth:`Session.verify`.
         """
         judgement, said = Judgement(new_failures=state.new_failures).dump() if state.new_failures else None, 0.0
         streams: Ending | None = None
@@ -246,12 +260,15 @@ class Phases:
             return GateOutcome(evidence, stop)
         try:
             ending = streams or self.streams.end(written)
-        except Stop as further:  # a look at the routes while the ends of streams were waited for
+        except Stop as further:  # by a look at the routes while the ends of streams were waited for
             return GateOutcome(evidence, further)
         return self._with_streams(evidence, share, ending)
 
     def _with_streams(self, evidence: dict[str, Any], share: int, ending: Ending) -> GateOutcome:
-        """Add to a gate's outcome how the long streams ended: FAILED where v1 cuts what v1alpha2 keeps, HELD where the change of weights may have cut them."""
+        """Add how the long streams ended to a gate's outcome.
+
+        Its stop is FAILED where v1 cuts what v1alpha2 keeps, HELD where the change of weights may have cut them, or none could be held.
+        """
         self.session.sent += ending.sent
         if ending.streams:
             evidence |= {"streams": list(ending.streams), "spanned": ending.spanned}
@@ -262,13 +279,13 @@ class Phases:
         return GateOutcome(evidence, None)
 
     def prove(self, state: ShiftState) -> None:
-        """Look anew at the end of the phase: the last word on a shift. :raises Stop: with what stands against it."""
+        """Look anew at the end of the phase, as the last word on a shift. :raises Stop: with what stands against it."""
         found = self.session.verify(state.standing, STRETCH, check="phase_end", phase="shift", stack=state.stack, variants=["v1", "user"], rounds=3)
         if not found["ok"]:
             raise Stop(found["verdict"], f"the end of the shift is not proven: {'; '.join(found['faults'])}")
 
     def wait(self, side: str) -> None:
-        """Wait as long as requests of one stack may take."""
+        """Wait as long as requests of one stack may take (``drain_seconds``, else the longest timeout of the pools), and renew the Lease meanwhile."""
         longest = self.options["drain_seconds"]
         if longest is None:
             longest = max((pool.get("timeout_seconds") or 30 for pool in self.options["plan"]["pools"]), default=30)
@@ -283,9 +300,9 @@ class Phases:
                 renewed = time.monotonic()
 
     def alpha_is_ill(self, state: ShiftState) -> str:
-        """Say why traffic can't be given back to v1alpha2, nothing where it can.
+        """Return why traffic can't be given back to v1alpha2, or an empty text where it can.
 
-        It can where every way answers, and nothing fails that did not before, nor by shedding load.
+        It can where every target is answered, and the only failures are of kinds that were met before, or shed load.
         """
         deadline = time.monotonic() + PATIENCE
         while True:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the module executions of a shift, one bounded piece of work each, and says lines for the person who watches."""
+"""Runs the module executions of a shift, one bounded piece of work each, and shows lines to the person who watches."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_s
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.shift_state import Stop
 
 STRETCH = 30
-"""Seconds of one module execution at most: how often a long wait shows a line, and how long an orphan lives (one that holds streams: for theirs)."""
+"""Seconds of one module execution at most: how often a long wait shows a line, and how long an execution may outlive its run (one that holds streams: until
+they end)."""
 
 
 class Executor(Background, Protocol):
-    """What an action plugin must do for a shift."""
+    """Runs module executions for a shift; implemented by an action plugin."""
 
     def execute(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Run one module to its end and return its result."""
@@ -40,13 +41,13 @@ class Session:
         self.sent, self.limit = 0, float(options["probe_limit"])
 
     def say(self, text: str) -> None:
-        """Show a line."""
+        """Show a line to the person who watches, with the host's name first."""
         Display().display(f"{self.host}: {text}")
 
     def execute(self, module: str, **arguments: Any) -> dict[str, Any]:
-        """Run one module; while the API server, or the host on which modules run, does not answer, try again, with a line that says so.
+        """Run one module and return its result; while the API server, or the host on which modules run, does not answer, try again, with a line that says so.
 
-        :raises Stop: with what the module says.
+        :raises Stop: with what the module says: HELD where somebody else wrote the routes or nothing answers, else FAILED.
         """
         deadline = time.monotonic() + self.options["api_patience"]
         silent = False
@@ -66,7 +67,7 @@ class Session:
             return result
 
     def verify(self, standing: Sequence[Any], seconds: float, **arguments: Any) -> dict[str, Any]:
-        """Look for one stretch, by migration_evidence or, at the end of a phase, by verify_gateway.
+        """Run one check for one stretch, by migration_evidence or, at the end of a phase, by verify_gateway, and return its result.
 
         :param standing: the shares at which the routes may stand; demanded where it is one. :param seconds: cut to :data:`STRETCH`.
         :raises Stop: HELD once as many probes were sent as the shift may send.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of a shift so far, and how it stops: data alone."""
+"""Holds what is known of a shift so far, and how it stops: data alone."""
 
 from __future__ import annotations
 

@@ -13,22 +13,24 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import MARK_HEADER
 
 EPP_HEADER = "x-went-into-resp-headers"
-"""Set by every EPP from v0.3.0 to v1.5.0 on what it handled (seen), so that FailOpen can't hide a dead one."""
+"""Response header that every EPP from v0.3.0 to v1.5.0 sets on what it handled (seen), so that FailOpen can't hide an EPP that is down; see
+https://github.com/kubernetes-sigs/gateway-api-inference-extension/blob/v1.5.0/pkg/epp/handlers/response.go."""
 
 REFUSED = "an error instead of an answer"
 ERROR_EVENT = b'data: {"error"'
-"""How a server that has begun a stream with status 200 says that it refuses the request (seen with more tokens than the context has)."""
+"""Event by which a server that has begun a stream with status 200 refuses the request (seen where more tokens were asked for than its context has)."""
 
 FINISHED = ("stop", "length")
 ANSWERED = ("completed", "incomplete")
-"""Statuses of a response; ``incomplete`` is what a small max_output_tokens brings."""
+"""Values of ``status`` in an answer of /v1/responses that count as a success; a small max_output_tokens brings ``incomplete``."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. ``reason`` is None for a complete, valid answer, else one short sentence; ``status`` 0 without one.
+    """How one probe was answered.
 
-    :param sent: seconds since the epoch. :param seconds: until the last byte.
+    :param status: HTTP status, 0 where no answer came. :param reason: None for a complete, valid answer, else one short sentence.
+    :param sent: when the probe was sent, in seconds since the epoch. :param seconds: from then until the last byte, or until it failed.
     """
 
     status: int
@@ -38,21 +40,22 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether it counts as a success."""
+        """Whether the answer counts as a success."""
         return self.reason is None
 
     @property
     def kind(self) -> str:
-        """The reason without what differs between failures of one kind: error texts, addresses, names."""
+        """The reason without error texts, addresses and names, so that failures of one kind compare equal; ``none`` for a success."""
         reason = self.reason or "none"
         return f"status {self.status}" if reason.startswith("status ") else reason.partition(":")[0].partition(" (")[0]
 
 
 @dataclass(frozen=True)
 class StreamOutcome:
-    """How a long stream was served. ``reason`` is None where it ended with ``[DONE]`` or was let go whole.
+    """How one long stream was served.
 
-    :param opened: when its answer began, in seconds since the epoch, 0 where none did. :param seconds: from then to its end.
+    :param status: HTTP status, 0 where no answer came. :param reason: None where it ended with ``[DONE]`` or was still open when it was closed on purpose.
+    :param opened: when its answer began, in seconds since the epoch; 0 where none began. :param seconds: from then to its end.
     """
 
     status: int
@@ -62,10 +65,12 @@ class StreamOutcome:
 
 
 def judge(probe: Probe, status: int, headers: dict[str, str], body: bytes) -> str | None:
-    """None for a success, else why the answer is none. The order matters: an answer with another mark than the probe's came by
-    another rule, whatever its status says; a probe without a mark must come by a rule of the user's.
+    """Return why an answer to a probe is a failure, or None for a success.
 
-    :param headers: names in lower case.
+    The mark is looked at first: an answer with another mark than the probe's came by another rule, whatever its status says. A probe without a mark
+    must be answered by a rule of the user's.
+
+    :param headers: the response's, with their names in lower case.
     """
     fault = head_fault(probe, status, headers, body)
     if fault:
@@ -74,7 +79,7 @@ def judge(probe: Probe, status: int, headers: dict[str, str], body: bytes) -> st
 
 
 def head_fault(probe: Probe, status: int, headers: dict[str, str], body: bytes) -> str | None:
-    """What of :func:`judge` is known when an answer begins: mark, status and EPP header."""
+    """Return why an answer is a failure by its head alone (mark, status, EPP header), or None. Of a long stream nothing else is known when it begins."""
     if headers.get(MARK_HEADER) != probe.mark:
         return f"{'still answered by' if probe.mark is None else 'not answered by'} the probe route (status {status})"
     if status != 200:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Judges v1 beside v1alpha2 by pairs of probes, until the sequential test decides. The sender is handed in."""
+"""Judges v1 by comparisons with v1alpha2, until the sequential test decides. The sender is handed in."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
 
 TARGET_SUCCESSES = 3
-"""Successes every target must have in a gate, whatever the sum over all targets says."""
+"""Successes through v1 that every target must have before a gate accepts, however many the others have."""
 INCONCLUSIVE_PAIRS = 30
-"""Pairs without evidence that, once they are the most, say that nothing can be decided."""
+"""Inconclusive pairs from which on a gate is inconclusive, if they are at least half of all pairs."""
 
 Ruling = Literal["accept", "reject", "undecided", "inconclusive"]
-"""What a gate says: ``inconclusive`` where v1alpha2 fails so often that v1 can't be compared with it."""
+"""What a gate decides: ``inconclusive`` where v1alpha2 fails so often that v1 can't be compared with it."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A gate's evidence so far; JSON-safe through :meth:`dump`, so that one module execution can go on where another ended.
+    """The evidence of one gate so far; plain data through :meth:`dump`, so that one module execution can go on where another ended.
 
-    :param pairs: v1 against alpha through probe routes. :param user: the user's own rule against alpha's probe route.
-    :param targets: successes by target. :param new_failures: kinds of failure of the user's own rule that alpha's baseline does not have.
+    :param pairs: v1 against v1alpha2, both through probe routes. :param user: the user's own rule against v1alpha2's probe route.
+    :param targets: successes through v1, by target as text. :param sent: probes sent. :param faults: the most frequent failures, six at most.
+    :param new_failures: kinds of failure of the user's own rule that the baseline lacks.
     """
 
     pairs: Evidence = Evidence()
@@ -41,22 +42,22 @@ class Judgement:
     new_failures: tuple[str, ...] = ()
 
     def dump(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the evidence as plain data, for :meth:`load`."""
         return asdict(self) | {"targets": dict(self.targets), "faults": list(self.faults), "new_failures": list(self.new_failures)}
 
     @classmethod
     def load(cls, data: dict[str, Any] | None) -> Judgement:
-        """From plain data."""
+        """Make the evidence from what :meth:`dump` returned; without data it is empty."""
         if not data:
             return cls()
         pairs, user = Evidence(**data["pairs"]), Evidence(**data["user"])
         return cls(pairs, user, tuple(data["targets"].items()), data["sent"], tuple(data["faults"]), tuple(data["new_failures"]))
 
     def decide(self, targets: Iterable[ProbeTarget]) -> Ruling:
-        """Reject as soon as either test rejects; accept when the pairs accept and every target has been seen to work.
+        """Return what the gate decides by the evidence so far.
 
-        A failure of the users' own rule of a kind that they did not meet before pauses the step: then their test must
-        accept as well. Without targets nothing was measured, so nothing has passed.
+        It rejects as soon as either test rejects. It accepts when the test of the pairs accepts and every target was answered often enough through v1;
+        where the user's own rule failed in a new way, the user's test must accept as well. Without targets nothing was measured, so it is inconclusive.
         """
         known, targets = dict(self.targets), list(targets)
         if not targets:
@@ -72,13 +73,14 @@ class Judgement:
 
 
 Comparison = tuple[Probe, Probe, Probe]
+"""The probes of one target through v1alpha2's probe rule, v1's, and the user's own rule, in this order."""
 
 
 def judge(comparisons: list[Comparison], send: Sender, bounds: Bounds, before: Judgement, deadline: float, pace: Pace, workers: int,
           known: frozenset[str] = frozenset(), soak_until: float = 0.0, look: Look = lambda: None) -> Judgement:
-    """Send comparisons in random order, every target as often as the others, until the gate decides or the deadline.
+    """Send comparisons in random order, every target as often as the others, until the gate decides or the deadline; return the evidence.
 
-    :param comparisons: for each target the probe through alpha's probe rule, through v1's, and through the user's own rule.
+    :param before: the evidence to go on from. :param deadline: on the clock of time.monotonic. :param workers: probes in flight at most.
     :param known: kinds of failure that the users' own rules had before v1 got any of their traffic.
     :param soak_until: on the clock of time.monotonic; until then it goes on though v1 was accepted. :param look: called after every batch.
     """
@@ -115,5 +117,10 @@ def _add(judgement: Judgement, target: ProbeTarget, answers: list[Answered], bou
 
 
 def add_user(judgement: Judgement, alpha_ok: bool, user: Answered, bounds: Bounds, known: frozenset[str], user_ok: bool) -> Judgement:
+    """Return the evidence with one answer of the user's own rule added.
+
+    :param alpha_ok: whether v1alpha2 succeeded in the same comparison. :param known: kinds of failure that are not new.
+    :param user_ok: whether the answer counts as a success in the test.
+    """
     fresh = () if user.ok or user.kind in known or user.kind in judgement.new_failures else (user.kind,)
     return replace(judgement, user=judgement.user.add(classify(alpha_ok, user_ok), bounds), new_failures=judgement.new_failures + fresh)

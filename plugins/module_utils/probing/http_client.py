@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only file that sends a request through a gateway.
+"""Sends requests through a gateway; no other file does.
 
 Every probe opens a connection of its own (a gateway's front ends take a change at different times, and a kept connection
 sees only one of them), is sent once and never again, and ignores proxies of the environment.
@@ -44,7 +44,7 @@ LAST = 64
 
 
 def argument_spec() -> dict[str, Any]:
-    """The options that say how probes are sent, and which ones of a person's own: for the module that sends them and for the plugin that drives it."""
+    """Return the options on how probes are sent and on user-defined probes, for modules that send them and for the plugin that drives these."""
     probe = {
         "path": {"type": "str", "required": True},
         "body": {"type": "dict", "required": True},
@@ -63,7 +63,7 @@ def argument_spec() -> dict[str, Any]:
 
 
 def client(params: dict[str, Any]) -> Client:
-    """How probes are sent, by a module's parameters. :raises ValueError: for a proxy or a file of authorities that can't be used."""
+    """Make the client that a module's parameters ask for. :raises ValueError: when the proxy or the file of certificate authorities can't be used."""
     made = Client(params["probe_timeout"], params["probe_ca_cert"], params["probe_validate_certs"], params["probe_token"], _proxy(params["probe_proxy"]))
     if params["probe_ca_cert"]:
         try:
@@ -74,7 +74,7 @@ def client(params: dict[str, Any]) -> Client:
 
 
 def _proxy(url: str | None) -> tuple[str, int] | None:
-    """Host and port of a proxy. :raises ValueError: for what is none."""
+    """Return host and port of a proxy's URL, None for None. :raises ValueError: when it is not ``http://HOST:PORT``."""
     if url is None:
         return None
     found = urlsplit(url)
@@ -88,15 +88,15 @@ def _proxy(url: str | None) -> tuple[str, int] | None:
 
 
 class TooLong(Exception):
-    """An answer that is not read to its end."""
+    """An answer was longer than :data:`READ_LIMIT`, so it was not read to its end."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """How probes are sent.
+    """Sends probes, tracer requests and long streams.
 
-    :param timeout: seconds for the whole answer. :param ca_file: certificate authority of HTTPS listeners, None for the system's.
-    :param verify: whether their certificates are checked. :param token: bearer token that goes with each request. :param proxy: host and port.
+    :param timeout: seconds for a whole answer; of a long stream, for its next part. :param ca_file: certificate authorities of HTTPS listeners, None for the
+        system's. :param verify: whether their certificates are checked. :param token: bearer token that goes with each request. :param proxy: host and port.
     """
 
     timeout: float
@@ -107,7 +107,7 @@ class Client:
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
-        """One for all connections, since making it reads a file of authorities.
+        """The TLS context of all connections, made once because that reads a file of authorities.
 
         :raises OSError: when there is no such file. :raises ssl.SSLError: when there is no certificate in it.
         """
@@ -133,7 +133,7 @@ class Client:
         return Answer(status, reason, sent, time.monotonic() - begun)
 
     def send_tracer(self, probe: Probe) -> Signature | None:
-        """Send one request for a model that nobody uses; what its answer looks like, None where there is no complete one."""
+        """Send one tracer request and return the signature of its answer, or None where no complete answer came."""
         begun = time.monotonic()
         try:
             with self._asked(probe, _body(probe)) as response:
@@ -143,9 +143,9 @@ class Client:
             return None
 
     def hold_stream(self, probe: Probe, until: float) -> StreamOutcome:
-        """Ask for a long stream and read it until it ends, or until a moment on the clock of time.monotonic; then it is let go.
+        """Hold one long stream open until it ends, or until a moment on the clock of time.monotonic, when it is closed.
 
-        A server that can't give as many tokens refuses, and is asked for fewer. An event must come within each ``timeout`` seconds.
+        A server that can't give so many tokens refuses, and is asked for fewer. Some part of the answer must come within each ``timeout`` seconds.
         """
         held = StreamOutcome(0, None, 0.0, 0.0)
         for tokens, ignore_eos in LENGTHS:
@@ -178,7 +178,7 @@ class Client:
 
     @contextmanager
     def _asked(self, probe: Probe, body: bytes) -> Iterator[http.client.HTTPResponse]:
-        """One request over a connection of its own, and the answer's beginning."""
+        """Send one request over a connection of its own and yield the response, its body unread."""
         connection = self._connection(probe)
         try:
             own = (("Authorization", f"Bearer {self.token}"),) if self.token else ()
@@ -193,13 +193,13 @@ class Client:
         made = (_NamedTLS(host, port, self.timeout, self.tls, probe.target.hostname or place.host) if place.tls
                 else http.client.HTTPConnection(host, port, timeout=self.timeout))
         if self.proxy:
-            # A tunnel for plain HTTP as well: a proxy that forwards takes the address for the Host header, and the route is by hostname.
+            # A tunnel for plain HTTP as well: a proxy that forwards puts the address into the Host header, and routes match by hostname.
             made.set_tunnel(place.host, place.port)
         return made
 
 
 class _NamedTLS(http.client.HTTPSConnection):
-    """HTTPS to an address while asking for, and checking, another host's certificate."""
+    """Connects by HTTPS to an address, but asks for and checks the certificate of another host name."""
 
     def __init__(self, address: str, port: int, timeout: float, context: ssl.SSLContext, server_name: str) -> None:
         super().__init__(address, port, timeout=timeout, context=context)
@@ -207,6 +207,7 @@ class _NamedTLS(http.client.HTTPSConnection):
         self._tls = context
 
     def connect(self) -> None:
+        """Connect to the address, and begin TLS under the other host name."""
         http.client.HTTPConnection.connect(self)
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._server)
 

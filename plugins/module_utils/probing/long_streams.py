@@ -1,10 +1,10 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Long streams, held open while weights change, and what their ends say about v1. The sender is handed in.
+"""Holds long streams open while weights change, and tells by their ends whether v1 is worse. The sender is handed in.
 
-A gateway gives up on an answer after its backend's time-out, 30 s unless a policy says more, and one that is not moved along
-with its pool is found by no short request.
+A gateway gives up on an answer after its backend's time-out, 30 s unless a policy says more. No short request shows that such a policy was not moved along
+with its pool.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any, Protocol
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe
 
 SLACK = 2.0
-"""Seconds by which one stream must end before another for that to mean anything."""
+"""Seconds by which a stream must end before another one to count as shorter."""
 CHAIN_GAP = 1.0
-"""Seconds between the end of a stream and the next of its chain."""
+"""Seconds between the end of a stream and the beginning of the next one of its chain."""
 
 
 class Streamed(Protocol):
-    """How one long stream was served, see :class:`answer_checks.Held`."""
+    """How one long stream was served, see :class:`answer_checks.StreamOutcome`."""
 
     @property
     def opened(self) -> float: ...
@@ -37,14 +37,16 @@ class Streamed(Protocol):
 
 
 Keeper = Callable[[Probe, float], Streamed]
+"""Holds one long stream open, until a moment on the clock of time.monotonic at most."""
 
 
 @dataclass(frozen=True)
 class Lasted:
-    """How long the streams by one rule were served: of those that were cut the shortest, else the longest.
+    """How long the streams through one rule were served: chains side by side, each of streams one after the other.
 
-    :param whole: whether any of several side by side was not cut.
-    :param opened: when the first of each chain had begun, in seconds since the epoch; 0 where one did not. :param asked: how many there were.
+    :param seconds: of the shortest stream that was cut; where none was, of the longest. :param reason: why that one was cut, None where none was.
+    :param opened: when the first stream of every chain had begun, in seconds since the epoch; 0 where one did not. :param asked: how many streams there were.
+    :param whole: whether any chain was not cut.
     """
 
     seconds: float
@@ -56,14 +58,17 @@ class Lasted:
 
 @dataclass(frozen=True)
 class StreamComparison:
-    """Long streams by one moved reference at one address. ``sides``: by probe rule (``alpha``, ``v1``), and ``user`` for the user's own."""
+    """The long streams of one target, by rule.
+
+    :param what: the target, as text. :param sides: by probe rule (``alpha``, ``v1``), and ``user`` for the user's own rule.
+    """
 
     what: str
     sides: Mapping[str, Lasted]
 
     @property
     def fault(self) -> str | None:
-        """Why v1 is worse than v1alpha2: it cut a stream that v1alpha2 keeps. Where both cut after the same time, nothing stands against v1.
+        """Why v1 is worse than v1alpha2, None where it is not: it cut its streams, and v1alpha2 kept its own or cut them later.
 
         Of several side by side every one must have been cut: one alone may be a pod's restart.
         """
@@ -74,16 +79,19 @@ class StreamComparison:
         return f"v1 cut a stream after {v1.seconds:.0f} s ({v1.reason}) where v1alpha2 {kept} ({self.what})"
 
     def dump(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return it as plain data: ``what``, ``opened``, and for each side ``seconds`` and ``reason``.
+
+        ``opened`` is when every side had begun, in seconds since the epoch, or 0 where one did not.
+        """
         opened = [side.opened for side in self.sides.values()]
         sides = {who: {"seconds": round(side.seconds, 1), "reason": side.reason} for who, side in self.sides.items()}
         return {"what": self.what, "opened": max(opened) if all(opened) else 0.0} | sides
 
 
 def keep_open(chosen: list[list[Probe]], keep: Keeper, until: float, copies: int) -> list[StreamComparison]:
-    """Hold long streams open, ``copies`` for each probe at once; one that ends by itself is followed by the next.
+    """Hold long streams open, ``copies`` side by side for each probe; one that ends with ``[DONE]`` is followed by the next.
 
-    :param chosen: for each target its probes, each through another rule. :param until: on the clock of time.monotonic.
+    :param chosen: for each target its probes, each through another rule. :param until: on the clock of time.monotonic. :returns: a comparison for each target.
     """
     if not chosen:
         return []

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sends probes in bounded number and rate, and counts what fails. The sender is handed in."""
+"""Sends probes in bounded number and at a bounded rate, and counts what fails. The sender is handed in."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import Protocol, TypeVar
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import TOO_MANY, Probe
 
 SLOWEST = 16
-"""How many times slower than its cap a pace gets at most."""
+"""How many times slower than its highest rate a pace gets at most."""
 
 
 class Answered(Protocol):
-    """What a sender returns. ``kind`` is the failure without what differs from one to the next."""
+    """What a sender returns, see :class:`answer_checks.Answer`. ``kind`` is the reason without what differs between failures of one kind."""
 
     @property
     def status(self) -> int: ...
@@ -43,7 +43,10 @@ Said = TypeVar("Said")
 
 @dataclass
 class Faults:
-    """Failed probes, by whom they asked and why; the first one of each kind keeps its target as an example."""
+    """Counts probes, and those that failed.
+
+    :param counts: failures by text: variant, reason and target. :param sent: probes by variant. The users' own rules are ``user``.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
@@ -56,16 +59,16 @@ class Faults:
             self.counts[f"{who}: {answer.reason} [{probe.target}]"] += 1
 
     def worst(self, who: str | None = None, most: int = 3) -> list[str]:
-        """The most frequent failures, each with its count."""
+        """Return the most frequent failures as lines with their counts, ``most`` at most; of one variant, or of all where ``who`` is None."""
         chosen = Counter({text: count for text, count in self.counts.items() if who is None or text.startswith(f"{who}: ")})
         return [f"{text} x{count}" for text, count in chosen.most_common(most)]
 
 
 class Pace:
-    """A cap on the rate of requests, which gives way where somebody answers that it is too much."""
+    """Caps the rate of requests, and slows down while anything answers 429."""
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
-        """:raises ValueError: for less than one a second."""
+        """Begin with the highest rate, ``per_second`` requests. :raises ValueError: when that is less than one a second."""
         if per_second < 1:
             raise ValueError(f"probe_rate must be 1 or more probes a second, not {per_second}.")
         self._gap = 1.0 / per_second
@@ -84,19 +87,20 @@ class Pace:
             self._sleep(mine - now)
 
     def heed(self, answers: Iterable[Answered]) -> None:
-        """Half the rate after a 429, a little more of it back after each batch without one."""
+        """Halve the rate after a batch with a 429, and give a little of it back after each batch without one."""
         saturated = any(answer.status == TOO_MANY for answer in answers)
         with self._lock:
             self._slower = min(SLOWEST, self._slower * 2) if saturated else max(1.0, self._slower * 0.9)
 
 
 def paced(probe: Probe, send: Callable[[Probe], Said], pace: Pace) -> Said:
+    """Send one probe as soon as the pace allows it, and return what the sender returns."""
     pace.take()
     return send(probe)
 
 
 def send_round(probes: list[Probe], send: Sender, pace: Pace, pool: ThreadPoolExecutor) -> list[Answered]:
-    """Every probe once."""
+    """Send every probe once and return the answers, in the same order."""
     answers = list(pool.map(lambda probe: paced(probe, send, pace), probes))
     pace.heed(answers)
     return answers

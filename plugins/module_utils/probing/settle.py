@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waits until probes are answered without a failure, and records how users fare before and meanwhile. The sender is handed in."""
+"""Waits until probes are answered without a failure, and records how users fare before a change and during it. The sender is handed in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 class Settled:
     """How settling ended.
 
-    :param rounds: clean ones in a row. :param passing: whether each stack (alpha, v1, both, user) passed all its probes in any round of this stretch.
+    :param done: whether enough rounds in a row had no failure. :param rounds: rounds in a row without one at the end.
+    :param passing: for each variant (alpha, v1, both, user) whether all its probes passed in any round of this stretch.
     :param faults: of the last round.
     :param first: when the first of the clean rounds had ended, in seconds since the epoch; 0 without one.
     :param sent: probes of this stretch.
@@ -36,13 +37,13 @@ class Settled:
 
 
 class LiveTrafficMonitor:
-    """How users fare while a gateway takes a change, for which a few rounds without a failure afterwards make up for nothing.
+    """Counts users' failures while a gateway takes a change: a few clean rounds afterwards do not make up for them.
 
-    What fails where v1alpha2 does not counts in the gate's watch, whose error is for a million pairs: these rounds are among them.
-    Where the users' own rules are not asked it is their rehearsal that counts, the probe rules that name both stacks.
+    What counts is a failure of a kind that is not known, at a target that v1alpha2 serves at the same time. Only CUSUM rejects: its error probability is for a
+    million pairs, and these are among them. Where the users' own rules are not asked, the rehearsal counts: the probe rules that name both stacks.
 
-    :param control: whether v1alpha2's probe rules are compared with; without it, while the users' own rules are v1alpha2's, every new kind of failure counts.
-    :param before: what :attr:`judgement` was when an earlier stretch ended.
+    :param known: kinds of failure that the baseline has. :param control: whether to compare with v1alpha2's probe rules. Without it every failure of a new kind
+        counts: the users' own rules are v1alpha2's then. :param before: what :attr:`judgement` was, as plain data, when an earlier stretch ended.
     """
 
     def __init__(self, bounds: Bounds, known: Iterable[str], control: bool, before: dict[str, Any]) -> None:
@@ -51,11 +52,11 @@ class LiveTrafficMonitor:
 
     @property
     def rejects(self) -> bool:
-        """Whether so much failed that it is no chance."""
+        """Whether so many requests failed that it can't be chance."""
         return self.judgement.user.decision == "reject"
 
     def note(self, round_of: list[tuple[Probe, Answered]]) -> None:
-        """Count one round."""
+        """Count one round of probes, each with its answer."""
         watched = None if any(probe.variant is None for probe, _answer in round_of) else "both"
         control = self.control or watched == "both"
         failed = {probe.target for probe, answer in round_of if control and probe.variant == "alpha" and not answer.ok}
@@ -67,14 +68,14 @@ class LiveTrafficMonitor:
 
 def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int, clean: int = 0, monitor: LiveTrafficMonitor | None = None,
            look: Look = lambda: None) -> Settled:
-    """Send every probe in rounds until ``rounds`` rounds in a row are without any failure, or until the deadline.
+    """Send all probes in rounds until ``rounds`` rounds in a row have no failure, or until the deadline.
 
-    A failure anywhere starts the count anew: front ends converge at different times, and only a run of fresh connections
-    without a single miss says that all have.
+    Any failure starts the count anew: front ends converge at different times, and only a run of fresh connections
+    without a single failure says that all have.
 
-    :param deadline: on the clock of time.monotonic; the round that is on its way then is ended.
-    :param clean: rounds in a row with which an earlier stretch ended, since many targets may need longer than one.
-    :param watch: ends it early where users suffer. :param look: called after every round.
+    :param deadline: on the clock of time.monotonic; a round that has begun is ended.
+    :param clean: rounds in a row without a failure with which an earlier stretch ended: with many targets one stretch may be too short.
+    :param monitor: ends it early where it rejects. :param look: called after every round.
     """
     first, sent, passing = time.time() if clean else 0.0, 0, dict[str, bool]()
     with ThreadPoolExecutor(workers) as pool:
@@ -96,7 +97,7 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace
 
 
 def baseline(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int) -> tuple[Faults, tuple[str, ...], tuple[str, ...]]:
-    """How the users' own rules answer before v1 has any of their traffic.
+    """Ask the users' own rules, for ``rounds`` rounds or until the deadline, before v1 has any of their traffic.
 
     :returns: what failed, the kinds of failure, and the targets (as text) that never answered.
     """

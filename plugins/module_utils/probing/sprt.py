@@ -1,14 +1,14 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The statistics of the gate: Wald's sequential probability ratio test on pairs of probes.
+"""Computes the statistics of the gate: Wald's sequential probability ratio test (SPRT) on pairs of probes.
 
-Each pair asks the alpha and the v1 stack the same kind of question at the same time. v1's failures count only where alpha
-succeeded, so that an outage of the model servers, which both share, is no evidence against v1. The test decides between
-v1 failing a share p0 of such pairs (fine) and p1 (not fine) with stated error probabilities, after as few pairs as any test
-can (Wald and Wolfowitz 1948), and may be looked at after every pair.
+Each pair asks v1alpha2 and v1 the same kind of question at the same time. v1's failures count only where v1alpha2
+succeeded, so that an outage of the model servers, which both share, is no evidence against v1. The test decides between a
+v1 that fails a share p0 of such pairs (fine) and one that fails p1 (not fine), with stated error probabilities (Wald, Ann.
+Math. Stat. 16, 1945). It needs as few pairs as any test can (Wald and Wolfowitz 1948), and may be looked at after every pair.
 
-A decision stands, but a soak goes on: a watch beside the test (Page's cumulative sum, 1954) forgets what went well and
+A decision stands, but a soak goes on: CUSUM beside the test (Page's cumulative sum, 1954) forgets what went well and
 so finds a stack that turns bad after it was accepted. Started anew at every pair, the sum reaches h with a probability of
 at most exp(-h) from each start (Ville's inequality), and so within n pairs with at most n exp(-h).
 """
@@ -25,22 +25,24 @@ Decision = Literal["accept", "reject", "undecided"]
 Pair = Literal["success", "failure", "inconclusive"]
 
 TESTS = 2
-"""Tests that may reject at a gate: v1's probe route against alpha's, and the user's own rule against alpha's."""
+"""Tests that may reject at a gate: v1's probe route against v1alpha2's, and the user's own rule against v1alpha2's probe route."""
 CUSUM_SHARE = 0.1
-"""Part of a gate's false_rollback that the watch may use: its limit grows with the logarithm, so that a tenth costs one failure."""
+"""Part of false_rollback that CUSUM may use. Its limit grows with the logarithm alone: with a tenth it rejects one failure later
+than with all of it."""
 CUSUM_PAIRS = 1_000_000
-"""Pairs of one gate for which the watch keeps its promise: 14 hours of soak at 20 pairs a second."""
+"""Pairs of one gate for which CUSUM keeps its error probability: 14 hours of soak at 20 pairs a second."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the gate promises over a whole migration.
+    """What the gates promise over a whole migration (option ``migration_gate``).
 
     :param p0: share of failing pairs that is fine, in (0, p1).
-    :param p1: share that must be caught.
+    :param p1: share of failing pairs that must be caught.
     :param false_promotion: probability that a v1 stack failing at p1 passes any gate of the migration.
     :param false_rollback: probability that a v1 stack failing at p0 is rejected by any gate of the migration.
-    :param gates: how many gates the migration has: its steps and the final one.
+    :param gates: how many gates the migration has: one before each step, and the final one.
+    :raises ValueError: when these are not probabilities in their order, or there is no gate.
     """
 
     p0: float = 0.001
@@ -59,9 +61,9 @@ class Bounds:
 
     @classmethod
     def of(cls, chosen: Mapping[str, Any]) -> Bounds:
-        """From a person's choice, whose numbers may be text (``-e`` hands them on so).
+        """Make the bounds from a person's choice, whose numbers may be text (``-e`` hands them on so).
 
-        :raises ValueError: one sentence for what means nothing.
+        :raises ValueError: when a key is unknown or a value makes no sense.
         """
         unknown = sorted(set(chosen) - {field.name for field in fields(cls)})
         if unknown:
@@ -74,15 +76,15 @@ class Bounds:
 
     @cached_property
     def test_error(self) -> float:
-        """Probability that one test of one gate rejects a stack at p0: the whole, split over gates and tests, less the watch's part."""
+        """Probability that one test of one gate rejects a stack at p0: false_rollback less CUSUM's part, split over gates and tests."""
         return self.false_rollback * (1 - CUSUM_SHARE) / (self.gates * TESTS)
 
     @cached_property
     def accept_at(self) -> float:
         """Log likelihood ratio at or below which a gate accepts v1.
 
-        A v1 stack at p1 must get through every gate to be promoted, but each step exposes users, so the whole error is
-        split evenly: the sum over the gates then stays within it (Bonferroni).
+        A v1 stack at p1 must pass every gate to be promoted, but each step exposes users. So false_promotion is split evenly over the gates:
+        their sum then stays within it (Bonferroni).
         """
         return log((self.false_promotion / self.gates) / (1 - self.test_error))
 
@@ -93,17 +95,17 @@ class Bounds:
 
     @cached_property
     def cusum_limit(self) -> float:
-        """Cumulative sum at or above which the watch rejects v1."""
+        """Cumulative sum at or above which CUSUM rejects v1."""
         return log(CUSUM_PAIRS * self.gates * TESTS / (self.false_rollback * CUSUM_SHARE))
 
     @cached_property
     def up(self) -> float:
-        """What a failing pair adds to the ratio."""
+        """What a failing pair adds to the log likelihood ratio."""
         return log(self.p1 / self.p0)
 
     @cached_property
     def down(self) -> float:
-        """What a pair that went well adds to the ratio; negative."""
+        """What a successful pair adds to the log likelihood ratio; negative."""
         return log((1 - self.p1) / (1 - self.p0))
 
     @property
@@ -116,7 +118,8 @@ class Bounds:
 class Evidence:
     """What one test of a gate has seen. Immutable: :meth:`add` returns the next one; all fields are JSON-safe.
 
-    :param ratio: log likelihood ratio until the decision, at which it stands still. :param watch: the cumulative sum.
+    :param ratio: log likelihood ratio, which stands still after the decision. :param cusum: the cumulative sum, which goes on after it.
+    :param successes: pairs in which both succeeded. :param failures: pairs in which v1alpha2 alone did. :param inconclusive: pairs in which v1alpha2 failed.
     """
 
     ratio: float = 0.0
@@ -127,7 +130,7 @@ class Evidence:
     decision: Decision = "undecided"
 
     def add(self, pair: Pair, bounds: Bounds) -> Evidence:
-        """The evidence after one more pair."""
+        """Return the evidence after one more pair."""
         if pair == "inconclusive":
             return replace(self, inconclusive=self.inconclusive + 1)
         change = bounds.up if pair == "failure" else bounds.down
@@ -144,7 +147,10 @@ class Evidence:
 
 
 def _decision(before: Decision, ratio: float, cusum: float, bounds: Bounds) -> Decision:
-    """The first decision stands, but that the watch may reject at any time; the caller turns a used-up budget into HELD, never into a promotion."""
+    """Return the decision after one more pair: the first one stands, except that CUSUM may reject at any time.
+
+    When time is up without a decision the caller ends HELD, never with a promotion.
+    """
     if cusum >= bounds.cusum_limit:
         return "reject"
     if before != "undecided":
@@ -153,7 +159,7 @@ def _decision(before: Decision, ratio: float, cusum: float, bounds: Bounds) -> D
 
 
 def classify(alpha_ok: bool, other_ok: bool) -> Pair:
-    """One pair as evidence: where alpha fails, be it alone, the pair says nothing, for what is judged is who fails where alpha does not."""
+    """Classify one pair: inconclusive where v1alpha2 fails, whatever the other answer is, since a failure counts only where v1alpha2 succeeds."""
     if not alpha_ok:
         return "inconclusive"
     return "success" if other_ok else "failure"

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What to probe. Pure: a route, its Gateways and the Plan's pool become targets; a target and a variant become a request.
+"""Computes what to probe: a route, its Gateways and the Plan's pool become targets; a target and a variant become a request. Pure.
 
-A target is Gateway address x hostname x match of a rule x model x endpoint x stream: every way by which a user's request of
-its own kind can reach a moved pool.
+A target is Gateway address x hostname x match of a rule x model x endpoint x stream: every way by which a user's request can
+reach a moved pool.
 """
 
 from __future__ import annotations
@@ -26,23 +26,27 @@ CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
 RESPONSES = "/v1/responses"
 STREAMS = {COMPLETIONS: (False, True), CHAT: (False, True), EMBEDDINGS: (False,), RESPONSES: (False,)}
-"""Endpoints for which a request can be made and its answer judged, and whether without and with a stream."""
+"""Endpoints for which a request can be made and its answer judged, each with the values of ``stream`` to ask with."""
 LONG = (COMPLETIONS, CHAT)
 """Endpoints that can be asked for a long stream."""
 OWN = "own"
-"""The endpoint of a probe that a person added: its request is the person's, and of its answer only status and form are known."""
+"""The endpoint of a user-defined probe: its request is the person's, and of its answer only status and form are known."""
 LENGTHS = ((16_000, True), (7_500, True), (1_900, True), (1_900, False))
-"""Tokens to ask for in a long stream, and whether by ignore_eos, which vLLM and SGLang know: the next one is for servers that refuse, for instance
+"""What to ask for in a long stream: (max_tokens, whether with ignore_eos, which vLLM and SGLang know). The next one is for servers that refuse, for instance
 because their context is shorter."""
 TOO_MANY = 429
 """Status by which a server sheds load."""
 UNIQUE = "{unique}"
-"""Stands in a person's request for a text that differs each time."""
+"""Placeholder in a user-defined probe's request for a text that differs each time."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a Gateway's listener answers. ``port`` 1..65535; ``tls`` for HTTPS listeners."""
+    """Where a listener of a Gateway answers.
+
+    :param gateway: ``namespace/name``. :param host: an address of the Gateway. :param port: 1 to 65535. :param tls: whether it speaks HTTPS.
+    :param hostname: the listener's, None for any.
+    """
 
     gateway: str
     host: str
@@ -53,10 +57,12 @@ class Address:
 
 @dataclass(frozen=True)
 class ProbeTarget:
-    """One way a user's request reaches a moved pool.
+    """One way by which a user's request reaches a moved pool.
 
-    :param index: of the reference in the rule. :param shared: whether other backends than pools of ours serve the rule too.
-    :param body: the request of a probe that a person added, as JSON.
+    :param hostname: to ask for, empty for the address. :param route: as text. :param rule: index of the rule. :param index: of the reference in the rule.
+    :param path: with its query. :param headers: names and values. :param model: empty in a user-defined probe.
+    :param endpoint: of :data:`STREAMS`, or :data:`OWN` in a user-defined probe.
+    :param shared: whether the rule has other backends than pools of the migration. :param body: the request of a user-defined probe, as JSON.
     """
 
     address: Address
@@ -73,7 +79,7 @@ class ProbeTarget:
     body: str = ""
 
     def __str__(self) -> str:
-        """Different for every target: the gate counts by it."""
+        """Name the target; no two have the same text, since the gate counts by it."""
         place, stream = self.address, " stream" if self.stream else ""
         headers = "".join(f" {name}={value}" for name, value in self.headers)
         by = f"{self.route} rule {self.rule}" + (f" reference {self.index}" if self.index else "")
@@ -83,10 +89,10 @@ class ProbeTarget:
 
 @dataclass(frozen=True)
 class Probe:
-    """One request to send: a target through a probe rule, or, with ``variant`` None, through the user's own rule.
+    """One request to send: a target through a probe rule, or through the user's own rule where ``variant`` is None.
 
-    :param mark: the response mark that the answer must carry, None for the user's own rule.
-    :param answers: model names of which one must stand in the answer; empty where any may.
+    :param mark: the mark that the answer must carry, None for the user's own rule.
+    :param answers: model names, of which the answer must carry one; empty where any will do.
     :param epp: whether the answer must show that an endpoint picker handled it.
     """
 
@@ -98,7 +104,7 @@ class Probe:
     epp: bool = True
 
     def body(self, text: str) -> Manifest:
-        """A small real request at temperature 0, or the person's own. ``text`` must be fit to stand in a JSON string."""
+        """Return a small request at temperature 0, or the user-defined one. :param text: the prompt; it must be fit to stand in a JSON string."""
         if self.target.endpoint == OWN:
             return dict(json.loads(self.target.body.replace(UNIQUE, text)))
         short: Manifest = {"max_tokens": 4, "temperature": 0, "stream": self.target.stream}
@@ -111,12 +117,15 @@ class Probe:
         return {"model": self.target.model} | shapes[self.target.endpoint]
 
     def long_body(self, text: str, tokens: int, ignore_eos: bool) -> Manifest:
-        """The same request for an answer that does not end soon; of an endpoint in :data:`LONG`."""
+        """Return the same request for an answer that does not end soon; only for an endpoint in :data:`LONG`."""
         return self.body(text) | {"max_tokens": tokens} | ({"ignore_eos": True} if ignore_eos else {})
 
 
 def addresses(gateway: Manifest, section: str | None = None, namespace: str | None = None) -> list[Address]:
-    """Every address x HTTP(S) listener of a Gateway that takes routes of ``namespace`` (None: of its own)."""
+    """Return each address of a Gateway with each HTTP(S) listener that takes routes of ``namespace`` (None: of the Gateway's own).
+
+    A listener that selects namespaces by label counts, whatever it selects. :param section: the name of one listener, None for all.
+    """
     own = gateway["metadata"].get("namespace", "default")
     name = f"{own}/{gateway['metadata']['name']}"
     listeners = [
@@ -132,9 +141,9 @@ def addresses(gateway: Manifest, section: str | None = None, namespace: str | No
 
 
 def probe_targets(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: Mapping[PoolKey, Manifest]) -> list[ProbeTarget]:
-    """Every target of a route's moved references.
+    """Return every target of a route's moved references; a match for which no request can be made (a regular expression, another method) has none.
 
-    :param gateways: (namespace, name) to manifest. :param pools: alpha pool to its entry in the Plan (models, endpoints).
+    :param gateways: (namespace, name) to manifest. :param pools: pool to its entry in the Plan (models, endpoints).
     """
     key = route_key(route)
     places = _places(route, gateways)
@@ -160,7 +169,7 @@ def probe_targets(route: Manifest, gateways: Mapping[tuple[str, str], Manifest],
 
 
 def user_defined_targets(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: Mapping[PoolKey, Manifest], own: Manifest) -> list[ProbeTarget]:
-    """A probe that a person added, as targets of every moved reference of a route; :func:`reached` says which of them it comes by.
+    """Return a user-defined probe as targets of every moved reference of a route; :func:`reached` tells which of these its requests come by.
 
     :param own: ``path``, ``body`` (dict), and where they are given ``hostname`` and ``headers``.
     """
@@ -180,7 +189,7 @@ def user_defined_targets(route: Manifest, gateways: Mapping[tuple[str, str], Man
 
 
 def streaming(found: list[ProbeTarget]) -> list[ProbeTarget]:
-    """One target with a stream for each address and moved reference."""
+    """Choose for each address and moved reference one target to ask for a long stream."""
     chosen: dict[tuple[Address, str, int, int], ProbeTarget] = {}
     for target in found:
         if target.stream and target.endpoint in LONG:
@@ -200,7 +209,7 @@ def _shared(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> bo
 
 
 def reached(found: list[ProbeTarget], candidates: list[Manifest]) -> list[ProbeTarget]:
-    """The targets whose requests come by their own rule: those that a more specific rule takes are no user's either.
+    """Return the targets whose requests are taken by their own rule. Where a more specific rule takes them, it takes users' requests too.
 
     :param candidates: every route known.
     """
@@ -209,7 +218,7 @@ def reached(found: list[ProbeTarget], candidates: list[Manifest]) -> list[ProbeT
 
 
 def gateway_tables(candidates: Iterable[Manifest]) -> dict[str, Table]:
-    """For each Gateway (``namespace/name``) the matches of the HTTPRoutes that name it as their parent."""
+    """Return for each Gateway (``namespace/name``) the matches of the HTTPRoutes that name it as their parent."""
     beside: dict[str, list[Manifest]] = defaultdict(list)
     for route in candidates:
         for gateway in {f"{namespace}/{name}" for namespace, name, _section in parents(route)}:
@@ -218,13 +227,13 @@ def gateway_tables(candidates: Iterable[Manifest]) -> dict[str, Table]:
 
 
 def taken_by(target: ProbeTarget, tables: Mapping[str, Table]) -> tuple[str, int] | None:
-    """The route and rule that take a cell's requests."""
+    """Return the route (as text) and rule that take a target's requests, or None where no rule does."""
     found = tables[target.address.gateway].winner(target.hostname, target.path, dict(target.headers))
     return (str(found[0]), found[1]) if found else None
 
 
 def unprobed(route: Manifest, found: list[ProbeTarget], pools: Mapping[PoolKey, Manifest]) -> list[int]:
-    """Rules with a moved reference that no target reaches: nothing can be proven for them."""
+    """Return the rules with a moved reference that no target reaches: nothing can be proven for them."""
     return sorted({
         reference.rule
         for reference in references(route)
@@ -234,12 +243,12 @@ def unprobed(route: Manifest, found: list[ProbeTarget], pools: Mapping[PoolKey, 
 
 
 def probe(target: ProbeTarget, variant: Variant | None, nonce: str, models: Mapping[str, Manifest], gone: bool = False) -> Probe:
-    """One request for a target through a probe rule, or through the user's own rule with ``variant`` None.
+    """Make the request for a target through a probe rule, or through the user's own rule where ``variant`` is None.
 
-    :param gone: the probe rule was removed: its request must now be answered by the user's own rule.
-    :param models: model name to its entry in the Plan. EPP v0.3.0 answers with the target's name, v1 with the name that
-        was asked for (seen), so answers from alpha, or from either stack, may show both. Where other backends serve the
-        user's rule too, its answer need not come from a pool, nor name its models.
+    :param gone: whether the probe rule was removed, so that its request must now be answered by the user's own rule.
+    :param models: model name to its entry in the Plan. EPP v0.3.0 answers with the target model's name, v1 with the name that
+        was asked for (seen), so an answer may show either. Where other backends serve the user's rule too, its answer need not
+        come from a pool, nor name the pool's models.
     """
     entry = models.get(target.model, {})
     answers = {target.model, entry.get("answer") or target.model} | set(entry.get("alpha_answers") or []) if target.model else set()
@@ -250,7 +259,7 @@ def probe(target: ProbeTarget, variant: Variant | None, nonce: str, models: Mapp
 
 
 def _concrete(hostname: str | None) -> str | None:
-    """A wildcard stands for any name below it: probe one."""
+    """Return a hostname that a request can name: of a wildcard, one name below it."""
     return f"probe{hostname[1:]}" if hostname and hostname.startswith("*.") else hostname
 
 

@@ -1,13 +1,13 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which share of a rule's traffic v1 really serves, told from outside. Pure.
+"""Measures from outside which share of a rule's traffic v1 really serves. Pure.
 
-A tracer request is a request through the user's own rule for a model that nobody uses. EPP v0.3.0 answers it 404 itself, with an empty
-body; EPP v0.5 and a v1 EPP pass it on and the model server's 404 comes back, with a body and the EPP's header (seen). The two
-are told apart by a header that v1 EPPs alone heed, from v1.0.0 on: it names another model to ask the server for, and vLLM's 404
-says which one it was asked for (seen). So a tracer request costs no GPU, and shows who answered. What each stack says is not assumed: tracer requests
-through the probe routes show it first.
+A tracer request is a request through the user's own rule for a model that nobody uses. EPP v0.3.0 answers it with 404 itself, with an empty
+body; EPP v0.5 and v1's EPPs pass it on, and the model server's 404 comes back with a body and the EPP's header (seen). EPP v0.5 and v1 are
+told apart by a header that only v1's EPPs heed, from v1.0.0 on: it names another model to ask the server for, and vLLM's 404 says which one
+it was asked for (seen). So a tracer request costs no GPU, and shows which stack answered. How each stack answers is not assumed: tracer
+requests through the probe routes show it first.
 """
 
 from __future__ import annotations
@@ -27,23 +27,24 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, references
 
 FAR = 6.8e-6
-"""Probability of being 4.5 standard deviations or more away from what a weight says, on either side."""
+"""Two-sided probability of 4.5 standard deviations: counts that are less probable under a weight disagree with it."""
 MOST_INCONCLUSIVE = 0.1
-"""Part of the tracer requests that may go without an answer that tells who gave it: with more, a share that is far off could hide behind them."""
+"""Part of the tracer requests that may be inconclusive: with more, a share that is far off could hide behind them."""
 
 STACKS: tuple[Variant, Variant] = ("alpha", "v1")
 SAMPLES = 3
-"""Tracer requests through each probe rule that show how a stack answers."""
+"""Tracer requests that are sent through each probe rule to see how a stack answers."""
 
 REWRITE_HEADER = "x-gateway-model-name-rewrite"
-"""ModelNameRewriteKey of the EPP's pkg/epp/metadata/consts.go, in v1.0.0 to v1.5.0; v0.5.1 does not know it."""
+"""ModelNameRewriteKey of the EPP in v1.0.0 to v1.5.0; v0.5.1 does not know it. See
+https://github.com/kubernetes-sigs/gateway-api-inference-extension/blob/v1.5.0/pkg/epp/metadata/consts.go."""
 
 
 class Signature(NamedTuple):
     """What an answer to a tracer request looks like.
 
-    :param body: whether it has one. :param picker: whether an EPP's header is on it. :param names: the model that the body speaks of:
-        ``asked`` for in the tracer request's body, ``rewritten`` by its header, or neither.
+    :param body: whether it has one. :param picker: whether an EPP's header is on it. :param names: the model that the body names: the one ``asked`` for in the
+        tracer request's body, the one ``rewritten`` by its header, or neither.
     """
 
     status: int
@@ -54,7 +55,7 @@ class Signature(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """One rule as one Gateway address serves it: what has one set of weights. ``target`` is how it is asked."""
+    """One rule at one Gateway address, which has one set of weights. :param target: the target by which it is asked."""
 
     target: ProbeTarget
 
@@ -64,7 +65,7 @@ class Group:
 
 
 def groups(targets: list[ProbeTarget]) -> list[Group]:
-    """One group for each rule and address, asked by the endpoint that most servers have."""
+    """Return one group for each rule and address, asked by the endpoint that most servers have; user-defined probes make none."""
     found: dict[tuple[Any, ...], ProbeTarget] = {}
     order = {COMPLETIONS: 0, CHAT: 1}
     for target in sorted(targets, key=lambda target: (target.stream, order.get(target.endpoint, 2))):
@@ -74,7 +75,10 @@ def groups(targets: list[ProbeTarget]) -> list[Group]:
 
 
 def without_tracers(targets: list[ProbeTarget]) -> list[str]:
-    """Rules and addresses that only requests of a person's own reach: those can't be tracer requests, for of their models nothing is known."""
+    """Return a sentence for each rule and address that only user-defined probes reach.
+
+    These can't be made into tracer requests: which models they may ask for is not known.
+    """
     own = {(target.address, target.route, target.rule): target for target in targets if target.endpoint == OWN}
     for target in targets:
         if target.endpoint != OWN:
@@ -83,39 +87,42 @@ def without_tracers(targets: list[ProbeTarget]) -> list[str]:
 
 
 def tracer(target: ProbeTarget, variant: Variant | None, nonce: str) -> Probe:
-    """The request: a cell's own, but for models that have the migration's nonce in their name and so no other user."""
+    """Make the tracer request for a target: its model has the migration's nonce in its name, so nobody else uses it."""
     asked = probe(replace(target, model=f"nobody-uses-{nonce}", stream=False), variant, nonce, {})
     return replace(asked, headers=(*asked.headers, (REWRITE_HEADER, f"rewritten-{nonce}")))
 
 
 def signature(request: Probe, status: int, body: bytes, picker: bool) -> Signature:
-    """Of one answer to a tracer request. :param picker: whether an EPP's header is on it."""
+    """Return the signature of one answer to a tracer request. :param picker: whether an EPP's header is on it."""
     rewritten = dict(request.headers)[REWRITE_HEADER]
     names: Literal["asked", "rewritten", ""] = "rewritten" if rewritten.encode() in body else "asked" if request.target.model.encode() in body else ""
     return Signature(status, bool(body), picker, names)
 
 
 def silent(found: Signature | None) -> bool:
-    """Whether no answer came, or one that sheds load: either stack may have given it (EPP v0.5 sheds requests for unknown models first)."""
+    """Tell whether no answer came, or a 429, which either stack may have given (EPP v0.5 sheds requests for unknown models first)."""
     return found is None or found.status == TOO_MANY
 
 
 def inconclusive(found: Signature | None) -> bool:
-    """Whether an answer that is not a stack's own kind does not tell who gave it: a server may fail behind either."""
+    """Tell whether an answer that has neither stack's signature may come from either: none, a 429, or a server's error (5xx)."""
     return silent(found) or (found is not None and found.status >= 500)
 
 
 def alike(found: list[Signature | None]) -> Signature | None:
-    """The one way in which a stack answered all tracer requests, None where it did not.
+    """Return the one signature with which a stack answered all tracer requests, or None where it answered in several ways, or not at all.
 
-    An EPP's own 404 bears no mark: the probe routes must be known to serve.
+    Marks are not looked at, because an EPP's own 404 bears none: that the probe routes serve must be known before.
     """
     kinds = set(found)
     return kinds.pop() if len(kinds) == 1 else None
 
 
 class Expected(NamedTuple):
-    """Shares of a rule's traffic by its weights. :param other: of what is not ours; its answers may look like either stack's, or like none."""
+    """The parts (0 to 1) of a rule's traffic that its weights give to each stack.
+
+    :param other: of backends that are no pools of the migration; their answers may look like either stack's, or like none.
+    """
 
     alpha: float
     v1: float
@@ -123,7 +130,7 @@ class Expected(NamedTuple):
 
 
 def expected(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> Expected:
-    """What the weights of a live rule say; all 0 where it has none.
+    """Return the parts of traffic that the weights of a route's rule give to each stack; all 0 where it has no weight.
 
     :param pools: every pool of the migration, of both groups.
     """
@@ -138,7 +145,7 @@ def expected(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> E
 
 @dataclass
 class Tally:
-    """Answers to tracer requests of one group, by who gave them: ``alpha``, ``v1``, ``inconclusive`` (by either), or ``other`` (another backend).
+    """Counts answers to tracer requests of one group, by who gave them: ``alpha``, ``v1``, ``inconclusive`` (by either), or ``other`` (another backend).
 
     :param known: how each stack answers; without an entry for one that answers in several ways, for instance because it is ill.
     """
@@ -152,15 +159,15 @@ class Tally:
         self.counts[next((who for who, signature in self.known.items() if signature == found), unknown)] += 1
 
     def unsure(self) -> str | None:
-        """Why nothing can be told, None where something can: too many tracer requests were not answered by either stack's own words."""
+        """Return why the counts tell nothing (too many tracer requests were inconclusive), or None where they tell something."""
         sent, inconclusive_ones = sum(self.counts.values()), self.counts["inconclusive"]
         said = f"{inconclusive_ones} of {sent} tracer requests were answered {TOO_MANY} or by an error, or not at all"
         return said if inconclusive_ones > MOST_INCONCLUSIVE * sent else None
 
     def fault(self, wanted: Expected) -> str | None:
-        """Why the counts disagree with the weights, None when they agree: at a share of 0 none may be wrong, nor at 1.
+        """Return why the counts disagree with the weights, or None when they agree. At a share of 0 or 1 not one answer may be wrong.
 
-        Those that tell nothing may be either stack's: one that sheds more than the other has no smaller share for it.
+        An inconclusive answer may be either stack's: a stack that sheds more load than the other is not taken to serve less.
         """
         sent = sum(self.counts.values())
         for who, share in (("alpha", wanted.alpha), ("v1", wanted.v1)):
@@ -169,19 +176,22 @@ class Tally:
         return None
 
     def __str__(self) -> str:
-        """What each known stack answered."""
+        """Say how many tracer requests each known stack answered."""
         return " and ".join(f"{who} {self.counts[who]}" for who in self.known) + f" of {sum(self.counts.values())} tracer requests"
 
 
 def plausible(fewest: int, highest: int, sent: int, least: float, most: float) -> bool:
-    """Whether a count between two, of ``sent``, is what a share between two gives: nearer than 4.5 standard deviations, as exact binomial tails say it."""
+    """Tell whether a count between ``fewest`` and ``highest``, of ``sent``, fits a share between ``least`` and ``most``.
+
+    It fits within 4.5 standard deviations, computed by exact binomial tails.
+    """
     few = least > 0.0 and (highest < sent if least >= 1.0 else sum(chance(number, sent, least) for number in range(highest + 1)) <= FAR / 2)
     many = most < 1.0 and (fewest > 0 if most <= 0.0 else sum(chance(number, sent, most) for number in range(fewest, sent + 1)) <= FAR / 2)
     return not few and not many
 
 
 def chance(count: int, sent: int, share: float) -> float:
-    """Binomial probability, by logarithms: sent over count alone would leave the range of floats from about 1,000 on."""
+    """Return the binomial probability of a count. By logarithms: the number of ways alone leaves the range of floats from about 1,000 sent on."""
     ways = lgamma(sent + 1) - lgamma(count + 1) - lgamma(sent - count + 1)
     return exp(ways + count * log(share) + (sent - count) * log(1 - share))
 
@@ -190,8 +200,9 @@ def chance(count: int, sent: int, share: float) -> float:
 class TrafficSplit:
     """What the tracer requests of one stretch say.
 
-    :param faults: groups whose share is not what the weights say. :param unsure: those of which too many tracer requests told nothing.
-    :param blind: groups in which nothing tells the stacks apart. :param counted: what each other group answered, as a line for a person.
+    :param faults: groups whose share is not what the weights say. :param unsure: groups of which too many tracer requests were inconclusive.
+    :param blind: groups in which nothing tells the stacks apart. :param counted: what each measured group answered, as a line for a person.
+    :param sent: tracer requests.
     """
 
     faults: tuple[str, ...]
@@ -201,20 +212,22 @@ class TrafficSplit:
     sent: int
 
     def dump(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return it as plain data."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 TracerSender = Callable[[Probe], "Signature | None"]
+"""Sends one tracer request; None where no complete answer came."""
 
 
 def measure(targets: list[ProbeTarget], wanted: Callable[[Group], Expected], send: TracerSender, nonce: str, count: int,
             pace: Pace, workers: int, look: Look = lambda: None) -> TrafficSplit:
     """Send ``count`` tracer requests, spread evenly over the groups of the targets, and compare what each stack answered with the weights.
 
-    Of a group no more are sent once too many told nothing: a stack that sheds load is left alone.
+    A group gets no more of them once too many had no answer or a 429: a stack that sheds load is left alone.
 
-    :param wanted: what the weights of a group must be. :param look: called between the tracer requests. :raises ValueError: for less than one tracer request.
+    :param wanted: what the weights of a group must give. :param nonce: the migration's. :param look: called between batches.
+    :raises ValueError: when ``count`` is less than 1.
     """
     if count < 1:
         raise ValueError(f"tracers must be 1 or more, not {count}; of state migrated 0 leaves the measurement out.")

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at a migration, check by check: each is one bounded stretch of looking at the API server and asking through the gateway.
+"""Runs the checks of a migration: each is one bounded stretch of reading from the API server and asking through the gateway.
 
-While probes are sent the moved routes are looked at too. What they must stand at is said by the caller (``shares``), never read from
-them: weights and traffic agree also where somebody else wrote both.
+While probes are sent the moved routes are looked at too. The shares at which they must stand come from the caller (``shares``), never from
+the routes: weights and traffic agree also where somebody else wrote both.
 
 For internal use of this collection only.
 """
@@ -37,30 +37,31 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.verifi
 WORKERS = 12
 """Requests of our own in flight at most."""
 MOST_STREAMS = 8
-"""Moved references and addresses at most that are asked for long streams at once, chosen anew each time."""
+"""Targets that are asked for long streams at once, at most; they are chosen anew each time."""
 LOOK = 3.0
 """Seconds between two looks at the moved routes: weights that somebody else writes end a stretch that soon."""
 GOING = 10
-"""Seconds in which what was deleted may still be going."""
+"""Seconds for which objects that were deleted may still be there."""
 LOOK_PART = 0.1
-"""Part of a stretch that looking may take at most: of a hundred routes each look takes longer."""
+"""Part of a stretch that looking at routes may take at most: with a hundred routes each look takes longer."""
 
 Params = dict[str, Any]
 Result = dict[str, Any]
 Check = Callable[[Cluster, Params, float], Result]
-"""Takes the cluster, the module's parameters and a moment on the clock of time.monotonic by which it ends; ``ok`` says whether what was checked holds."""
+"""Takes the cluster, the module's parameters and a moment on the clock of time.monotonic by which it ends. Returns the module's result, in which ``ok`` says
+whether what was checked holds."""
 
 
 class Lookout:
-    """Looks at the moved routes beside other work, now and then. Without shares there is nothing to look for."""
+    """Looks now and then, beside other work, whether the moved routes stand at the wanted shares; without shares it does nothing."""
 
     def __init__(self, scope: MigrationScope, wanted: Shares | None) -> None:
         self.scope, self.wanted, self.next = scope, wanted, 0.0
 
     def __call__(self) -> None:
-        """Look, if it is time to. An API server that gives no answer is asked again, and by :meth:`last`.
+        """Look, if it is time to. An API server that does not answer is asked again at the next look, and by :meth:`last`.
 
-        :raises weights.Drifted: where a route has other weights than it must.
+        :raises weights.Drifted: when a route has other weights than it must.
         """
         begun = time.monotonic()
         if begun < self.next:
@@ -73,13 +74,13 @@ class Lookout:
         self.next = ended + max(LOOK, (ended - begun) / LOOK_PART)
 
     def last(self) -> None:
-        """Look, whatever the time. :raises weights.Drifted: as above. :raises Unreachable: where there is no answer."""
+        """Look now. :raises weights.Drifted: when a route has other weights than it must. :raises Unreachable: when the API server does not answer."""
         if self.wanted is not None:
             self.scope.demand(self.wanted)
 
 
 def read(cluster: Cluster, params: Params) -> MigrationScope:
-    """Read the scope, with the routes as they were where a migration was begun."""
+    """Read the migration scope of ``plan``, with the original routes from the backup where a migration was begun; without a plan, the scope of ``pools``."""
     if params["plan"] is None:
         return MigrationScope.read(cluster, plan_of(cluster, params["pools"]), "", None, params["probes"])
     store = journal.Journal(cluster, params["state_namespace"])
@@ -88,7 +89,10 @@ def read(cluster: Cluster, params: Params) -> MigrationScope:
 
 
 def asked(scope: MigrationScope, params: Params, gone: bool = False) -> list[targets.Probe]:
-    """One probe for every target by the rules that were chosen. :raises ValueError: where there is none: nothing would be proven by asking nothing."""
+    """Make one probe for every target and chosen variant. :param gone: whether the probe routes were removed.
+
+    :raises ValueError: when there is no probe or no round to send: asking nothing would prove nothing.
+    """
     chosen = scope.probes(rules(params), gone)
     if not chosen or params["rounds"] < 1:
         raise ValueError("Nothing would be asked, so nothing would be proven: " + (
@@ -97,12 +101,15 @@ def asked(scope: MigrationScope, params: Params, gone: bool = False) -> list[tar
 
 
 def rules(params: Params) -> list[Any]:
-    """The variants by which to ask; None is the users' own rules."""
+    """Return the variants by which to ask; None stands for the users' own rules."""
     return [None if name == "user" else name for name in params["variants"]]
 
 
 def settled(cluster: Cluster, params: Params, deadline: float) -> Result:
-    """Traffic first, then status: statuses are written late, and prove nothing by themselves."""
+    """Check that every target is answered, then that all statuses are good: statuses are written late, and prove nothing by themselves.
+
+    For check ``gone`` the probe routes were removed, and the users' own rules must answer their requests.
+    """
     scope, gone = read(cluster, params), params["check"] == "gone"
     probes, pace, monitor, look = asked(scope, params, gone), sending.Pace(params["probe_rate"]), None, Lookout(scope, params["shares"])
     if params.get("judgement") is not None:  # verify_gateway has none
@@ -125,7 +132,12 @@ def settled(cluster: Cluster, params: Params, deadline: float) -> Result:
 
 
 def baseline(cluster: Cluster, params: Params, deadline: float) -> Result:
-    """How rules answer while v1 has none of their traffic; where it has some already nothing is asked of users' rules, and no kind of failure is known."""
+    """Record how rules answer while v1 has none of their traffic, at which shares the routes stand, and what is installed of v1.
+
+    Where v1 has some traffic already, nothing is asked of the users' own rules, and no kind of failure is known.
+
+    :raises weights.Drifted: when the moved rules of a route stand at no share of this migration.
+    """
     scope = read(cluster, params)
     shares: dict[str, int] = {}
     for key, original in scope.originals.items():
@@ -145,7 +157,7 @@ def baseline(cluster: Cluster, params: Params, deadline: float) -> Result:
 
 
 def measured(cluster: Cluster, params: Params, deadline: float) -> Result:
-    """What v1 really serves, against the shares that were given."""
+    """Measure what v1 really serves, and compare it with the shares that were given."""
     scope = read(cluster, params)
     look = Lookout(scope, params["shares"])
     pace, client = sending.Pace(params["probe_rate"]), http_client.client(params)
@@ -155,7 +167,7 @@ def measured(cluster: Cluster, params: Params, deadline: float) -> Result:
 
 
 def compared(scope: MigrationScope, target: targets.ProbeTarget) -> Comparison:
-    """The probes of one target through v1alpha2, v1 and the live rule."""
+    """Make the comparison of one target: its probes through v1alpha2, v1 and the live rule."""
 
     def by(variant: Variant | None) -> targets.Probe:
         return targets.probe(target, variant, scope.nonce, scope.models)
@@ -164,7 +176,7 @@ def compared(scope: MigrationScope, target: targets.ProbeTarget) -> Comparison:
 
 
 def gate(cluster: Cluster, params: Params, deadline: float) -> Result:
-    """One stretch of a gate."""
+    """Send comparisons for one stretch of a gate: until it decides, or until the deadline or the end of the soak, whichever is later."""
     bounds = Bounds.of(params["gate"])
     scope = read(cluster, params)
     look = Lookout(scope, params["shares"])
@@ -179,7 +191,7 @@ def gate(cluster: Cluster, params: Params, deadline: float) -> Result:
 
 
 def hold_streams(cluster: Cluster, params: Params, deadline: float) -> Result:
-    """Long streams by the rules that were asked for, side by side until the deadline."""
+    """Hold long streams open through the chosen rules, side by side until the deadline, and compare how they ended."""
     scope = read(cluster, params)
     chosen = targets.streaming(scope.targets)
     chosen_probes = [[targets.probe(target, variant, scope.nonce, scope.models) for variant in rules(params)]
@@ -190,7 +202,7 @@ def hold_streams(cluster: Cluster, params: Params, deadline: float) -> Result:
 
 
 def installed(cluster: Cluster, params: Params, deadline: float) -> Result:
-    """Wait for the endpoint pickers; a crash loop ends the wait early, for it does not pass by itself."""
+    """Wait until the v1 endpoint pickers are available; a crash loop ends the wait early, for it does not pass by itself."""
     scope = read(cluster, params)
     loops = 0
     while True:
@@ -202,7 +214,10 @@ def installed(cluster: Cluster, params: Params, deadline: float) -> Result:
 
 
 def phase_end(cluster: Cluster, params: Params, deadline: float) -> Result:
-    """What a phase must have come to, taken last: nothing of it is concluded from what was done before."""
+    """Check that a phase has come to its end, by what is live now: nothing is concluded from what was done before.
+
+    ``verdict`` is FAILED where requests fail, HELD where something else stands against it, and None where no route names the pools.
+    """
     scope, phase = read(cluster, params), params["phase"]
     look = Lookout(scope, params["shares"])
     record, now = journal.Journal(cluster, params["state_namespace"]).read(), time.monotonic()
@@ -223,22 +238,22 @@ def phase_end(cluster: Cluster, params: Params, deadline: float) -> Result:
         "ok": not against,
         "faults": against,
         "verdict": "FAILED" if answered else "HELD" if faults else "PROVEN" if scope.targets else None,
-        # What the phase leaves is said of one that has come to its end: anything else would read as if it had.
+        # What a phase leaves is said only where it has come to its end: otherwise it would read as if it had.
         "reason": f"the end of {phase} is not proven: {'; '.join(against)}" if against else proof.sentence(scope, phase),
         "sent": sent,
     }
 
 
 def remaining(cluster: Cluster, params: Params, deadline: float) -> Result:
-    """What is still there of what the plan deletes; nothing is asked through the gateway."""
+    """List what is still there of what the plan deletes; nothing is asked through the gateway."""
     there = [entry for pool in params["plan"]["pools"] for entry in pool["retire"] if proof.live(cluster, entry)]
     return {"ok": True, "faults": [], "remaining": there, "sent": 0}
 
 
 VERIFICATION: dict[str, Check] = {"settled": settled, "installed": installed, "phase_end": phase_end, "remaining": remaining}
-"""Checks that a person or a role asks for by verify_gateway."""
+"""Checks of verify_gateway, which a person or a role asks for."""
 
 EVIDENCE: dict[str, Check] = {
     "settled": settled, "gone": settled, "baseline": baseline, "traffic_split": measured, "gate": gate, "streams": hold_streams,
 }
-"""Checks that a shift makes by migration_evidence, with what they carry from one execution to the next."""
+"""Checks of migration_evidence, which a shift asks for; some go on where an earlier execution ended."""

@@ -34,7 +34,7 @@ def argument_spec() -> dict[str, Any]:
 
 
 def failure(result: dict[str, Any]) -> str:
-    """Say why what was checked does not hold."""
+    """Say in one sentence why a check does not hold."""
     return result.get("reason") or "; ".join([*result["faults"], *result.get("unsure", [])]) or "not decided in time"
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the end of a phase proves, besides requests: other routes, what is left of v1alpha2, and what the shift was proven for.
+"""Looks at the end of a phase for what no request shows: other routes, what is left of v1alpha2, and what of v1 the shift was proven for.
 
 For internal use of this collection only.
 """
@@ -29,14 +29,14 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.scope 
 ROUTES = tuple(listing for listing in LISTINGS if listing.name in ("http_routes", "grpc_routes"))
 MODELS = ("inferencepools", "inferencemodels")
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
-"""What kubectl rollout restart writes: the same picker, started again."""
+"""Annotation that kubectl rollout restart writes: the same picker, started again."""
 
 
 def faults(scope: MigrationScope, phase: str, record: Mapping[str, Any] | None, before: Mapping[str, str] | None = None) -> list[str]:
-    """What stands against a phase having come to its end, each a sentence; see docs/gate.md.
+    """Return what stands against a phase having come to its end, each a sentence; see docs/gate.md.
 
-    :param phase: ``shift``, ``retire``, or ``simple`` for the path with a downtime. :param record: the journal.
-    :param before: :func:`stack` when the shift began.
+    :param phase: ``shift``, ``retire``, or ``simple`` for the path with a downtime. :param record: the journal, None where there is none.
+    :param before: :func:`stack` when the shift began, None where it is not to be compared.
     """
     found = [*others(scope, phase)]
     if phase == "shift" and before is not None and (pools := changed(scope, before)):
@@ -50,7 +50,10 @@ def faults(scope: MigrationScope, phase: str, record: Mapping[str, Any] | None, 
 
 
 def unproven_shift(scope: MigrationScope, record: Mapping[str, Any] | None) -> str | None:
-    """Why no shift counts: the journal's last word on it is not PROVEN, or what is installed of v1 is not what was proven."""
+    """Return why no shift counts as proven, or None where one does.
+
+    It counts where the journal's last word on it is PROVEN, and what is installed of v1 is what was proven.
+    """
     if "shift" not in (record or {}).get("phases", ()):
         return "the journal has no shift that ended PROVEN, with no weight changed and no other shift begun since"
     if pools := changed(scope, (record or {}).get("stack")):
@@ -62,9 +65,12 @@ def unproven_shift(scope: MigrationScope, record: Mapping[str, Any] | None) -> s
 
 
 def others(scope: MigrationScope, phase: str) -> Iterator[str]:
-    """Rules and mirrors, of any route of the cluster, that were made since the plan and name a v1alpha2 pool of it; and routes that a listing lacks.
+    """Yield a sentence for each rule or mirror in the cluster that was made since the plan and names one of its v1alpha2 pools.
 
-    While v1alpha2 is there (``shift``) only what sends it requests of users counts.
+    Probe routes do not count. In phase ``shift``, while v1alpha2 is still there, only backendRefs with a weight do. Another sentence names each
+    route of the plan that the server's list of routes lacks.
+
+    :raises weights.Drifted: when somebody else changed the references of a moved rule.
     """
     moved = {(key.kind, key.namespace, key.name): original for key, original in scope.originals.items()}
     seen = set()
@@ -94,13 +100,13 @@ def _listed(cluster: Cluster, listing: Any) -> Iterator[Manifest]:
 
 
 def live(cluster: Cluster, address: Mapping[str, Any]) -> Manifest | None:
-    """The object of an address (apiVersion, kind, metadata), None where it, or its kind, is not there."""
+    """Return the object that an address (apiVersion, kind, metadata) names, or None where it, or its kind, is not there."""
     meta = address["metadata"]
     return cluster.get(object_path(address["apiVersion"], address["kind"], meta.get("namespace"), meta["name"]))
 
 
 def alpha_objects(scope: MigrationScope) -> Iterator[str]:
-    """Of what the plan takes away: what is there, with what keeps it where that is a finalizer."""
+    """Yield each object that is still there of what the plan takes away, described, with the finalizers that hold it while it is being deleted."""
     known = {tuple(key) for key in route_keys(scope.plan)}
     for address in dict.fromkeys([*affected(scope.plan), *pickers_services(scope.plan)]):
         found = scope.cluster.get(object_path(*address)) if address not in known else None
@@ -110,7 +116,7 @@ def alpha_objects(scope: MigrationScope) -> Iterator[str]:
 
 
 def left(scope: MigrationScope) -> list[str]:
-    """What of v1alpha2 stays on purpose, by name: what the plan leaves to others, and pools and models of other migrations."""
+    """Return what of v1alpha2 stays on purpose, by name: what the plan leaves to others, and pools and models of other migrations."""
     mine = {(kind, namespace, name) for _version, kind, namespace, name in affected(scope.plan)}
     found = [f"{entry['object']} ({entry['why']})" for pool in scope.plan["pools"] for entry in pool.get("stays") or []]
     for resource in MODELS:
@@ -127,7 +133,7 @@ def left(scope: MigrationScope) -> list[str]:
 
 
 def sentence(scope: MigrationScope, phase: str) -> str:
-    """What a phase that has come to its end leaves, with each name: a person reads no more than this."""
+    """Say in one sentence what a finished phase leaves, with each name: a person may read no more than this."""
     unnamed = [f"{POOL_KIND} {pool['namespace']}/{pool['v1_name']}" for pool in scope.plan["pools"] if not pool["references"]]
     stays = left(scope) if phase != "shift" else []
     words = ["all traffic is on v1" if phase == "shift" else "v1alpha2 is gone and v1 answers" if scope.targets else "v1alpha2 is gone"]
@@ -140,7 +146,10 @@ def sentence(scope: MigrationScope, phase: str) -> str:
 
 
 def stack(scope: MigrationScope) -> dict[str, str]:
-    """Fingerprints of what is installed of v1, by pool: pool, picker with its configuration, policies. How often a picker runs is no part of it."""
+    """Return a fingerprint (sha256) of what is installed of v1 for each pool, by ``namespace/name``: pool, picker with its configuration, policies.
+
+    Replicas and restarts of a picker do not change it.
+    """
     found = {}
     for pool in scope.plan["pools"]:
         namespace, name = pool["namespace"], pool["epp"]["deployment"]
@@ -157,5 +166,5 @@ def stack(scope: MigrationScope) -> dict[str, str]:
 
 
 def changed(scope: MigrationScope, before: Mapping[str, str] | None) -> str:
-    """The v1 pools, with commas, that are not installed as they were; none where all are."""
+    """Return the v1 pools whose fingerprint is not the one in ``before``, with commas; empty where all are as they were."""
     return ", ".join(f"{POOL_KIND} {name}" for name, said in stack(scope).items() if said != (before or {}).get(name))
