@@ -23,7 +23,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
     collection_path,
     object_path,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal, Record
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, POOL_KIND, V1_GROUP, Manifest
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets, traffic_split
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
@@ -268,7 +268,7 @@ class OpenMigration:
     """The open migration of a cluster, for a module that writes: its journal and record, its scope, and the writer, which writes under the Lease."""
 
     store: Journal
-    record: dict[str, Any]
+    record: Record
     scope: MigrationScope
     writer: RouteWriter
 

@@ -206,7 +206,7 @@ plan:
       type: dict
     pools:
       description:
-        - For each alpha pool its v1 v1 counterpart, what moves, who must send which header, and what is deleted.
+        - For each alpha pool its v1 counterpart, what moves, who must send which header, and what is deleted.
         - C(stays) lists what of alpha is left on purpose, as C(object) and C(why). C(owner.left) is a Helm release that is not uninstalled, or V(null).
       type: list
       elements: dict
@@ -234,6 +234,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import catalogue
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan, render
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import difference
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import Plan
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
@@ -292,7 +293,7 @@ def options(params: dict[str, Any]) -> Options:
 # -- result -------------------------------------------------------------------------------------------------------------
 
 
-def message(made: dict[str, Any]) -> str:
+def message(made: Plan) -> str:
     """Say in one sentence whether v1alpha2 is in use, and which findings block its migration."""
     if not made["in_use"]:
         return render.not_in_use(made)
@@ -301,7 +302,7 @@ def message(made: dict[str, Any]) -> str:
     return f"v1alpha2 is in use: {count} pool{'s' * (count != 1)} in {namespaces} namespace{'s' * (namespaces != 1)}.{blocked}"
 
 
-def result(made: dict[str, Any], report: bool = False, brief: bool = False) -> dict[str, Any]:
+def result(made: Plan, report: bool = False, brief: bool = False) -> dict[str, Any]:
     """Return the module's result.
 
     :param report: whether all of it goes along as one text too, which the action plugin takes out and writes to a file. :param brief: whether to leave findings
@@ -313,7 +314,7 @@ def result(made: dict[str, Any], report: bool = False, brief: bool = False) -> d
     return facts | told | ({} if brief else whole) | ({render.REPORT: render.report(told | whole)} if report else {})
 
 
-def refusal(expected: Any, made: dict[str, Any]) -> dict[str, Any] | None:
+def refusal(expected: Any, made: Plan) -> dict[str, Any] | None:
     """Return the failure where another plan was approved than the one that was made, or None where this one or none was approved.
 
     :param expected: option ``expected_plan``: a plan or its hash. :raises ValueError: when it is neither.
@@ -331,7 +332,7 @@ def refusal(expected: Any, made: dict[str, Any]) -> dict[str, Any] | None:
     return {"msg": f"The plan is {made['hash'][:12]}, but {wanted[:12]} was approved: {shown}. Approve the new plan if it is meant.", "difference": lines}
 
 
-def work(cluster: Cluster, chosen: Options, dry_run: bool) -> dict[str, Any]:
+def work(cluster: Cluster, chosen: Options, dry_run: bool) -> Plan:
     """Read the estate, make the plan, and try on the server what can be tried."""
     made = plan.make(read_estate(cluster, list(chosen.namespaces)), chosen)
     if dry_run and made["pools"]:

@@ -145,7 +145,7 @@ def argument_spec() -> dict:
     }
 
 
-def stands(record: dict, plan: dict | None) -> bool:
+def stands(record: journal.Record, plan: dict | None) -> bool:
     """Tell whether a migration is open and goes on with its own plan: it has begun to change the cluster, or no other plan is given."""
     return record["status"] == "open" and (record.get("begun", True) or not plan or plan.get("hash") == record["plan"].get("hash"))
 

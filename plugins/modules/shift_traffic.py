@@ -221,7 +221,7 @@ def argument_spec() -> dict:
     }
 
 
-def refuse_unless_shifted(scope: MigrationScope, record: dict) -> None:
+def refuse_unless_shifted(scope: MigrationScope, record: journal.Record) -> None:
     """Refuse to take v1alpha2 away before v1 is proven at 100 %.
 
     :raises ApiError: while a route stands at another share, no shift of what is installed of v1 ended PROVEN, or a route made since the plan needs v1alpha2.
@@ -245,7 +245,7 @@ def named(manifest: Manifest) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def begin_to_retire(scope: MigrationScope, store: journal.Journal, record: dict) -> dict:
+def begin_to_retire(scope: MigrationScope, store: journal.Journal, record: journal.Record) -> journal.Record:
     """Note in the journal, before the first write, that v1alpha2 is taken away, and return its record.
 
     From then on a run goes on here, even if its command has earlier phases too.

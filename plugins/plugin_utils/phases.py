@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import TARGET_SUCCESSES, Judgement
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import TARGET_SUCCESSES, GateState, Judgement
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import TOO_MANY
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import Ending, LongStreams
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.session import STRETCH, Session
-from ansible_collections.inference_gateway.migration.plugins.plugin_utils.shift_state import ShiftState, Stop
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.shift_state import GateEvidence, ShiftState, Stop
 
 SOAK_LINE = 60
 """Seconds between two lines of a soak."""
@@ -44,14 +44,14 @@ def hint(detail: str, plan: dict[str, Any]) -> str:
     return "".join(f". {text.format(**names)}" for word, text in HINTS.items() if word in detail)
 
 
-def counts(judgement: dict[str, Any]) -> str:
+def counts(judgement: GateState) -> str:
     """Say how many pairs a gate has seen, how many failed and how many were inconclusive. :param judgement: as plain data."""
     pairs, own = judgement["pairs"], judgement["user"].get("failures", 0)
     text = f"{pairs['successes'] + pairs['failures']} pairs, {pairs['failures']} failed on v1 alone, {pairs['inconclusive']} without evidence"
     return text + (f", and {own} times users' own rules failed" if own else "")
 
 
-def never_answered(judgement: dict[str, Any]) -> bool:
+def never_answered(judgement: GateState) -> bool:
     """Tell whether v1 never answered some target though every target was asked often enough to tell.
 
     In the sum over many targets that would be lost.
@@ -85,7 +85,7 @@ class GateOutcome:
     :param evidence: what it saw, as an entry of the evidence. :param stop: why the shift must not go on, None where it may.
     """
 
-    evidence: dict[str, Any]
+    evidence: GateEvidence
     stop: Stop | None
 
 
@@ -93,7 +93,7 @@ class GateOutcome:
 class TrafficSplit:
     """What the tracer requests showed, for the evidence of the gate that follows; empty where none were sent."""
 
-    measured: dict[str, Any] = field(default_factory=dict)
+    measured: GateEvidence = field(default_factory=GateEvidence)
 
 
 class Phases:
@@ -244,11 +244,11 @@ class Phases:
                 said = now
             if ended or (decision == "undecided" and now >= give_up):
                 break
-        evidence = {
+        evidence: GateEvidence = {
             "share": share, "pairs": pairs["successes"] + pairs["failures"], "sent": judgement["sent"], "failures": pairs["failures"],
             "inconclusive": pairs["inconclusive"], "user_failures": judgement["user"]["failures"], "new_failures": judgement["new_failures"],
-            "faults": found["faults"],
-        } | split.measured
+            "faults": found["faults"], **split.measured,
+        }
         seen, stop = "; ".join(found["faults"]), None
         if not ended:
             stop = Stop("HELD", f"gate at {share} %: no decision within {self.options['gate_seconds']} s ({counted}): {seen}")
@@ -264,14 +264,14 @@ class Phases:
             return GateOutcome(evidence, further)
         return self._with_streams(evidence, share, ending)
 
-    def _with_streams(self, evidence: dict[str, Any], share: int, ending: Ending) -> GateOutcome:
+    def _with_streams(self, evidence: GateEvidence, share: int, ending: Ending) -> GateOutcome:
         """Add how the long streams ended to a gate's outcome.
 
         Its stop is FAILED where v1 cuts what v1alpha2 keeps, HELD where the change of weights may have cut them, or none could be held.
         """
         self.session.sent += ending.sent
         if ending.streams:
-            evidence |= {"streams": list(ending.streams), "spanned": ending.spanned}
+            evidence = {**evidence, "streams": list(ending.streams), "spanned": ending.spanned}
         if ending.verdict:
             return GateOutcome(evidence, Stop(ending.verdict, f"streams at {share} %: {ending.reason}{hint(ending.reason, self.options['plan'])}"))
         if ending.reason:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 
 class Stop(Exception):
@@ -20,6 +20,27 @@ class Stop(Exception):
         self.verdict = verdict
         self.reason = reason
         self.foreign = foreign
+
+
+class GateEvidence(TypedDict, total=False):
+    """What one gate saw, for the report.
+
+    ``pairs``: comparisons that counted; ``failures``: of these on v1 alone; ``inconclusive``: comparisons without evidence.
+    ``user_failures``: of users' own rules. ``counted`` and ``blind``: what the tracer requests showed. ``streams`` and ``spanned``: how long streams ended, and whether they were open over the change.
+    """
+
+    share: int
+    pairs: int
+    sent: int
+    failures: int
+    inconclusive: int
+    user_failures: int
+    new_failures: list[str]
+    faults: list[str]
+    counted: list[str]
+    blind: list[str]
+    streams: list[dict[str, Any]]
+    spanned: bool
 
 
 @dataclass(frozen=True)
@@ -47,4 +68,4 @@ class ShiftState:
     passed: int = 0
     pending_drain: str = ""
     new_failures: tuple[str, ...] = ()
-    evidence: tuple[dict[str, Any], ...] = ()
+    evidence: tuple[GateEvidence, ...] = ()

@@ -9,7 +9,7 @@ For internal use of this collection only.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import (
     ApiError,
@@ -22,6 +22,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
     plural,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import Plan
 
 MERGED = ("InferencePool", "Deployment")
 """Kinds of which a plan holds only parts, to be merged into the objects that the chart made."""
@@ -40,12 +41,12 @@ class Trial(NamedTuple):
     unchecked: list[str]
 
 
-def objects(plan: dict[str, Any]) -> list[Manifest]:
+def objects(plan: Plan) -> list[Manifest]:
     """Return the whole objects that a plan creates; parts of the chart's objects can't be tried before those exist."""
     return [entry for pool in plan["pools"] for entry in pool["objects"] if entry["kind"] not in MERGED]
 
 
-def attempt(cluster: Cluster, plan: dict[str, Any]) -> Trial:
+def attempt(cluster: Cluster, plan: Plan) -> Trial:
     """Try to create the planned objects in a server-side dry run, at most :data:`MOST` of a kind.
 
     :raises Unreachable: when the server gives no usable answer.

@@ -19,7 +19,7 @@ import secrets
 import time
 import zlib
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Cluster, Conflict, collection_path, object_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
@@ -69,12 +69,47 @@ def storable(manifest: Manifest) -> Manifest:
     return {field: value for field, value in manifest.items() if field != "status"} | {"metadata": meta}
 
 
-def without_shift(record: dict[str, Any]) -> dict[str, Any]:
+class Event(TypedDict):
+    """Something that was meant or done, and when (UTC, ISO 8601)."""
+
+    time: str
+    event: str
+
+
+class StoredBackup(TypedDict):
+    """Where a backup lies: names of its ConfigMaps in order, and the sha256 of what they unpack to."""
+
+    names: list[str]
+    sha256: str
+
+
+class Record(TypedDict):
+    """The journal of one migration, as its ConfigMap keeps it.
+
+    ``status``: ``open`` or ``finished``. ``begun``: whether the cluster was begun to be changed. ``retiring_since``: when v1alpha2 began to be taken away, in
+    seconds since the epoch. ``stack``: fingerprints of what of v1 the shift proved, by pool. ``phases``: those that are done.
+    """
+
+    migration: str
+    nonce: str
+    status: str
+    plan: Any
+    begun: bool
+    retiring_since: float | None
+    stack: dict[str, str] | None
+    phases: list[str]
+    entries: list[Event]
+    verdict: str | None
+    reason: str | None
+    backup: StoredBackup
+
+
+def without_shift(record: Record) -> dict[str, Any]:
     """Return the fields to update in a record so that its shift counts no more."""
     return {"phases": [phase for phase in record["phases"] if phase != "shift"], "stack": None, "retiring_since": None}
 
 
-def summary(record: dict[str, Any] | None) -> dict[str, Any]:
+def summary(record: Record | None) -> dict[str, Any]:
     """Return what modules show of a record: ``journal`` (all but the plan; None where there is no record), and ``plan`` while the migration is open."""
     if record is None:
         return {"journal": None}
@@ -164,7 +199,7 @@ class Journal:
 
     # -- the journal ------------------------------------------------------------------------------------------------
 
-    def read(self) -> dict[str, Any] | None:
+    def read(self) -> Record | None:
         """Read the record of the migration; None where there was none.
 
         Its fields: ``migration`` (id), ``nonce`` (of its probe routes), ``status`` (open or finished), ``plan``, ``begun``
@@ -175,14 +210,14 @@ class Journal:
         found = self.cluster.get(self._record)
         return json.loads(found["data"]["record"]) if found else None
 
-    def open(self, plan: dict[str, Any], objects: list[Manifest]) -> dict[str, Any]:
+    def open(self, plan: Any, objects: list[Manifest]) -> Record:
         """Begin a migration: write the backup, then the record that refers to it, and return the record.
 
         :param objects: every live object that the migration will change or delete.
         :raises BackupBroken: when the backup can't be read back whole.
         """
         migration = secrets.token_hex(4)
-        record = {
+        record: Record = {
             "migration": migration,
             "nonce": f"igm{migration}",
             "status": "open",
@@ -198,19 +233,19 @@ class Journal:
         }
         return self.update(record, "phase plan done")
 
-    def update(self, record: dict[str, Any], event: str | None = None, **fields: Any) -> dict[str, Any]:
+    def update(self, record: Record, event: str | None = None, **fields: Any) -> Record:
         """Replace fields of a record, add an event with its time, write the record and return it."""
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        entries = record["entries"] + ([{"time": now, "event": event}] if event else [])
-        after = record | fields | {"entries": entries}
+        entries = [*record["entries"], *([Event(time=now, event=event)] if event else [])]
+        after = cast(Record, {**record, **fields, "entries": entries})
         self._write(after)
         return after
 
-    def begin_to_retire(self, record: dict[str, Any]) -> dict[str, Any]:
+    def begin_to_retire(self, record: Record) -> Record:
         """Record that v1alpha2 is being taken away, before the first write that does so, and return the record. A second call keeps the first time."""
         return record if record.get("retiring_since") else self.update(record, "begins to take v1alpha2 away", retiring_since=time.time())
 
-    def _write(self, record: dict[str, Any]) -> None:
+    def _write(self, record: Record) -> None:
         meta = {"name": NAME, "namespace": self.namespace, "labels": LABELS}
         data = {"record": json.dumps(record, sort_keys=True), "status": record["status"], "verdict": record["verdict"] or ""}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
@@ -229,7 +264,7 @@ class Journal:
 
     # -- the backup -------------------------------------------------------------------------------------------------
 
-    def _store(self, migration: str, objects: list[Manifest]) -> dict[str, Any]:
+    def _store(self, migration: str, objects: list[Manifest]) -> StoredBackup:
         """Write the backup, read it back, and return its entry in the record. :raises BackupBroken: when it does not come back whole."""
         chunks, digest = pack([storable(manifest) for manifest in objects])
         names = [f"{NAME}-backup-{migration}-{number}" for number in range(len(chunks))]
@@ -240,11 +275,11 @@ class Journal:
                 self.cluster.create(collection_path("v1", "configmaps", self.namespace), body)
             except Conflict:
                 continue
-        backup = {"names": names, "sha256": digest}
+        backup: StoredBackup = {"names": names, "sha256": digest}
         self.backup(backup)
         return backup
 
-    def backup(self, stored: dict[str, Any]) -> list[Manifest]:
+    def backup(self, stored: StoredBackup) -> list[Manifest]:
         """Read the objects as they were before the migration, by field ``backup`` of the record. :raises BackupBroken: when they are not whole."""
         found = [self.cluster.get(object_path("v1", "ConfigMap", self.namespace, name)) for name in stored["names"]]
         chunks = [((manifest or {}).get("binaryData") or {}).get("objects") for manifest in found]

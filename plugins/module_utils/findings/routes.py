@@ -180,7 +180,7 @@ def group_less_reference(context: CheckContext) -> Iterator[Occurrence]:
     "gateway-serves-one-group", "blocker",
     about="Only GKE serves alpha and v1 pools at once. Every other gateway answers 500 for the share of the group it does not know, so weights can't be moved.",
     remedy="Move to a gateway that serves v1 by its own upgrade path; accept gateway-serves-one-group only if this one is known to serve both groups.",
-    source="seen on Istio (reference/gateways-seen.md); sources of kgateway, agentgateway, Envoy AI Gateway, NGINX Gateway Fabric",
+    source="seen on Istio, built from its sources of 2026-08-27; sources of kgateway, agentgateway, Envoy AI Gateway, NGINX Gateway Fabric",
 )
 def gateway_serves_one_group(context: CheckContext) -> Iterator[Occurrence]:
     """Find Gateways of planned pools' routes that have another class than GKE's."""

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.plan import HASHED
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import HASHED
 
 _NAMES = ("api_version", "apiVersion", "kind", "namespace", "name", "rule", "index", "objective", "section", "file")
 """Fields by which the entries of a plan's lists are told apart."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
@@ -28,12 +28,19 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import catalogue
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, CheckContext, Finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import (
+    HASHED,
+    SCHEMA,
+    KeptCrd,
+    Plan,
+    PlanBody,
+    PlannedCrds,
+    PlannedModel,
+    PlannedOwner,
+    PlannedPool,
+    PlannedReference,
+)
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import parents
-
-SCHEMA = 1
-"""Version of the Plan's structure."""
-HASHED = ("target", "crds", "pools")
-"""Fields of a Plan that are intended changes, and that its hash covers."""
 
 _POLICY = "helm.sh/resource-policy"
 _BASE_SECONDS = 120
@@ -49,11 +56,11 @@ _LEFT = {
 """Why a Helm release is not uninstalled, by :attr:`PoolMigration.release_unknown`."""
 
 
-def make(estate: Estate, options: Options) -> dict[str, Any]:
+def make(estate: Estate, options: Options) -> Plan:
     """Make the plan of one cluster. Where v1alpha2 is not in use, it holds no pools and nothing is blocked."""
     context = CheckContext(estate, options, tuple(pool_migrations(estate, options)))
     found = catalogue.find(context) if estate.in_use else []
-    body = {"target": options.release.version, "crds": crds(context), "pools": [pool(migration, context) for migration in context.migrations]}
+    body: PlanBody = {"target": options.release.version, "crds": crds(context), "pools": [pool(migration, context) for migration in context.migrations]}
     return {
         "schema": SCHEMA,
         "hash": digest(body),
@@ -67,7 +74,7 @@ def make(estate: Estate, options: Options) -> dict[str, Any]:
     }
 
 
-def with_trial(plan: dict[str, Any], refused: list[tuple[Manifest, str]], unchecked: list[str], accept: Collection[str]) -> dict[str, Any]:
+def with_trial(plan: Plan, refused: list[tuple[Manifest, str]], unchecked: list[str], accept: Collection[str]) -> Plan:
     """Return the plan with what a dry run on the server showed; a refused object is a blocker that nobody may accept.
 
     :param refused: objects, each with the server's own words.
@@ -81,7 +88,7 @@ def with_trial(plan: dict[str, Any], refused: list[tuple[Manifest, str]], unchec
     return plan | {"findings": [_as_dict(entry) for entry in more] + plan["findings"], "blocked": blocked, "unchecked": unchecked}
 
 
-def digest(plan: dict[str, Any]) -> str:
+def digest(plan: Mapping[str, Any]) -> str:
     """Return the sha256, in hexadecimal, over the intended changes alone: no estimate, finding, cluster or resourceVersion."""
     canonical = json.dumps({field: plan[field] for field in HASHED}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -100,7 +107,7 @@ def _estimate(context: CheckContext) -> int:
 # -- CRDs ---------------------------------------------------------------------------------------------------------------
 
 
-def crds(context: CheckContext) -> dict[str, Any]:
+def crds(context: CheckContext) -> PlannedCrds:
     """Return what happens to CRDs: missing ones are installed, live ones are kept as they are, alpha's own are deleted at the end.
 
     :returns: ``install`` (``name``, ``file``), ``keep`` (``name``, ``bundle``: the release or None, ``managed``: whether by the platform), ``retire`` (names).
@@ -114,7 +121,7 @@ def crds(context: CheckContext) -> dict[str, Any]:
     }
 
 
-def _kept(context: CheckContext, name: str) -> dict[str, Any]:
+def _kept(context: CheckContext, name: str) -> KeptCrd:
     crd = context.estate.crds[name]
     shipped = name == releases.V1_POOLS_CRD and releases.gke_ships_v1(context.estate.version)
     return {"name": name, "bundle": dig(crd, "metadata", "annotations", releases.BUNDLE_ANNOTATION), "managed": managed_crd(crd, shipped)}
@@ -123,7 +130,7 @@ def _kept(context: CheckContext, name: str) -> dict[str, Any]:
 # -- pools --------------------------------------------------------------------------------------------------------------
 
 
-def pool(migration: PoolMigration, context: CheckContext) -> dict[str, Any]:
+def pool(migration: PoolMigration, context: CheckContext) -> PlannedPool:
     """Return all that will be created, changed and deleted for one pool: its entry in the Plan."""
     epp = migration.alpha_epp
     return {
@@ -148,7 +155,7 @@ def pool(migration: PoolMigration, context: CheckContext) -> dict[str, Any]:
     }
 
 
-def owner(migration: PoolMigration) -> dict[str, Any]:
+def owner(migration: PoolMigration) -> PlannedOwner:
     """Return who owns the alpha pool, and what a restore needs of its Helm release.
 
     A release that Helm does not uninstall is named under ``left``, and what it owns counts as plain objects.
@@ -166,7 +173,7 @@ def owner(migration: PoolMigration) -> dict[str, Any]:
     }
 
 
-def model(migration: PoolMigration, manifest: Manifest) -> dict[str, Any]:
+def model(migration: PoolMigration, manifest: Manifest) -> PlannedModel:
     """Return one model as clients call it, with the model names that answers may hold.
 
     EPPs before v1.5.0 answer a rewritten request under the name of the target model, v1.5.0 under the name that the client asked for (seen with v0.3.0
@@ -174,7 +181,7 @@ def model(migration: PoolMigration, manifest: Manifest) -> dict[str, Any]:
 
     :returns: among others ``answer``: v1's name, None where there are several; ``alpha_answers``: all of alpha's names.
     """
-    name, aimed = model_name(manifest), [entry.get("name") for entry in target_models(manifest)]
+    name, aimed = model_name(manifest), [entry.get("name", "") for entry in target_models(manifest)]
     answer = name if migration.options.release.facts.answers_alias or not aimed else aimed[0] if len(aimed) == 1 else None
     return {
         "name": name,
@@ -186,7 +193,7 @@ def model(migration: PoolMigration, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def references(migration: PoolMigration) -> list[dict[str, Any]]:
+def references(migration: PoolMigration) -> list[PlannedReference]:
     """Return the backendRefs that will move, in order of route, rule and index."""
     return [
         {

@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, V1_GROUP
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import Plan, PlannedCrds, PlannedPool
 
 REPORT = "report_text"
 """Key of the module's result under which its action plugin finds the text of the report."""
@@ -20,7 +21,7 @@ MOST = 100
 """Pools, and findings of one code, that are shown at most: nobody reads thousands on a screen, and plan and findings hold them all."""
 
 
-def summary(plan: dict[str, Any]) -> list[str]:
+def summary(plan: Plan) -> list[str]:
     """Return the Plan in short lines: the cluster, its CRDs, each pool, what was not tried on the server, and the findings, the worst first."""
     if not plan["in_use"]:
         return [not_in_use(plan)]
@@ -49,16 +50,16 @@ def report(whole: dict[str, Any]) -> str:
     return json.dumps(whole, indent=4 if len(whole["plan"]["pools"]) <= MOST else None) + "\n"
 
 
-def not_in_use(plan: dict[str, Any]) -> str:
+def not_in_use(plan: Plan) -> str:
     """Return the sentence for a cluster on which v1alpha2 is not in use."""
     return f"v1alpha2 is not in use on {plan['cluster']['server']} (cluster id {plan['cluster']['id']}): nothing to migrate."
 
 
-def _state(plan: dict[str, Any]) -> str:
+def _state(plan: Plan) -> str:
     return f"BLOCKED by {', '.join(plan['blocked'])}" if plan["blocked"] else f"about {plan['estimate']['seconds']} s"
 
 
-def _crds(crds: dict[str, Any]) -> list[str]:
+def _crds(crds: PlannedCrds) -> list[str]:
     lines = []
     if crds["install"]:
         lines.append(f"  CRDs to install: {', '.join(entry['name'] for entry in crds['install'])}")
@@ -69,7 +70,7 @@ def _crds(crds: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _pool(pool: dict[str, Any], target: str) -> list[str]:
+def _pool(pool: PlannedPool, target: str) -> list[str]:
     objects = Counter(entry["kind"] for entry in pool["objects"])
     epp = f"{pool['epp']['service']}:{pool['epp']['port']}"
     lines = [

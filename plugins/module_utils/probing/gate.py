@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Answered, Faults, Look, Pace, Sender
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Decision, Evidence, classify
@@ -23,6 +23,20 @@ INCONCLUSIVE_PAIRS = 30
 
 Ruling = Literal["accept", "reject", "undecided", "inconclusive"]
 """What a gate decides: ``inconclusive`` where v1alpha2 fails so often that v1 can't be compared with it."""
+
+
+class GateState(TypedDict):
+    """A gate's evidence as plain data, which one module execution hands to the next, see :class:`Judgement`.
+
+    ``pairs`` and ``user``: the fields of :class:`sprt.Evidence`. ``targets``: successes by target.
+    """
+
+    pairs: dict[str, Any]
+    user: dict[str, Any]
+    targets: dict[str, int]
+    sent: int
+    faults: list[str]
+    new_failures: list[str]
 
 
 @dataclass(frozen=True)
@@ -41,12 +55,15 @@ class Judgement:
     faults: tuple[str, ...] = ()
     new_failures: tuple[str, ...] = ()
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> GateState:
         """Return the evidence as plain data, for :meth:`load`."""
-        return asdict(self) | {"targets": dict(self.targets), "faults": list(self.faults), "new_failures": list(self.new_failures)}
+        return {
+            "pairs": asdict(self.pairs), "user": asdict(self.user), "targets": dict(self.targets), "sent": self.sent, "faults": list(self.faults),
+            "new_failures": list(self.new_failures),
+        }
 
     @classmethod
-    def load(cls, data: dict[str, Any] | None) -> Judgement:
+    def load(cls, data: GateState | None) -> Judgement:
         """Make the evidence from what :meth:`dump` returned; without data it is empty."""
         if not data:
             return cls()

@@ -9,9 +9,8 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import Judgement, add_user
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import GateState, Judgement, add_user
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Answered, Faults, Look, Pace, Sender, send_round
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Evidence
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe
@@ -46,7 +45,7 @@ class LiveTrafficMonitor:
         counts: the users' own rules are v1alpha2's then. :param before: what :attr:`judgement` was, as plain data, when an earlier stretch ended.
     """
 
-    def __init__(self, bounds: Bounds, known: Iterable[str], control: bool, before: dict[str, Any]) -> None:
+    def __init__(self, bounds: Bounds, known: Iterable[str], control: bool, before: GateState | None) -> None:
         self.bounds, self.known, self.control = bounds, frozenset(known), control
         self.judgement = Judgement.load(before) if before else Judgement(user=Evidence(decision="accept"))
 

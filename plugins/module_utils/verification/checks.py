@@ -84,8 +84,11 @@ def read(cluster: Cluster, params: Params) -> MigrationScope:
     if params["plan"] is None:
         return MigrationScope.read(cluster, plan_of(cluster, params["pools"]), "", None, params["probes"])
     store = journal.Journal(cluster, params["state_namespace"])
-    record = store.read() or {"nonce": "", "backup": None}
-    return MigrationScope.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]) if record["backup"] else None, params["probes"])
+    record = store.read()
+    if record is None:
+        return MigrationScope.read(cluster, params["plan"], "", None, params["probes"])
+    saved = store.backup(record["backup"]) if record["backup"] else None
+    return MigrationScope.read(cluster, params["plan"], record["nonce"], saved, params["probes"])
 
 
 def asked(scope: MigrationScope, params: Params, gone: bool = False) -> list[targets.Probe]:
