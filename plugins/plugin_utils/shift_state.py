@@ -26,7 +26,8 @@ class GateEvidence(TypedDict, total=False):
     """What one gate saw, for the report.
 
     ``pairs``: comparisons that counted; ``failures``: of these on v1 alone; ``inconclusive``: comparisons without evidence.
-    ``user_failures``: of users' own rules. ``counted`` and ``blind``: what the tracer requests showed. ``streams`` and ``spanned``: how long streams ended, and whether they were open over the change.
+    ``user_failures``: of users' own rules. ``counted`` and ``blind``: what the tracer requests showed.
+    ``streams`` and ``spanned``: how long streams ended, and whether they were open over the change.
     """
 
     share: int
