@@ -79,7 +79,7 @@ class PlannedModel(TypedDict):
 
     name: str
     answer: str | None
-    alpha_answers: list[str]
+    alpha_answers: list[str | None]
     objective: str
     criticality: str | None
     priority: int

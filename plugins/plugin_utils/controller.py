@@ -203,7 +203,7 @@ class ShiftController:
                 self.wait(self.state.pending_drain)
             self.probe_routes("absent")
         except Stop as further:
-            return [f"Marked routes may be left: {further.reason}"]
+            return [f"Probe routes may be left: {further.reason}"]
         return []
 
     # -- phases, and what is kept of them ---------------------------------------------------------------------------

@@ -181,8 +181,8 @@ class LongStreams:
         ended = {who: any(one[who]["reason"] for one in streams) for who in least}
         change = ", over the change of weights" if spanned else ""
         chosen = f" ({len(streams)} of {len(streams) + left_out} references and addresses, chosen anew each time)" if left_out else ""
-        if all(ended.values()):
-            kept = f"v1 keeps streams open as long as v1alpha2 ({least['v1']:.0f} s and {least['alpha']:.0f} s, then the gateway ends them)"
+        if all(ended.values()) and min(least.values()) > 0 and abs(least["v1"] - least["alpha"]) <= SLACK:
+            kept = f"both stacks end streams after {least['v1']:.0f} s, so nothing changes for users"
         else:
             kept = ", ".join(f"{name} {'ended one after' if ended[who] else 'kept all open for'} {least[who]:.0f} s" for who, name in STACKS.items())
         return f"{kept}{change}{chosen}"

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the phases of a shift: each is one or more module executions, says a line or two, and returns what it found. None keeps anything."""
+"""Runs the phases of a shift: each is one or more module executions, says a line or two, and returns what it found.
+
+None keeps anything, but that the session counts probes.
+"""
 
 from __future__ import annotations
 

@@ -576,7 +576,7 @@ def test_a_lost_lease_writes_nothing_more(start: Start) -> None:
     lost = {"failed": True, "msg": "Lease x is held by run-2, not by this run"}
     result, played = start(("gate", lost), ("baseline user", lost), (CLEAN_UP, lost))
     assert played.done == [*START, "baseline user", CLEAN_UP]
-    assert result["verdict"] == "HELD" and "Marked routes may be left: Lease x is held by run-2" in result["reason"]
+    assert result["verdict"] == "HELD" and "Probe routes may be left: Lease x is held by run-2" in result["reason"]
 
 
 def test_a_withdrawal_that_fails_goes_back_to_alpha(start: Start) -> None:
@@ -609,7 +609,7 @@ def test_a_silent_api_server_is_waited_for_with_a_line(start: Start, lines: list
 def test_an_api_server_that_stays_silent_is_held_and_weights_stay(start: Start) -> None:
     result, played = start(*[("shifted 50", SILENT)] * 3, *[("baseline alpha", SILENT)] * 3, *[(CLEAN_UP, SILENT)] * 3, api_patience=5)
     assert result["verdict"] == "HELD"
-    assert result["reason"] == f"no usable answer. On the way back: no usable answer. Marked routes may be left: no usable answer{GO_ON}"
+    assert result["reason"] == f"no usable answer. On the way back: no usable answer. Probe routes may be left: no usable answer{GO_ON}"
     assert played.done[-6:] == ["baseline alpha"] * 3 + [CLEAN_UP] * 3
 
 

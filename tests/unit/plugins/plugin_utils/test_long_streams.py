@@ -210,3 +210,17 @@ def test_the_routes_are_looked_at_while_the_ends_are_waited_for(clock: SimpleNam
 
 def test_a_result_that_comes_late_is_waited_for(clock: SimpleNamespace) -> None:
     assert StreamOutcome(Played(held(stream()), slow=3)).look().verdict is None and clock.now == 1037.0
+
+
+@pytest.mark.parametrize(
+    ("alpha", "v1", "line"),
+    [
+        (31.0, 30.5, "both stacks end streams after 30 s, so nothing changes for users"),
+        (30.0, 5.0, "v1alpha2 ended one after 30 s, v1 ended one after 5 s"),
+        (0.0, 0.0, "v1alpha2 ended one after 0 s, v1 ended one after 0 s"),
+    ],
+)
+def test_streams_that_both_stacks_end_are_told_as_they_were(alpha: float, v1: float, line: str) -> None:
+    """A healthy gateway that ends streams on both stacks must not sound broken, and a stack that is worse not healthy."""
+    ended = {"what": "there", "opened": 50.0, "alpha": {"seconds": alpha, "reason": CUT}, "v1": {"seconds": v1, "reason": CUT}}
+    assert long_streams.LongStreams._line((ended,), False, 0) == line
