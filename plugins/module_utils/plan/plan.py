@@ -181,7 +181,8 @@ def model(migration: PoolMigration, manifest: Manifest) -> PlannedModel:
 
     :returns: among others ``answer``: v1's name, None where there are several; ``alpha_answers``: all of alpha's names.
     """
-    name, aimed = model_name(manifest), [entry.get("name") for entry in target_models(manifest)]
+    name = model_name(manifest)
+    aimed: list[str | None] = [entry.get("name") for entry in target_models(manifest)]
     answer = name if migration.options.release.facts.answers_alias or not aimed else aimed[0] if len(aimed) == 1 else None
     return {
         "name": name,
