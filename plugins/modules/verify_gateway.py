@@ -159,6 +159,10 @@ sent:
   description: Probes that were sent.
   returned: always
   type: int
+clean:
+  description: Rounds in a row without a failure at the end.
+  returned: with O(check=settled)
+  type: int
 first_success:
   description: When the first of the clean rounds at the end had ended, in seconds since the epoch; 0 without one.
   returned: with O(check=settled)

@@ -254,6 +254,21 @@ def test_a_wrong_option_is_refused_and_nothing_is_asked(api, collections_path, t
     assert api.requests == []
 
 
+@pytest.mark.second_python
+def test_options_that_an_including_role_has_in_its_defaults_are_refused(api, collections_path, tmp_path):
+    """They would not be seen, and the run would go to the controller's default cluster."""
+    own = tmp_path / "roles" / "own"
+    for name, text in {"defaults": {"migration_kubeconfig": "/elsewhere", "migration_phases": ["plan"]},
+                       "tasks": [{"ansible.builtin.include_role": {"name": f"{COLLECTION}.zero_downtime"}}]}.items():
+        (own / name).mkdir(parents=True)
+        (own / name / "main.yml").write_text(yaml.safe_dump(text))
+    ended = run(tmp_path, collections_path, {"one": {}}, [{"hosts": "clusters", "gather_facts": False, "tasks": [
+        {"ansible.builtin.include_role": {"name": "own"}}]}], default=api)
+    assert ended.returncode != 0
+    assert "migration_kubeconfig, migration_phases in the defaults of role own would not be seen" in ended.stdout, ended.stdout[-3000:]
+    assert api.requests == []
+
+
 def test_the_playbooks_own_variables_are_known_and_a_wrong_option_stops_all_hosts(api, collections_path, tmp_path):
     """Before anything is asked on any of them."""
     connection = {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json"))}
@@ -261,3 +276,12 @@ def test_the_playbooks_own_variables_are_known_and_a_wrong_option_stops_all_host
     ended = run(tmp_path, collections_path, hosts, f"{COLLECTION}.zero_downtime", "-e", "migration_hosts=clusters", default=api)
     assert ended.returncode != 0 and "migration_step is no option" in ended.stdout and "migration_hosts is no option" not in ended.stdout, ended.stdout
     assert api.requests == []
+
+
+@pytest.mark.parametrize("phases", ["plan", ["plan"], ["plan", "plan", "plan", "plan"]], ids=str)
+def test_simple_refuses_phases_however_a_play_says_them(api, collections_path, tmp_path, phases):
+    """Four letters, or four times one phase, are not all four phases."""
+    play = {"hosts": "clusters", "gather_facts": False, "vars": {"migration_phases": phases}, "roles": [f"{COLLECTION}.simple"]}
+    ended = run(tmp_path, collections_path, {"one": {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json"))}}, [play], default=api)
+    assert ended.returncode != 0 and "but the simple path runs whole or not at all: nothing was written" in ended.stdout, ended.stdout[-3000:]
+    assert api.writes == []
