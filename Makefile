@@ -9,7 +9,9 @@ ARGS ?=
 with = set -e; \
 	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	echo "No Python 3.11 or newer $(if $(PYTHON),at $(PYTHON),on PATH): install one, or name it with make PYTHON=/path/to/python3." >&2; exit 2; }; \
-	python=$$("$(PYTHON)" tests/dev/bootstrap.py $(1)); export IGW_PYTHON="$$python"
+	python=$$("$(PYTHON)" -m tools.bootstrap $(1)); export IGW_PYTHON="$$python"
+# $(run) MODULE runs a module of this tree, with those of the sandbox and of the collection at hand
+run = PYTHONPATH=sandbox:build/collections "$$python" -m
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint matrix docs bench-traffic bench-detect bench-gate bench-rollback bench-overhead clean
@@ -18,36 +20,36 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
 demo: ## everything from nothing, then a zero-downtime migration under load (TARGET=v1.5.0, ARGS=...)
-	@$(call with,run); "$$python" tests/sandbox/demo.py $(ARGS) --target $(TARGET)
+	@$(call with,run); $(run) tests.e2e.demo $(ARGS) --target $(TARGET)
 
 test: ## every gate and test (ARGS="--only NAME" for one)
-	@$(call with,test); "$$python" tests/dev/run_tests.py $(ARGS)
+	@$(call with,test); "$$python" -m tools.run_tests $(ARGS)
 
 lint: ## the quick gates
-	@$(call with,test); "$$python" tests/dev/run_tests.py --lint $(ARGS)
+	@$(call with,test); "$$python" -m tools.run_tests --lint $(ARGS)
 
 matrix: ## the whole tables that make test samples; hours
-	@$(call with,test); "$$python" tests/dev/run_tests.py --matrix $(ARGS)
+	@$(call with,test); "$$python" -m tools.run_tests --matrix $(ARGS)
 
 docs: ## the pages that are made from code: options, findings and the import graph
-	@$(call with,test); "$$python" tests/dev/stage.py; "$$python" tests/dev/options_table.py; "$$python" tests/dev/import_graph.py; \
-	PYTHONPATH=build/collections "$$python" -m ansible_collections.inference_gateway.migration.plugins.module_utils.findings.catalogue > build/findings.md; \
+	@$(call with,test); $(run) tools.stage; $(run) tools.options_table; $(run) tools.import_graph; \
+	$(run) ansible_collections.inference_gateway.migration.plugins.module_utils.findings.catalogue > build/findings.md; \
 	mv build/findings.md docs/findings.md
 
 bench-traffic: ## lost requests: the guide's commands, a careful script, and ours
-	@$(call with,run); "$$python" benchmarks/bench_traffic.py $(ARGS)
+	@$(call with,run); $(run) benchmarks.bench_traffic $(ARGS)
 
 bench-detect: ## time and memory of detect with 10,000 objects, against kubectl get (ARGS="--objects 300" for a quick one)
-	@$(call with,run); "$$python" benchmarks/bench_detect.py $(ARGS)
+	@$(call with,run); $(run) benchmarks.bench_detect $(ARGS)
 
 bench-gate: ## the gate's statistics: how soon a bad v1 is caught, how often one is promoted, against Flagger's rule
-	@$(call with,run); "$$python" benchmarks/bench_gate.py $(ARGS)
+	@$(call with,run); $(run) tools.stage; $(run) benchmarks.bench_gate $(ARGS)
 
 bench-rollback: ## seconds until users are off a v1 that turns bad, against Flagger's rule
-	@$(call with,run); "$$python" benchmarks/bench_rollback.py $(ARGS)
+	@$(call with,run); $(run) tools.stage; $(run) benchmarks.bench_rollback $(ARGS)
 
 bench-overhead: ## what a migration with 20 minutes of soak takes beyond what it must wait for, against a plain script
-	@$(call with,run); "$$python" benchmarks/bench_overhead.py $(ARGS)
+	@$(call with,run); $(run) benchmarks.bench_overhead $(ARGS)
 
 clean: ## what make put into this tree; the cache folder stays
 	rm -rf build tests/output .mypy_cache .ruff_cache .pytest_cache .ansible

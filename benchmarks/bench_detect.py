@@ -22,19 +22,14 @@ from statistics import median
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-HERE = Path(__file__).resolve().parent
-SANDBOX = HERE.parent / "tests" / "sandbox"
-sys.path[:0] = [str(SANDBOX), str(HERE.parent / "tests" / "dev")]
-
-import raw  # noqa: E402
-from fill import collection, fill  # noqa: E402
-from footprint import Footprint, measure  # noqa: E402
-
-import large_estate  # noqa: E402
-from igw_sandbox.context import SandboxError  # noqa: E402
-from igw_sandbox.world import World  # noqa: E402
-from product import COLLECTION, REPORT, environment, variables, write_inventory  # noqa: E402
-from stage import ROOT, link_tree  # noqa: E402
+from benchmarks import raw
+from benchmarks.fill import collection, fill
+from benchmarks.footprint import Footprint, measure
+from igw_sandbox import large_estate
+from igw_sandbox.context import SandboxError
+from igw_sandbox.world import World
+from tests.e2e.product import COLLECTION, REPORT, environment, variables, write_inventory
+from tools.stage import ROOT, link_tree
 
 CONTROL = ("controlplane", "registry", "apiproxy")
 SUBJECTS = ("ours", "kubectl")

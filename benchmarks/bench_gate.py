@@ -11,20 +11,12 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "tests" / "dev")]
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Evidence
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import chance
 
-import raw  # noqa: E402
-
-from stage import ROOT, link_tree  # noqa: E402
-
-sys.path[:0] = [str(link_tree(ROOT / "build" / "collections"))]
-
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Evidence  # noqa: E402
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import chance  # noqa: E402
+from benchmarks import raw
 
 CAUGHT, PROMOTED = 0.05, 0.02
 """Shares of failing requests: the one whose catching is timed, and the one that must not be promoted."""

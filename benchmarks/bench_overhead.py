@@ -17,20 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-SANDBOX = HERE.parent / "tests" / "sandbox"
-sys.path[:0] = [str(SANDBOX), str(HERE.parent / "tests" / "dev"), str(HERE)]
+from benchmarks import raw
+from benchmarks.bench_traffic import say, script
+from igw_sandbox import tools
+from igw_sandbox.context import SandboxError
+from igw_sandbox.world import World
+from tests.e2e.product import PlaybookRun, leftovers
+from tools.stage import ROOT, link_tree
 
-import raw  # noqa: E402
-from bench_traffic import say, script  # noqa: E402
-
-from igw_sandbox import tools  # noqa: E402
-from igw_sandbox.context import SandboxError  # noqa: E402
-from igw_sandbox.world import World  # noqa: E402
-from product import PlaybookRun, leftovers  # noqa: E402
-from stage import ROOT, link_tree  # noqa: E402
-
-ESTATE = SANDBOX / "estates" / "demo"
+ESTATE = ROOT / "sandbox" / "estates" / "demo"
 STEPS = (10, 25, 50, 75, 100)
 DRAIN = 30
 """timeoutSec of the estate's backend policy."""

@@ -22,22 +22,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-HERE = Path(__file__).resolve().parent
-SANDBOX = HERE.parent / "tests" / "sandbox"
-sys.path[:0] = [str(SANDBOX), str(HERE.parent / "tests" / "dev"), str(HERE)]
+from benchmarks import raw
+from benchmarks.bench_gate import ENOUGH, peer
+from benchmarks.bench_traffic import say
+from igw_sandbox import load, tools
+from igw_sandbox.context import SandboxError
+from igw_sandbox.world import World
+from tests.e2e import misroute
+from tests.e2e.product import PlaybookRun
+from tools.stage import ROOT, link_tree
 
-import raw  # noqa: E402
-from bench_gate import ENOUGH, peer  # noqa: E402
-from bench_traffic import say  # noqa: E402
-
-import misroute  # noqa: E402
-from igw_sandbox import load, tools  # noqa: E402
-from igw_sandbox.context import SandboxError  # noqa: E402
-from igw_sandbox.world import World  # noqa: E402
-from product import PlaybookRun  # noqa: E402
-from stage import ROOT, link_tree  # noqa: E402
-
-ESTATE = SANDBOX / "estates" / "demo"
+ESTATE = ROOT / "sandbox" / "estates" / "demo"
 POOL = "vllm-llama3-8b-instruct-ga"
 V1 = "inference.networking.k8s.io/"
 LEAD = 10.0

@@ -21,20 +21,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-SANDBOX = HERE.parent / "tests" / "sandbox"
-sys.path[:0] = [str(SANDBOX), str(HERE.parent / "tests" / "dev")]
-
-import raw  # noqa: E402
-
-from igw_sandbox import load, tools  # noqa: E402
-from igw_sandbox.context import SandboxError  # noqa: E402
-from igw_sandbox.world import World  # noqa: E402
-from product import PlaybookRun, environment  # noqa: E402
-from stage import ROOT, link_tree  # noqa: E402
+from benchmarks import raw
+from igw_sandbox import load, tools
+from igw_sandbox.context import SandboxError
+from igw_sandbox.world import World
+from tests.e2e.product import PlaybookRun, environment
+from tools.stage import ROOT, link_tree
 
 SUBJECTS = ("guide", "careful", "ours")
-ESTATE = SANDBOX / "estates" / "demo"
+ESTATE = ROOT / "sandbox" / "estates" / "demo"
+PEERS = ROOT / "benchmarks" / "peers"
 LEAD = 10.0
 
 
@@ -66,7 +62,7 @@ def script(name: str, world: World, options: argparse.Namespace, folder: Path, m
     }
     log = folder / f"{name}.log"
     with log.open("w") as output:
-        process = subprocess.Popen([str(HERE / "peers" / f"{name}.sh")], cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=output,
+        process = subprocess.Popen([str(PEERS / f"{name}.sh")], cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=output,
                                    stderr=subprocess.STDOUT, start_new_session=True)
         try:
             status = process.wait()

@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests" / "dev"), str(ROOT / "tests" / "sandbox")]
-
-from stage import NAME, NAMESPACE, bundled_collections, copy_tree, link_tree  # noqa: E402
+from tools.stage import NAME, NAMESPACE, bundled_collections, copy_tree, link_tree
 
 COLLECTIONS = link_tree(ROOT / "build" / "collections")
 

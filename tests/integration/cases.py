@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from harness import World
+
+from tests.integration.harness import World
 
 Manifest = dict[str, Any]
 

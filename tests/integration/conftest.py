@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import configuration
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from harness import ESTATES, ON_V1, QUICK, Ended, alpha_share, gone, users_routes  # noqa: E402  (puts the sandbox on the path)
-
-from igw_sandbox import load  # noqa: E402
-from igw_sandbox.world import World  # noqa: E402
-from product import ZERO_DOWNTIME, PlaybookRun  # noqa: E402
+from igw_sandbox import load
+from igw_sandbox.world import World
+from tests.e2e.product import ZERO_DOWNTIME, PlaybookRun
+from tests.integration.harness import ESTATES, ON_V1, QUICK, Ended, alpha_share, gone, users_routes
 
 configuration.set_hypothesis_home_dir(Path(__file__).resolve().parents[2] / "build" / "hypothesis")
 

@@ -18,13 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-SANDBOX = Path(__file__).resolve().parents[1] / "sandbox"
-sys.path.insert(0, str(SANDBOX))
+from igw_sandbox.context import SandboxError
+from igw_sandbox.world import World
+from tests.e2e.product import ALPHA_GROUP, COLLECTION, environment
+from tools.stage import ROOT
 
-from igw_sandbox.context import SandboxError  # noqa: E402
-from igw_sandbox.world import World  # noqa: E402
-from product import ALPHA_GROUP, COLLECTION, environment  # noqa: E402
-
+SANDBOX = ROOT / "sandbox"
 ESTATES = SANDBOX / "estates"
 FAST_GATE = {"p1": 0.2}
 """A gate of 37 comparisons, and a few more since all gates share its error bounds: for tests that are not about the gate."""
@@ -35,7 +34,6 @@ SHIFT = {"migration_phases": ["shift"], "migration_warm_seconds": 25}
 QUICK = {"migration_gate": FAST_GATE, "migration_tracers": 100, "migration_stream_seconds": 0}
 QUICK |= {"migration_warm_seconds": 60, "migration_settle_seconds": 90, "migration_gate_seconds": 120}
 V1_EPP = "vllm-llama3-8b-instruct-ga-epp"
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass

@@ -16,11 +16,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from harness import ESTATES
-
 from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World
-from product import COLLECTION, environment, write_inventory
+from tests.e2e.product import COLLECTION, environment, write_inventory
+from tests.integration.harness import ESTATES
 
 Plan = dict[str, Any]
 

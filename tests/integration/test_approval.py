@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from harness import ESTATES
 
 from igw_sandbox.world import World
+from tests.integration.harness import ESTATES
 
 DETECT = "inference_gateway.migration.detect"
 POOL = "inferencepool.inference.networking.x-k8s.io/chat"

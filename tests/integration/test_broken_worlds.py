@@ -10,9 +10,9 @@ import tarfile
 from pathlib import Path
 
 import yaml
-from harness import REAL_GATE, SHIFT, Ended, resets, route_spec
 
 from igw_sandbox.world import World
+from tests.integration.harness import REAL_GATE, SHIFT, Ended, resets, route_spec
 
 EPP = "vllm-llama3-8b-instruct-ga-epp"
 POOL = "vllm-llama3-8b-instruct-ga"

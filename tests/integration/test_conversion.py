@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 import yaml
-from planning import SERVICES, Board, describe, merged_into_chart
 
 from igw_sandbox import assets, tools
 from igw_sandbox.world import World
+from tests.integration.planning import SERVICES, Board, describe, merged_into_chart
 
 Manifest = dict[str, Any]
 

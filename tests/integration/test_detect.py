@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness import ESTATES, credential
 
 from igw_sandbox.world import World
+from tests.integration.harness import ESTATES, credential
 
 DETECT = "inference_gateway.migration.detect"
 RBAC = Path(__file__).resolve().parents[2] / "roles" / "migration" / "files" / "rbac"

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ALPHA_POOL, ALPHA_POOLS, RETIRE, SHIFT, V1_EPP, Ended, patched, put_back, source, write_route
-from patches import ABSENT, ANSWERS, EMPTY, JOURNAL, LISTED, OTHERS, WEIGHTS, Patch
-from test_broken_worlds import failure_mode
-from test_never_proven import MANAGER, POOL, made_since
-from test_never_retired import keep_pool
 
 from igw_sandbox.world import World
+from tests.integration.harness import ALPHA_POOL, ALPHA_POOLS, RETIRE, SHIFT, V1_EPP, Ended, patched, put_back, source, write_route
+from tests.integration.patches import ABSENT, ANSWERS, EMPTY, JOURNAL, LISTED, OTHERS, WEIGHTS, Patch
+from tests.integration.test_broken_worlds import failure_mode
+from tests.integration.test_never_proven import MANAGER, POOL, made_since
+from tests.integration.test_never_retired import keep_pool
 
 pytestmark = pytest.mark.matrix
 Play = Callable[..., Ended]

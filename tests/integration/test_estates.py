@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ESTATES, Ended
 
 from igw_sandbox.world import World
-from product import leftovers
-from route_check import route_problems
+from tests.e2e.product import leftovers
+from tests.e2e.route_check import route_problems
+from tests.integration.harness import ESTATES, Ended
 
 RATE = 40
 ENDPOINTS = {"migration_endpoints": ["/v1/completions", "/v1/chat/completions", "/v1/embeddings"]}

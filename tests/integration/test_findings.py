@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cases import FOLDER, USUAL, Case, Expected, Manifest, cases, create, estate, namespaces, wild, wild_names
-from harness import SANDBOX, credential, detect
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.catalogue import CATALOGUE
 
 from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World
+from tests.integration.cases import FOLDER, USUAL, Case, Expected, Manifest, cases, create, estate, namespaces, wild, wild_names
+from tests.integration.harness import SANDBOX, credential, detect
 
 CONTROL = ("controlplane", "registry", "apiproxy")
 CRDS = SANDBOX / "crds"

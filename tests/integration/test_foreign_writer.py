@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from harness import LAST_APPLIED, SHIFT, Controller, Ended, put_back, route_spec, source
-from test_never_proven import unproven
 
 from igw_sandbox.load_writes import read_lines
 from igw_sandbox.world import World
+from tests.integration.harness import LAST_APPLIED, SHIFT, Controller, Ended, put_back, route_spec, source
+from tests.integration.test_never_proven import unproven
 
 MANAGERS = {"apply": "argocd-controller", "update": "kustomize-controller", "patch": "traffic-script"}
 """By the way in which each writes."""

@@ -9,10 +9,10 @@ import os
 import subprocess
 
 import pytest
-from harness import ESTATES
 
 from igw_sandbox.world import World
-from product import ZERO_DOWNTIME, PlaybookRun, variables, write_inventory
+from tests.e2e.product import ZERO_DOWNTIME, PlaybookRun, variables, write_inventory
+from tests.integration.harness import ESTATES
 
 CONTROL = ("controlplane", "registry", "apiproxy")
 PARTS = {

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
-from harness import ESTATES, MARKED, Ended, alpha_share, users_routes
 
 from igw_sandbox import load
 from igw_sandbox.world import World
-from product import ZERO_DOWNTIME, leftovers
-from route_check import route_problems
+from tests.e2e.product import ZERO_DOWNTIME, leftovers
+from tests.e2e.route_check import route_problems
+from tests.integration.harness import ESTATES, MARKED, Ended, alpha_share, users_routes
 
 SIMPLE = "inference_gateway.migration.simple"
 V1_GROUP = "inference.networking.k8s.io"

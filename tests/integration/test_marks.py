@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from harness import Ended, patched
-from patches import MARK
+from tests.integration.harness import Ended, patched
+from tests.integration.patches import MARK
 
 
 def believed(ended: Ended) -> bool:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ALPHA_POOL, ESTATES, MARKED, REAL_GATE, SHIFT, Ended, detect, module, put_back, resets, route_spec, source, write_route
 
 from igw_sandbox.world import World
-from product import ALPHA_GROUP, ZERO_DOWNTIME
+from tests.e2e.product import ALPHA_GROUP, ZERO_DOWNTIME
+from tests.integration.harness import ALPHA_POOL, ESTATES, MARKED, REAL_GATE, SHIFT, Ended, detect, module, put_back, resets, route_spec, source, write_route
 
 POOL = "vllm-llama3-8b-instruct-ga"
 ROUTE = "default/llm-route"

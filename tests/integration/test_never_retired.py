@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ALPHA_POOL, ALPHA_POOLS, ESTATES, ON_V1, RETIRE, SHIFT, Ended, alpha_share, gone, source, write_route
-from test_never_proven import ALPHA_BACKEND, LATER, MANAGER, POOL, V1_GROUP, injected, made_since
 
 from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World
-from product import ALPHA_GROUP
+from tests.e2e.product import ALPHA_GROUP
+from tests.integration.harness import ALPHA_POOL, ALPHA_POOLS, ESTATES, ON_V1, RETIRE, SHIFT, Ended, alpha_share, gone, source, write_route
+from tests.integration.test_never_proven import ALPHA_BACKEND, LATER, MANAGER, POOL, V1_GROUP, injected, made_since
 
 pytestmark = pytest.mark.matrix
 

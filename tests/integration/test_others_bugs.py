@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from harness import ESTATES, Ended
 
 from igw_sandbox.world import World
+from tests.integration.harness import ESTATES, Ended
 
 ALPHA_GROUP, V1_GROUP = "inference.networking.x-k8s.io", "inference.networking.k8s.io"
 ALPHA, GA = "vllm-llama3-8b-instruct-preview", "vllm-llama3-8b-instruct-ga"

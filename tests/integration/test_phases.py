@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import ESTATES, alpha_share
 
 from igw_sandbox.world import World
+from tests.integration.harness import ESTATES, alpha_share
 
 ALPHA, V1 = "inference.networking.x-k8s.io", "inference.networking.k8s.io"
 

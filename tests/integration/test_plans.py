@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from harness import ESTATES
-from planning import SERVICES, Board, comparable, differences, reduced
+
+from tests.integration.harness import ESTATES
+from tests.integration.planning import SERVICES, Board, comparable, differences, reduced
 
 EXPECTED = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((Path(__file__).resolve().parent / "plans").glob("*.yaml"))}
 

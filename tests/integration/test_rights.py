@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from cases import Manifest, create, estate
-from harness import ROOT, credential, detect
 
 from igw_sandbox.world import World
+from tests.integration.cases import Manifest, create, estate
+from tests.integration.harness import ROOT, credential, detect
 
 RBAC = "rbac.authorization.k8s.io"
 DETECT = ROOT / "roles" / "migration" / "files" / "rbac" / "detect.yaml"

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from harness import ESTATES
-from test_guard import CONTROL
 
-from product import leftovers
-from route_check import route_problems
+from tests.e2e.product import leftovers
+from tests.e2e.route_check import route_problems
+from tests.integration.harness import ESTATES
+from tests.integration.test_guard import CONTROL
 
 SIMPLE = "inference_gateway.migration.simple"
 

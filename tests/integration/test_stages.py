@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ESTATES, SHIFT, Ended, patched, resets, route_spec
-from patches import DRAIN, SETTLING, THE_GATE, UNMARKED_PROBES, WARM_UP
-from test_never_proven import POOL, ROUTE, ill, impatient
 
-import misroute
 from igw_sandbox.world import World
+from tests.e2e import misroute
+from tests.integration.harness import ESTATES, SHIFT, Ended, patched, resets, route_spec
+from tests.integration.patches import DRAIN, SETTLING, THE_GATE, UNMARKED_PROBES, WARM_UP
+from tests.integration.test_never_proven import POOL, ROUTE, ill, impatient
 
 pytestmark = pytest.mark.matrix
 Play = Callable[..., Ended]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from product import leftovers
-from route_check import route_problems
+from tests.e2e.product import leftovers
+from tests.e2e.route_check import route_problems
 
 
 @pytest.mark.second_python

@@ -1,18 +1,15 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes tests/unit/helpers importable: importlib mode gives test files no package to import from."""
+"""Gives Hypothesis the same examples in every run: a red test must be red for everybody."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from hypothesis import configuration, settings
 
-# The same examples in every run: a red test must be red for everybody.
 configuration.set_hypothesis_home_dir(Path(__file__).resolve().parents[2] / "build" / "hypothesis")
 settings.register_profile("unit", derandomize=True, database=None, deadline=None)
 settings.load_profile("unit")
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "helpers"))

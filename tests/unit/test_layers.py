@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from check_package import FOREIGN
-from gates import quick_gates
-from import_graph import FLOORS, OWN, PAGE, imports, page
-from options_table import TABLE, table
-from stage import LEFT_OUT, NAME, NAMESPACE, ROOT, work_tree_files
+from tools.check_package import FOREIGN
+from tools.gates import all_gates, quick_gates
+from tools.import_graph import FLOORS, OWN, PAGE, imports, page
+from tools.options_table import TABLE, table
+from tools.stage import LEFT_OUT, NAME, NAMESPACE, ROOT, work_tree_files
 
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 MODULE_UTILS = ROOT / "plugins" / "module_utils"
@@ -88,9 +88,11 @@ def test_every_folder_that_a_list_names_is_there() -> None:
 
 def test_pytest_comes_by_every_test_file() -> None:
     unvisited = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["norecursedirs"]
-    files = [Path(name) for name in work_tree_files() if name.startswith("tests/") and fnmatch(Path(name).name, "test_*.py")]
-    assert len(files) > 60
+    files = [Path(name) for name in work_tree_files() if fnmatch(Path(name).name, "test_*.py")]
+    visited = [word for gate in all_gates(Path(sys.executable), None) if gate.pytest for word in gate.command if (ROOT / word).is_dir()]
+    assert len(files) > 70 and len(visited) == 4
     for file in files:
+        assert any(file.is_relative_to(folder) for folder in visited), f"{file} lies in no folder that make test runs: {visited}"
         met = [name for name in unvisited for folder in file.parents if fnmatch(*((f"/{folder}", f"*/{name}") if "/" in name else (folder.name, name)))]
         assert not met, f"{file} is never collected: norecursedirs names {met[0]}"
 
@@ -149,6 +151,23 @@ def test_what_is_sent_to_a_cluster_imports_no_module(path: Path) -> None:
 def test_the_product_knows_nothing_of_the_sandbox(path: Path) -> None:
     found = re.findall(r"(?i)sandbox|simulator|igw_|127\.0\.0\.", path.read_text())
     assert not found, f"{label(path)} names {found}"
+
+
+def test_the_sandbox_knows_nothing_of_the_product() -> None:
+    names = re.compile(rf"ansible_collections|{NAMESPACE}\.{NAME}|\bmigration_\w|^\s*(?:from|import) (?:tests|tools|benchmarks)\b", re.M)
+    files = [ROOT / name for name in work_tree_files() if name.startswith("sandbox/") and name.endswith((".py", ".yaml", "/sandbox"))]
+    assert len(files) > 60
+    for path in files:
+        # The header of each file names who wrote it
+        found = names.findall(path.read_text().replace(f"{NAMESPACE}.{NAME} contributors", ""))
+        assert not found, f"{label(path)} names {found}"
+
+
+def test_nothing_edits_the_path_of_imports() -> None:
+    edits = re.compile(r"^\s*sys\.path(\[|\.(insert|append|extend))", re.M)
+    found = [name for name in work_tree_files() if name.endswith(".py") and edits.search((ROOT / name).read_text())]
+    # It puts pip's own wheel first, as ansible-test wants its get-pip.py to do
+    assert found == ["tools/get_pip.py"], f"{found} edit sys.path: import by package, pyproject.toml and the Makefile say from where"
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=label)

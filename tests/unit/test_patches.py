@@ -5,22 +5,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 
-from stage import ROOT
+from tests.integration import patches
+from tools.stage import ROOT
 
-SPEC = importlib.util.spec_from_file_location("patches", ROOT / "tests" / "integration" / "patches.py")
-assert SPEC and SPEC.loader
-PATCHES = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(PATCHES)
-NAMES = [name for name, value in vars(PATCHES).items() if name.isupper() and isinstance(value, dict)]
+NAMES = [name for name, value in vars(patches).items() if name.isupper() and isinstance(value, dict)]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_text_of_a_patch_is_there_once(name: str) -> None:
-    for file, texts in getattr(PATCHES, name).items():
+    for file, texts in getattr(patches, name).items():
         source = (ROOT / file).read_text()
         for text, _other in texts:
             assert source.count(text) == 1, f"{name}: {text!r} is {source.count(text)} times in {file}"

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import yaml
-from api_server import ApiServer, api_server
 
 from ansible_collections.inference_gateway.migration.plugins.filter.unknown_options import unknown_options
 from ansible_collections.inference_gateway.migration.plugins.modules import (
@@ -29,7 +28,8 @@ from ansible_collections.inference_gateway.migration.plugins.modules import (
     verify_gateway,
 )
 
-from stage import ROOT
+from tests.unit.helpers.api_server import ApiServer, api_server
+from tools.stage import ROOT
 
 ROLES = ROOT / "roles"
 ROLE = ROLES / "migration"

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from migration_fakes import ALPHA, NAMESPACE, FakeCluster, gateway, http_route, make_plan, rule, run_module
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.answer_checks import Answer
@@ -18,6 +17,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import checks
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.checks import VERIFICATION
 from ansible_collections.inference_gateway.migration.plugins.modules import migration_evidence, verify_gateway
+
+from tests.unit.helpers.migration_fakes import ALPHA, NAMESPACE, FakeCluster, gateway, http_route, make_plan, rule, run_module
 
 PLAN = make_plan()
 ROUTE = http_route(rule(ALPHA))

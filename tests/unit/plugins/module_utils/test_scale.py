@@ -15,7 +15,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.conver
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import reader
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan, render
 
-import large_estate
+from igw_sandbox import large_estate
 
 SMALL = 60
 

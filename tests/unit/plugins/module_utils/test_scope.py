@@ -10,12 +10,13 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from migration_fakes import ALPHA, KEY, MOVES, FakeCluster, condition, gateway, http_route, make_plan, plan_pool, rule
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, NotServed
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, affected, moves, route_keys
+
+from tests.unit.helpers.migration_fakes import ALPHA, KEY, MOVES, FakeCluster, condition, gateway, http_route, make_plan, plan_pool, rule
 
 Manifest = dict[str, Any]
 ORIGINAL = http_route(rule(ALPHA))

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from migration_fakes import ALPHA, NAMESPACE, FakeCluster, http_route, make_plan, rule, run_module
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Forbidden, Unreachable
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal
 from ansible_collections.inference_gateway.migration.plugins.modules import migration_journal, migration_journal_info
+
+from tests.unit.helpers.migration_fakes import ALPHA, NAMESPACE, FakeCluster, http_route, make_plan, rule, run_module
 
 Manifest = dict[str, Any]
 PLAN = make_plan()

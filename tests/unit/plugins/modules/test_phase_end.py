@@ -9,8 +9,6 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from migration_fakes import ALPHA, MOVES, V1, http_route, rule
-from verify_fakes import PLAN, ROUTE, Here
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Unreachable
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.http_client import Client
@@ -18,6 +16,9 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import checks, proof
+
+from tests.unit.helpers.migration_fakes import ALPHA, MOVES, V1, http_route, rule
+from tests.unit.helpers.verify_fakes import PLAN, ROUTE, Here
 
 Manifest = dict[str, Any]
 SPLIT = weights.reshape(ROUTE, ROUTE, MOVES, "split", 10)

@@ -9,7 +9,6 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from migration_fakes import ALPHA, NAMESPACE, FakeCluster, gateway, http_route, make_plan, plan_pool, rule, run_module
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Forbidden, Unreachable, object_path
@@ -18,6 +17,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof
 from ansible_collections.inference_gateway.migration.plugins.modules import migration_probe_routes, shift_traffic
+
+from tests.unit.helpers.migration_fakes import ALPHA, NAMESPACE, FakeCluster, gateway, http_route, make_plan, plan_pool, rule, run_module
 
 Manifest = dict[str, Any]
 FIRST = http_route(rule(ALPHA), rule({"name": "plain"}, path="/plain"))

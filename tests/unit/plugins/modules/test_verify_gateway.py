@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from migration_fakes import ALPHA, MOVES, V1, http_route, rule, run_module
-from verify_fakes import FAST, ROUTE, Here
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Unreachable
@@ -21,6 +19,9 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import Signature
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import weights
 from ansible_collections.inference_gateway.migration.plugins.modules import verify_gateway
+
+from tests.unit.helpers.migration_fakes import ALPHA, MOVES, V1, http_route, rule, run_module
+from tests.unit.helpers.verify_fakes import FAST, ROUTE, Here
 
 Manifest = dict[str, Any]
 CELLS = 4

@@ -10,11 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from migration_fakes import make_plan, plan_pool
 
 from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils import controller, long_streams, phases, session
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.controller import ShiftController
+
+from tests.unit.helpers.migration_fakes import make_plan, plan_pool
 
 Result = dict[str, Any]
 EVIDENCE = {"successes": 38, "failures": 0, "inconclusive": 1, "ratio": -9.0}

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from migration_fakes import condition, gateway, http_route
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import conditions
+
+from tests.unit.helpers.migration_fakes import condition, gateway, http_route
 
 Manifest = dict[str, Any]
 

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from migration_fakes import NAMESPACE, FakeCluster
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Conflict, object_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import BackupBroken, Journal, LeaseHeld, LeaseLost
+
+from tests.unit.helpers.migration_fakes import NAMESPACE, FakeCluster
 
 LEASE = object_path("coordination.k8s.io/v1", "Lease", NAMESPACE, journal.NAME)
 RECORD = object_path("v1", "ConfigMap", NAMESPACE, journal.NAME)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from migration_fakes import ALPHA, KEY, gateway, http_route, plan_pool, rule
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import gate, sending, settle, targets, traffic_split
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import Judgement
@@ -22,6 +21,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Evidence
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import Signature
+
+from tests.unit.helpers.migration_fakes import ALPHA, KEY, gateway, http_route, plan_pool, rule
 
 CELLS = targets.probe_targets(http_route(rule(ALPHA)), {("default", "gw"): gateway()}, {KEY: plan_pool()})
 GATE = Bounds(p1=0.2)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from migration_fakes import ALPHA, KEY, V1, gateway, http_route, plan_pool, rule
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Address, ProbeTarget
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import precedence, probe_routes, references
+
+from tests.unit.helpers.migration_fakes import ALPHA, KEY, V1, gateway, http_route, plan_pool, rule
 
 Manifest = dict[str, Any]
 POOLS = {KEY: plan_pool()}

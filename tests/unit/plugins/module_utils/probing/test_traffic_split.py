@@ -12,13 +12,14 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from migration_fakes import ALPHA, KEY, MOVES, V1, gateway, http_route, plan_pool, rule
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets, traffic_split
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, OWN
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import Signature, plausible
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import references, weights
+
+from tests.unit.helpers.migration_fakes import ALPHA, KEY, MOVES, V1, gateway, http_route, plan_pool, rule
 
 V1_KEY = references.PoolKey(manifests.V1_GROUP, "InferencePool", "default", "llama-ga")
 POOLS = {KEY: plan_pool(), V1_KEY: plan_pool()}

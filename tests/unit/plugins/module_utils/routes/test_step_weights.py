@@ -9,11 +9,12 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from migration_fakes import ALPHA, http_route, rule
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, FIELD_MANAGER, POOL_KIND
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import references, step_weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey
+
+from tests.unit.helpers.migration_fakes import ALPHA, http_route, rule
 
 Manifest = dict[str, Any]
 MOVES = {PoolKey(ALPHA_GROUP, POOL_KIND, "default", "llama-preview"): "llama-ga"}

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from migration_fakes import ALPHA, KEY, MOVES, V1, http_route, rule
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, references, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey
+
+from tests.unit.helpers.migration_fakes import ALPHA, KEY, MOVES, V1, http_route, rule
 
 Reference = dict[str, Any]
 
