@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from ansible_collections.inference_gateway.migration.plugins.filter.unknown_options import unknown_options
+from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import CRD_FILES
 from ansible_collections.inference_gateway.migration.plugins.modules import (
     detect_v1alpha2,
     migration_evidence,
@@ -34,6 +35,7 @@ from tools.stage import ROOT
 ROLES = ROOT / "roles"
 ROLE = ROLES / "migration"
 COLLECTION = "inference_gateway.migration"
+PATH = f"{COLLECTION}.zero_downtime"
 STEPS = sorted(path.stem for path in (ROLE / "tasks").glob("*.yml"))
 UNGUARDED = {"main", "guard", "detect", "path", "report"}
 """Task files that need no guard: the check of the options, the guard, detect, which only reads, what holds a path together, and the report."""
@@ -223,6 +225,37 @@ def test_a_path_goes_behind_its_guard_and_says_no_secret(collections_path, tmp_p
         "/api/v1/namespaces", "/apis/inference.networking.x-k8s.io/v1alpha2/namespaces/models/inferenceobjectives"}, "and its dry run"
 
 
+def test_a_persons_defaults_for_a_module_lead_no_step_to_another_cluster(collections_path, tmp_path):
+    """Defaults by a module's name win over those of its group, so the path gives the guard's connection by name too."""
+    estate = [entry for entry in yaml.safe_load_all((Path(__file__).parent / "fixtures" / "raw.yaml").read_text()) if entry]
+    for name, file in CRD_FILES.items():
+        (tmp_path / file).write_text(yaml.safe_dump({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name}}))
+    with api_server(estate) as api, api_server([]) as elsewhere:
+        connection = {"kubeconfig": str(elsewhere.kubeconfig(tmp_path / "elsewhere.json"))}
+        options = {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json")), "migration_phases": ["plan", "install"]}
+        play = {"hosts": "clusters", "gather_facts": False, "roles": [PATH], "vars": {"migration_crds_source": str(tmp_path)},
+                "module_defaults": {"kubernetes.core.k8s": connection, "kubernetes.core.helm": connection, "kubernetes.core.helm_info": connection}}
+        ended = run(tmp_path, collections_path, {"one": options}, [play], default=elsewhere)
+    assert "Create the definitions and wait until they are served" in ended.stdout, ended.stdout[-3000:]
+    assert elsewhere.requests == []
+
+
+def test_the_path_gives_its_connection_to_every_module_of_kubernetes_core_by_name() -> None:
+    (path,) = (task["module_defaults"] for task in yaml.safe_load((ROLE / "tasks" / "path.yml").read_text()) if "module_defaults" in task)
+    used = {key for file in product() if file.parent.name == "tasks" for task, _guarded in tasks_of(file) for key in task if key.startswith("kubernetes.core.")}
+    # It renders a chart on the controller and has no connection
+    assert {name for name in path if name.startswith("kubernetes.core.")} == used - {"kubernetes.core.helm_template"}
+
+
+@pytest.mark.parametrize("path", sorted(product()), ids=lambda path: str(path.relative_to(ROLES)))
+def test_every_loop_has_a_variable_of_its_own(path: Path) -> None:
+    """A person may take a path in a loop over clusters, whose variable ``item`` is in the connection."""
+    if path.parent.name == "tasks":
+        for task, _guarded in tasks_of(path):
+            assert "loop" not in task or task.get("loop_control", {}).get("loop_var", "").startswith("__migration_"), f"{task['name']!r} loops over item"
+    assert not re.search(r"attribute='item'|\bitem\.", path.read_text())
+
+
 # -- bad input is one clear sentence ------------------------------------------------------------------------------------
 
 
@@ -254,19 +287,75 @@ def test_a_wrong_option_is_refused_and_nothing_is_asked(api, collections_path, t
     assert api.requests == []
 
 
+ELSEWHERE = {
+    "includes": ([], [{"ansible.builtin.include_role": {"name": PATH}}], [], ["own"]),
+    "imports": ([], [{"ansible.builtin.import_role": {"name": PATH}}], [], ["own"]),
+    "depends": ([{"role": PATH}], [], [], ["own"]),
+    "lies-beside": ([], [], [], ["own", PATH]),
+    "is-included-beside": ([], [], [{"ansible.builtin.include_role": {"name": PATH}}], ["own"]),
+}
+"""How a role of a person's own and a path meet: its dependencies and tasks, tasks and roles of the play."""
+
+
 @pytest.mark.second_python
-def test_options_that_an_including_role_has_in_its_defaults_are_refused(api, collections_path, tmp_path):
+@pytest.mark.parametrize("way", ELSEWHERE)
+def test_options_in_the_defaults_of_another_role_are_refused(api, collections_path, tmp_path, way):
     """They would not be seen, and the run would go to the controller's default cluster."""
+    dependencies, tasks, of_play, roles = ELSEWHERE[way]
     own = tmp_path / "roles" / "own"
-    for name, text in {"defaults": {"migration_kubeconfig": "/elsewhere", "migration_phases": ["plan"]},
-                       "tasks": [{"ansible.builtin.include_role": {"name": f"{COLLECTION}.zero_downtime"}}]}.items():
+    for name, content in {"defaults": {"migration_kubeconfig": "/elsewhere"}, "tasks": tasks, "meta": {"dependencies": dependencies}}.items():
         (own / name).mkdir(parents=True)
-        (own / name / "main.yml").write_text(yaml.safe_dump(text))
-    ended = run(tmp_path, collections_path, {"one": {}}, [{"hosts": "clusters", "gather_facts": False, "tasks": [
-        {"ansible.builtin.include_role": {"name": "own"}}]}], default=api)
+        (own / name / "main.yml").write_text(yaml.safe_dump(content))
+    ended = run(tmp_path, collections_path, {"one": {}}, [{"hosts": "clusters", "gather_facts": False, "roles": roles, "tasks": of_play}], default=api)
     assert ended.returncode != 0
-    assert "migration_kubeconfig, migration_phases in the defaults of role own would not be seen" in ended.stdout, ended.stdout[-3000:]
+    assert f"{own / 'defaults' / 'main.yml'} has options, which would not be seen there" in ended.stdout, ended.stdout[-3000:]
     assert api.requests == []
+
+
+@pytest.mark.second_python
+@pytest.mark.parametrize("folder", ["vars", "defaults"])
+def test_options_of_a_role_that_are_seen_are_taken(collections_path, tmp_path, folder):
+    """In its vars; and defaults without options trouble nobody. A role in a collection of a person's own is found too."""
+    (tmp_path / "ansible_collections").mkdir()
+    for link in collections_path.glob("ansible_collections/*"):
+        (tmp_path / "ansible_collections" / link.name).symlink_to(link)
+    own = tmp_path / "ansible_collections" / "acme" / "fleet" / "roles" / "own"
+    with api_server([]) as api:
+        options = {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json")), "migration_phases": "plan"}
+        for name, content in {folder: options, "tasks": [{"ansible.builtin.include_role": {"name": PATH}}]}.items():
+            (own / name).mkdir(parents=True)
+            (own / name / "main.yml").write_text(yaml.safe_dump(content))
+        with api_server([]) as elsewhere:
+            ended = run(tmp_path, tmp_path, {"one": {}}, [{"hosts": "clusters", "gather_facts": False, "roles": ["acme.fleet.own"]}], default=elsewhere)
+        assert elsewhere.requests == []
+    if folder == "vars":
+        assert ended.returncode == 0 and api.requests, ended.stdout[-3000:]
+    else:
+        assert "has options, which would not be seen there" in ended.stdout and api.requests == [], ended.stdout[-3000:]
+
+
+def test_phases_may_be_said_as_text(collections_path, tmp_path):
+    """As -e says them without JSON: a run of the letters would do nothing and end well."""
+    estate = [entry for entry in yaml.safe_load_all((Path(__file__).parent / "fixtures" / "raw.yaml").read_text()) if entry]
+    report = tmp_path / "report.json"
+    with api_server(estate) as api:
+        options = {"migration_report_path": str(report), "migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json"))}
+        ended = run(tmp_path, collections_path, {"one": options}, f"{COLLECTION}.zero_downtime", "-e", "migration_phases=plan", default=api)
+    assert ended.returncode == 0, ended.stdout[-3000:]
+    assert json.loads(report.read_text())["reason"] == "phases plan are done"
+
+
+def test_a_guard_that_refuses_leaves_a_report(api, collections_path, tmp_path):
+    """Of a playbook of a person's own; the report of an earlier run would else stay."""
+    report = tmp_path / "report.json"
+    report.write_text('{"verdict": "PROVEN"}')
+    kubeconfig = str(api.kubeconfig(tmp_path / "kubeconfig.json"))
+    options = {"migration_report_path": str(report), "migration_kubeconfig": kubeconfig, "migration_cluster_id": "another"}
+    play = {"hosts": "clusters", "gather_facts": False, "roles": [PATH]}
+    ended = run(tmp_path, collections_path, {"one": options}, [play], default=api)
+    said = json.loads(report.read_text())
+    assert ended.returncode != 0 and said["verdict"] == "FAILED" and "another" in said["reason"], said
+    assert api.writes == []
 
 
 def test_the_playbooks_own_variables_are_known_and_a_wrong_option_stops_all_hosts(api, collections_path, tmp_path):
