@@ -19,7 +19,9 @@ extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - inference_gateway.migration.attributes
   - inference_gateway.migration.cluster
+  - inference_gateway.migration.journal
   - inference_gateway.migration.probing
+  - inference_gateway.migration.verification
 attributes:
   check_mode:
     support: full
@@ -34,7 +36,7 @@ options:
       - V(settled) asks every target by O(variants) in rounds until O(rounds) rounds in a row are without a failure.
       - V(gone) is the same for probe routes that were removed. Their requests must now be answered by the users' own rules.
       - V(baseline) asks every target by O(variants) O(rounds) times and returns the kinds of failure (RV(kinds)). It holds when every target answered.
-      - V(traffic_split) measures by O(tracers) what v1 really serves of each rule, and compares it with O(shares).
+      - V(traffic_split) measures by O(tracers) what v1 really serves of each rule, and compares it with O(shares), which it needs.
       - V(gate) compares v1 with v1alpha2 pair by pair through the probe routes until the sequential test decides.
       - V(streams) holds long streams open by O(variants), for O(seconds). It fails where v1 cuts one that v1alpha2 keeps, if both are asked.
     type: str
@@ -44,38 +46,10 @@ options:
     description: The plan of the open migration, as M(inference_gateway.migration.migration_journal) returns it.
     type: dict
     required: true
-  state_namespace:
-    description: Namespace of the journal.
-    type: str
-    default: inference-gateway-migration
-  run:
-    description: The Lease's holder. Where it is given, the Lease is renewed, and a lost one ends the check.
-    type: str
-  shares:
-    description:
-      - Percent of the moved traffic that v1 must have by the weights, or V(finished) where v1alpha2 must be out of the rules; one for all routes, or a
-        dictionary by C(Kind namespace/name). The routes are looked at all the time. Where one stands elsewhere somebody else wrote it, which ends the check
-        and names the writer.
-      - Without it weights are not looked at. O(check=traffic_split) needs it.
-    type: raw
-  variants:
-    description: By which rules to ask. V(user) is the users' own rules, the others are probe routes.
-    type: list
-    elements: str
-    choices: [alpha, v1, both, user]
-    default: [user]
-  rounds:
-    description: Rounds in a row without a failure that count as settled.
-    type: int
-    default: 5
   clean:
     description: How many clean rounds in a row an earlier execution of the same check ended with (RV(clean)). They count.
     type: int
     default: 0
-  seconds:
-    description: Longest time of this execution. A round that has begun is ended.
-    type: int
-    default: 60
   gate:
     description: Bounds of the sequential test, see M(inference_gateway.migration.shift_traffic). Key V(gates) is over how many gates they are split.
     type: dict
@@ -102,10 +76,6 @@ options:
     description: Streams that O(check=streams) holds at once for each moved reference, address and stack.
     type: int
     default: 1
-  fail:
-    description: Whether to fail when what was checked does not hold. With V(false) the caller reads RV(ok) and RV(faults).
-    type: bool
-    default: true
 seealso:
   - module: inference_gateway.migration.shift_traffic
   - module: inference_gateway.migration.verify_gateway

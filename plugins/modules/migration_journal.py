@@ -18,6 +18,7 @@ extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - inference_gateway.migration.attributes
   - inference_gateway.migration.cluster
+  - inference_gateway.migration.journal
 attributes:
   check_mode:
     support: full
@@ -28,8 +29,8 @@ attributes:
 options:
   state:
     description:
-      - V(opened) takes the Lease, then begins a migration with O(plan) or continues the open one. An open one that has not begun to write
-        takes another O(plan) in place of its own.
+      - V(opened) makes O(state_namespace) where it is missing, takes the Lease, then begins a migration with O(plan) or continues the open one. An open one
+        that has not begun to write takes another O(plan) in place of its own.
       - V(retiring) records, before it happens, that v1alpha2 is taken away, and keeps the time when that was first said.
       - V(noted) records that a phase is done.
       - V(closed) records the verdict and gives the Lease up. Without O(verdict) there was nothing to prove.
@@ -37,10 +38,6 @@ options:
     type: str
     choices: [opened, retiring, noted, closed, released]
     required: true
-  state_namespace:
-    description: Namespace of Lease, journal and backup. Made where it is missing.
-    type: str
-    default: inference-gateway-migration
   run:
     description: Who writes. Made anew by O(state=opened) where it is not given; the other states need the one that was returned.
     type: str
@@ -131,9 +128,8 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 
 def argument_spec() -> dict:
     """Return the options of the module."""
-    return auth_argument_spec() | {
+    return auth_argument_spec() | journal.argument_spec() | {
         "state": {"type": "str", "choices": ["opened", "retiring", "noted", "closed", "released"], "required": True},
-        "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
         "run": {"type": "str"},
         "plan": {"type": "dict"},
         "phases": {"type": "list", "elements": "str", "choices": ["plan", "install", "shift", "retire"], "default": ["plan"]},

@@ -18,11 +18,7 @@ extends_documentation_fragment:
   - inference_gateway.migration.attributes
   - inference_gateway.migration.attributes.read_only
   - inference_gateway.migration.cluster
-options:
-  state_namespace:
-    description: Namespace of Lease, journal and backup.
-    type: str
-    default: inference-gateway-migration
+  - inference_gateway.migration.journal
 seealso:
   - module: inference_gateway.migration.migration_journal
 """
@@ -57,7 +53,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 
 def argument_spec() -> dict:
     """Return the options of the module."""
-    return auth_argument_spec() | {"state_namespace": {"type": "str", "default": "inference-gateway-migration"}}
+    return auth_argument_spec() | journal.argument_spec()
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - inference_gateway.migration.attributes
   - inference_gateway.migration.cluster
+  - inference_gateway.migration.journal
 attributes:
   check_mode:
     support: full
@@ -47,10 +48,6 @@ options:
   run:
     description: The Lease's holder, as M(inference_gateway.migration.migration_journal) returns it.
     type: str
-  state_namespace:
-    description: Namespace of Lease and journal.
-    type: str
-    default: inference-gateway-migration
 seealso:
   - module: inference_gateway.migration.shift_traffic
   - module: inference_gateway.migration.migration_journal
@@ -82,12 +79,11 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 def argument_spec() -> dict:
     """Return the options of the module."""
     variants = ["alpha", "v1", "both"]
-    return auth_argument_spec() | {
+    return auth_argument_spec() | journal.argument_spec() | {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "variants": {"type": "list", "elements": "str", "choices": variants, "default": variants},
         "plan": {"type": "dict", "required": True},
         "run": {"type": "str"},
-        "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
     }
 
 

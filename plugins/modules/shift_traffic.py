@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - inference_gateway.migration.attributes
   - inference_gateway.migration.cluster
+  - inference_gateway.migration.journal
   - inference_gateway.migration.probing
 attributes:
   check_mode:
@@ -48,10 +49,6 @@ options:
   run:
     description: The Lease's holder, as M(inference_gateway.migration.migration_journal) returns it.
     type: str
-  state_namespace:
-    description: Namespace of Lease and journal.
-    type: str
-    default: inference-gateway-migration
   share:
     description: Percent for v1, with O(state=shifted).
     type: int
@@ -195,7 +192,7 @@ FORMS: dict[str, weights.Form] = {"shifted": "split", "restored": "original", "f
 
 def argument_spec() -> dict:
     """Return the options of the module."""
-    return auth_argument_spec() | http_client.argument_spec() | {
+    return auth_argument_spec() | journal.argument_spec() | http_client.argument_spec() | {
         "state": {
             "type": "str",
             "choices": ["migrated", "withdrawn", "shifted", "restored", "finished", "replaced"],
@@ -203,7 +200,6 @@ def argument_spec() -> dict:
         },
         "plan": {"type": "dict", "required": True},
         "run": {"type": "str"},
-        "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
         "share": {"type": "int"},
         "standing": {"type": "list", "elements": "raw"},
         "steps": {"type": "list", "elements": "int", "default": [10, 50, 100]},

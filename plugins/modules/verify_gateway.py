@@ -20,7 +20,9 @@ extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - inference_gateway.migration.attributes
   - inference_gateway.migration.cluster
+  - inference_gateway.migration.journal
   - inference_gateway.migration.probing
+  - inference_gateway.migration.verification
 attributes:
   check_mode:
     support: full
@@ -34,9 +36,9 @@ options:
     description:
       - V(settled) asks every target by O(variants) in rounds until O(rounds) rounds in a row are without a failure.
       - V(installed) waits until the v1 endpoint pickers are available.
-      - V(phase_end) holds when O(phase) has come to its end, which is looked at anew, whatever was done before. The moved routes stand at O(shares), no route
-        made since the plan names v1alpha2, every target is answered by O(variants). For V(retire) and V(simple) nothing is there that the plan takes away.
-        For V(retire) the journal's last word on the shift is PROVEN, for what is installed of v1.
+      - V(phase_end) holds when O(phase) has come to its end, which is looked at anew, whatever was done before. The moved routes stand at O(shares), which it
+        needs, no route made since the plan names v1alpha2, every target is answered by O(variants). For V(retire) and V(simple) nothing is there that the
+        plan takes away. For V(retire) the journal's last word on the shift is PROVEN, for what is installed of v1.
       - V(remaining) lists what is still there of what the plan deletes by hand, and asks nothing.
     type: str
     choices: [settled, installed, phase_end, remaining]
@@ -68,20 +70,6 @@ options:
         elements: str
         choices: [/v1/completions, /v1/chat/completions, /v1/embeddings, /v1/responses]
         default: [/v1/completions]
-  state_namespace:
-    description: Namespace of the journal.
-    type: str
-    default: inference-gateway-migration
-  run:
-    description: The Lease's holder. Where it is given, the Lease is renewed, and a lost one ends the check.
-    type: str
-  shares:
-    description:
-      - Percent of the moved traffic that v1 must have by the weights, or V(finished) where v1alpha2 must be out of the rules; one for all routes, or a
-        dictionary by C(Kind namespace/name). The routes are looked at all the time. Where one stands elsewhere somebody else wrote it, which ends the check
-        and names the writer.
-      - Without it weights are not looked at. O(check=phase_end) needs it.
-    type: raw
   phase:
     description: The phase that must have come to its end, with O(check=phase_end). V(simple) is the whole path with a downtime.
     type: str
@@ -89,24 +77,6 @@ options:
   stack:
     description: What was installed of v1 when the shift began, as M(inference_gateway.migration.migration_evidence) returned it, with O(phase=shift).
     type: dict
-  variants:
-    description: By which rules to ask. V(user) is the users' own rules, the others are probe routes.
-    type: list
-    elements: str
-    choices: [alpha, v1, both, user]
-    default: [user]
-  rounds:
-    description: Rounds in a row without a failure that count as settled.
-    type: int
-    default: 5
-  seconds:
-    description: Longest time of this execution. A round that has begun is ended.
-    type: int
-    default: 60
-  fail:
-    description: Whether to fail when what was checked does not hold. With V(false) the caller reads RV(ok) and RV(faults).
-    type: bool
-    default: true
 seealso:
   - module: inference_gateway.migration.shift_traffic
 """

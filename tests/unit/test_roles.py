@@ -103,6 +103,11 @@ def test_role_and_modules_have_the_same_default(option: str) -> None:
             assert said == expected, f"{option} is {DEFAULTS[option]!r} in role migration and {expected!r} in {module}"
 
 
+def parts(option: dict[str, Any]) -> dict[str, tuple[str, bool]]:
+    """Type of each part of an option, and whether it must be there."""
+    return {name: (part["type"], part.get("required", False)) for name, part in option.get("options", {}).items()}
+
+
 @pytest.mark.parametrize("option", SPECIFICATION)
 def test_role_and_modules_have_the_same_type_and_choices(option: str) -> None:
     name = option.removeprefix("migration_")
@@ -110,6 +115,7 @@ def test_role_and_modules_have_the_same_type_and_choices(option: str) -> None:
         if name in specification and SPECIFICATION[option]["type"] != "str":
             assert specification[name]["type"] == SPECIFICATION[option]["type"]
             assert specification[name].get("elements") == SPECIFICATION[option].get("elements")
+            assert parts(specification[name]) == parts(SPECIFICATION[option])
         if name in specification and "choices" in specification[name]:
             assert specification[name]["choices"] == SPECIFICATION[option]["choices"]
 
@@ -269,6 +275,7 @@ WRONG = {
     "misspelt": ({"migration_step": [100]}, "migration_step is no option: the nearest one is migration_steps."),
     "of-a-role-that-was": ({"migration_zero_downtime_steps": [100]}, "migration_zero_downtime_steps is no option: the nearest one is migration_"),
     "phase": ({"migration_phases": ["plan", "instal"]}, "one or more of: plan, install, shift, retire. Got no match for: instal"),
+    "part": ({"migration_probes": [{"path": "/v1/completions"}]}, "missing required arguments: body found in migration_probes"),
     "type": ({"migration_soak_seconds": "long"}, "argument 'migration_soak_seconds' is of type"),
 }
 """What an inventory says, and the words of the refusal."""

@@ -45,6 +45,11 @@ class BackupBroken(Exception):
     """A backup could not be read back as it was written."""
 
 
+def argument_spec() -> dict[str, Any]:
+    """Return the option that says where all of this lies, for every module that reads or writes it."""
+    return {"state_namespace": {"type": "str", "default": "inference-gateway-migration"}}
+
+
 def pack(objects: list[Manifest]) -> tuple[list[str], str]:
     """Return objects as compressed, base64-encoded chunks, and the sha256 of the JSON in them. The same objects give the same bytes."""
     raw = json.dumps(objects, sort_keys=True, separators=(",", ":")).encode()

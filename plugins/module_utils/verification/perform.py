@@ -22,8 +22,7 @@ WAYS = ["alpha", "v1", "both", "user"]
 
 def argument_spec() -> dict[str, Any]:
     """Return the options that every check has."""
-    return {
-        "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
+    return journal.argument_spec() | {
         "run": {"type": "str"},
         "shares": {"type": "raw"},
         "variants": {"type": "list", "elements": "str", "choices": WAYS, "default": ["user"]},

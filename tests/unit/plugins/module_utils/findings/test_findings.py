@@ -11,149 +11,42 @@ import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import pool_migration
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import health_check_policy
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Refused
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import catalogue
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, finding
 
-ALPHA = "inference.networking.x-k8s.io"
-V1 = "inference.networking.k8s.io"
-POOL = "vllm-llama3-8b-instruct-preview"
-GA = "vllm-llama3-8b-instruct-ga"
-EPP = f"{POOL}-epp"
-OWNED = {"annotations": {"meta.helm.sh/release-name": POOL, "meta.helm.sh/release-namespace": "default"}}
+from tests.unit.helpers.estate_changes import (
+    ALPHA,
+    EPP,
+    GA,
+    OWNED,
+    POOL,
+    V1,
+    alias,
+    annotate,
+    container,
+    crd,
+    five_chains,
+    foreign_route,
+    gateway,
+    grant,
+    hpa,
+    labels,
+    late,
+    mirror,
+    network_policy,
+    only_alpha_may,
+    plugins,
+    regex,
+    release,
+    rule,
+    second_gateway,
+    second_pool,
+    shadow,
+    spec,
+    strict_health,
+)
 
-
-def spec(world, kind, name=None):
-    return world.get(kind, name)["spec"]
-
-
-def rule(world):
-    return spec(world, "HTTPRoute")["rules"][0]
-
-
-def container(world):
-    return spec(world, "Deployment", EPP)["template"]["spec"]["containers"][0]
-
-
-def alias(world):
-    spec(world, "InferenceModel", "food-review")["targetModels"] = [{"name": "other"}]
-
-
-def second_pool(world, name, namespace="default"):
-    return world.add(f"{ALPHA}/v1alpha2", "InferencePool", name, namespace, spec=spec(world, "InferencePool", POOL))
-
-
-def mirror(world):
-    rule(world)["filters"].append({"type": "RequestMirror", "requestMirror": {"backendRef": {"group": ALPHA, "kind": "InferencePool", "name": POOL}}})
-
-
-def crd(world, name, bundle):
-    world.add("apiextensions.k8s.io/v1", "CustomResourceDefinition", name, None)["metadata"]["annotations"] = {releases.BUNDLE_ANNOTATION: bundle}
-
-
-def grant(world):
-    origin = [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "web"}]
-    world.add("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "web", spec={"from": origin, "to": [{"group": ALPHA, "kind": "InferencePool"}]})
-
-
-def foreign_route(world):
-    reference = {"group": ALPHA, "kind": "InferencePool", "name": POOL, "namespace": "default"}
-    world.add("gateway.networking.k8s.io/v1", "HTTPRoute", "web", "web", spec={"rules": [{"backendRefs": [reference]}]})
-
-
-def late(manifest):
-    manifest["metadata"]["creationTimestamp"] = "2030-01-01T00:00:00Z"
-
-
-def annotate(world, kind, name, **annotations):
-    world.get(kind, name)["metadata"].setdefault("annotations", {}).update(annotations)
-
-
-def labels(world):
-    return spec(world, "Deployment", EPP)["template"]["metadata"]["labels"]
-
-
-def gateway(world, name, **status):
-    manifest = world.add("gateway.networking.k8s.io/v1", "Gateway", name, spec=spec(world, "Gateway"))
-    manifest["status"] = status
-    spec(world, "HTTPRoute")["parentRefs"].append({"name": name})
-
-
-ADDRESS = {"addresses": [{"type": "IPAddress", "value": "127.0.0.1"}]}
-
-
-def second_gateway(world):
-    world.get("Gateway")  # the one that is there
-    gateway(world, "second", **ADDRESS)
-
-
-def regex(world):
-    rule(world)["matches"].append({"path": {"type": "RegularExpression", "value": "/v[12]/.*"}})
-
-
-def shadow(world):
-    spec(world, "HTTPRoute")["rules"].append({"matches": [{"path": {"type": "Exact", "value": "/v1/completions"}}], "backendRefs": [{"name": "s", "port": 80}]})
-
-
-def hpa(world, name, words=None):
-    metric = {"name": name} | ({"selector": {"matchLabels": {"name": words}}} if words else {})
-    world.add("autoscaling/v2", "HorizontalPodAutoscaler", "scaler", spec={"metrics": [{"type": "External", "external": {"metric": metric}}]})
-
-
-def keda(world, query):
-    world.add("keda.sh/v1alpha1", "ScaledObject", "scaled", spec={"triggers": [{"type": "prometheus", "metadata": {"query": query}}]})
-
-
-def autoscaling_metric(world):
-    world.add("autoscaling.gke.io/v1beta1", "AutoscalingMetric", "queue", spec={"selector": {"matchLabels": dict(labels(world))}})
-
-
-def network_policy(world, name="guard", **fields):
-    world.add("networking.k8s.io/v1", "NetworkPolicy", name, spec=fields)
-
-
-def only_alpha_may(world):
-    network_policy(world, podSelector={"matchLabels": spec(world, "InferencePool")["selector"]},
-                   ingress=[{"from": [{"podSelector": {"matchLabels": dict(labels(world))}}]}])
-
-
-def five_chains(world):
-    for number in range(2):
-        second_pool(world, f"p{number}")
-        rule(world)["backendRefs"].append({"group": ALPHA, "kind": "InferencePool", "name": f"p{number}"})
-
-
-def plugins(world, text):
-    container(world)["args"].extend(["-configText", text])
-
-
-def release(world, **fields):
-    """The release of the demo's pool, recorded otherwise."""
-    world.releases = {("default", POOL): HelmRelease(POOL, "inferencepool", "v0.3.0", {})._replace(**fields)}
-
-
-def bound(world, role, *subjects, name="other", namespace="elsewhere", **metadata):
-    """A binding in a namespace without alpha objects."""
-    whom = [{"kind": "ServiceAccount", "name": subject} for subject in subjects]
-    binding = world.add("rbac.authorization.k8s.io/v1", "RoleBinding", name, namespace, subjects=whom, roleRef={"kind": "ClusterRole", "name": role})
-    binding["metadata"] |= metadata
-
-
-def listing(name):
-    (found,) = [entry for entry in LISTINGS if entry.name == name]
-    return found
-
-
-def strict_health(world):
-    crd(world, health_check_policy.CRD, "")
-    rules_ = {"x-kubernetes-validations": [{"rule": "has(self.portSpecification)"}]}
-    world.get("CustomResourceDefinition", health_check_policy.CRD)["spec"] = {"versions": [{"schema": {"openAPIV3Schema": {"properties": {"x": rules_}}}}]}
-
-
-# code: (what makes it appear, options, severity, words of the message)
 POSITIVE = {
     "may-not-list": (lambda w: setattr(w, "refused", (Refused("httproutes (v1)", "no", False, True),)), {}, "blocker", "httproutes"),
     "helm-values-unreadable": (lambda w: release(w, values=None), {}, "info", POOL),
@@ -281,98 +174,6 @@ def test_an_alias_is_fine_where_rewrites_exist(demo, target):
     assert demo.found("alias-without-rewrite", target=target) == []
 
 
-def test_a_release_of_another_chart_owns_more(demo):
-    release(demo, chart="umbrella", version="1.0.0")
-    (found,) = demo.found("release-owns-more")
-    assert "chart umbrella" in found.message and not found.overridable
-
-
-def hide(world):
-    world.releases, world.hidden_records = {}, frozenset({"default"})
-
-
-@pytest.mark.parametrize(("change", "words", "remedy"), [
-    (hide, "may not list the Secrets of namespace default", "kubectl -n default create rolebinding"),
-    (lambda w: setattr(w, "releases", {}), "Helm has no record", "Restore the release's Secrets"),
-    (lambda w: setattr(w, "releases", {("default", POOL): None}), "could not be read", "helm -n default status"),
-])
-def test_the_three_ways_not_to_know_a_release_are_told_apart(demo, change, words, remedy):
-    change(demo)
-    (found,) = demo.found("helm-release-unknown")
-    assert (found.severity, found.overridable) == ("blocker", True)
-    assert words in found.message and remedy in found.remedy and "accept helm-release-unknown" in found.remedy
-    assert demo.plan()["blocked"] == ["helm-release-unknown"]
-
-
-def test_the_record_is_looked_for_where_the_release_lies(demo):
-    annotate(demo, "InferencePool", POOL, **{"meta.helm.sh/release-namespace": "platform"})
-    assert "no Secret in namespace platform holds one" in demo.found("helm-release-unknown")[0].message
-
-
-@pytest.mark.parametrize("change", [lambda w: w.remove("Secret"), lambda w: release(w, status="uninstalling", chart="umbrella")])
-def test_what_a_release_owns_does_not_matter_where_it_is_not_uninstalled(demo, change):
-    demo.get("HTTPRoute")["metadata"].update(OWNED)
-    assert demo.found("release-owns-more")
-    change(demo)
-    assert demo.found("release-owns-more") == []
-
-
-@pytest.mark.parametrize(("status", "words"), [
-    ("failed", "Helm then uninstalls the rest"), ("pending-upgrade", "Helm then uninstalls the rest"), ("uninstalling", "the release itself is left"),
-])
-def test_the_status_of_a_release_is_said_and_what_is_done_about_it(demo, status, words):
-    release(demo, status=status)
-    (found,) = demo.found("helm-release-not-deployed")
-    assert f"is in status {status}: " in found.message and words in found.message
-
-
-def own_binding(world):
-    """What chart v0.3.0 binds its EPP's account by."""
-    bound(world, EPP, EPP, name=EPP, namespace="default", **OWNED)
-
-
-def cron_job(world, namespace, account):
-    template = {"spec": {"template": {"spec": {"serviceAccountName": account}}}}
-    world.add("batch/v1", "CronJob", "nightly", namespace, spec={"jobTemplate": template})
-
-
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda w: cron_job(w, "default", EPP), f"ServiceAccount default/{EPP} along, which others use: in use by CronJob default/nightly"),
-    (lambda w: bound(w, EPP, "other"), f"ClusterRole {EPP} along, which others use: RoleBinding elsewhere/other gives it to ServiceAccount elsewhere/other"),
-    (lambda w: w.get("RoleBinding")["subjects"].append({"kind": "User", "name": "bob"}), f"RoleBinding default/{EPP} along, which others use: it also serves"),
-])
-def test_a_release_whose_rights_others_use_owns_more_and_may_be_accepted(demo, change, words):
-    own_binding(demo)
-    assert demo.found("release-owns-more") == []
-    change(demo)
-    found = demo.found("release-owns-more")
-    assert any(words in entry.message for entry in found) and all(entry.overridable for entry in found)
-    assert demo.plan()["blocked"] == ["release-owns-more"] and demo.plan(accept=frozenset({"release-owns-more"}))["blocked"] == []
-
-
-def test_a_role_that_the_release_did_not_bind_is_not_taken_along(demo):
-    own_binding(demo)
-    bound(demo, "metrics", EPP, name="by-hand", namespace="default")
-    bound(demo, "metrics", "other")
-    assert demo.found("release-owns-more") == []
-
-
-@pytest.mark.parametrize("name", ["pods", "cron_jobs", "role_bindings"])
-def test_not_to_know_who_uses_rights_is_a_warning_where_they_stay_and_a_blocker_where_helm_would_delete_them(demo, raw, name):
-    for world, severity in ((raw, "warning"), (demo, "blocker")):
-        world.refused = (Refused(name, "no", False, True, listing(name)),)
-        assert [entry.severity for entry in world.found("may-not-list")] == [severity]
-    raw.refused = (Refused("deployments", "no", False, True, listing("deployments")),)
-    assert raw.found("may-not-list")[0].severity == "blocker", "without them nothing is known of the EPP"
-
-
-def test_rights_that_others_use_are_named(raw):
-    bound(raw, "pod-read", "other")
-    (found,) = raw.found("shared-epp-rbac")
-    assert found.object == "Deployment models/llama-epp"
-    assert "ClusterRole pod-read stays: RoleBinding elsewhere/other gives it to ServiceAccount elsewhere/other." in found.message
-
-
 def test_what_hides_alpha_may_not_be_overruled(demo):
     demo.refused = (Refused("inferencepools", "no", True, False),)
     context = demo.context()
@@ -495,123 +296,6 @@ def test_room_for_the_mark(demo, changes, words):
     rule(demo).update(changes)
     found = demo.found("no-room-for-mark")
     assert [words in occurrence.message for occurrence in found] == ([True] if words else [])
-
-
-# -- what probes reach ---------------------------------------------------------------------------------------------------
-
-
-def test_a_route_whose_only_gateway_is_silent_blocks(demo):
-    demo.get("Gateway").pop("status")
-    assert [(entry.severity, entry.overridable) for entry in demo.found("address-not-probed")] == [("blocker", False)]
-
-
-@pytest.mark.parametrize(("listener", "words"), [({"protocol": "TLS"}, "no HTTP or HTTPS listener"), ({"name": "other"}, None)])
-def test_listeners_that_take_no_probe(demo, listener, words):
-    spec(demo, "Gateway")["listeners"][0].update(listener)
-    found = demo.found("address-not-probed")
-    assert [words in entry.message for entry in found] == ([True] if words else [])
-
-
-def test_a_gateway_that_does_not_exist(demo):
-    spec(demo, "HTTPRoute")["parentRefs"] = [{"name": "gone"}]
-    assert "does not exist" in demo.found("address-not-probed")[0].message
-
-
-def test_a_listener_makes_a_vague_hostname_concrete(demo):
-    spec(demo, "HTTPRoute").pop("hostnames")
-    assert [entry.message for entry in demo.found("hostname-not-concrete")] == ["it takes requests for any; one name stands for all of them."]
-    spec(demo, "Gateway")["listeners"][0]["hostname"] = "llm.example.com"
-    assert demo.found("hostname-not-concrete") == []
-
-
-@pytest.mark.parametrize(
-    "match",
-    [
-        {"path": {"type": "RegularExpression", "value": "/v1/.*"}},
-        {"headers": [{"name": "x", "type": "RegularExpression", "value": ".*"}]},
-        {"queryParams": [{"name": "x", "type": "RegularExpression", "value": ".*"}]},
-    ],
-)
-def test_a_rule_of_nothing_but_regular_expressions_blocks(demo, match):
-    rule(demo)["matches"] = [match]
-    assert [(entry.severity, entry.overridable) for entry in demo.found("regex-precedence-undefined")] == [("blocker", False)]
-    assert demo.found("rule-not-probed") == []
-
-
-def test_a_rule_that_nothing_reaches_blocks(demo):
-    spec(demo, "HTTPRoute")["rules"].insert(0, {"matches": rule(demo)["matches"], "backendRefs": [{"name": "s", "port": 80}]})
-    (found,) = demo.found("probe-shadowed-by-rule")
-    assert (found.severity, found.overridable) == ("blocker", False) and "nothing reaches" in found.message
-
-
-def test_a_route_of_another_gateway_shadows_nothing(demo):
-    shadow(demo)
-    taken = spec(demo, "HTTPRoute")["rules"].pop()
-    parents = [{"name": "inference-gateway", "namespace": "elsewhere"}]
-    demo.add("gateway.networking.k8s.io/v1", "HTTPRoute", "other", spec={"parentRefs": parents, "hostnames": ["llm.example.com"], "rules": [taken]})
-    assert demo.found("probe-shadowed-by-rule") == []
-    demo.get("HTTPRoute", "other")["spec"]["parentRefs"] = [{"name": "inference-gateway"}]
-    assert "rule 0 of HTTPRoute default/other" in demo.found("probe-shadowed-by-rule")[0].message
-
-
-def test_a_rule_of_another_method_is_not_probed(demo):
-    rule(demo)["matches"] = [{"method": "GET"}]
-    assert len(demo.found("rule-not-probed")) == 1
-    rule(demo)["matches"] = [{"method": "POST"}]
-    assert demo.found("rule-not-probed") == []
-
-
-# -- autoscalers ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("query", "code"),
-    [
-        (f'avg(inference_pool_average_queue_size{{name="{POOL}"}})', "autoscaler-reads-alpha-epp"),
-        (f'up{{pod=~"{EPP}-.*"}}', None),
-        (f'up{{service="{EPP}"}}', "autoscaler-reads-alpha-epp"),
-        ("sum(inference_model_request_total)", "autoscaler-sums-both-epps"),
-        (f'avg(inference_pool_average_queue_size{{name="{GA}"}})', None),
-        (f'avg(inference_pool_average_queue_size{{name="{POOL}-other"}})', "autoscaler-sums-both-epps"),
-        ("sum(http_requests_total)", None),
-    ],
-)
-def test_queries_of_keda(demo, query, code):
-    keda(demo, query)
-    for known in ("autoscaler-reads-alpha-epp", "autoscaler-sums-both-epps"):
-        assert [entry.object for entry in demo.found(known)] == (["ScaledObject default/scaled"] if code == known else [])
-
-
-def test_an_exported_metric_leads_to_its_autoscaler(demo):
-    autoscaling_metric(demo)
-    hpa(demo, "autoscaling.gke.io|queue|inference_pool_average_queue_size")
-    assert [entry.object for entry in demo.found("autoscaler-reads-alpha-epp")] == [
-        "AutoscalingMetric default/queue", "HorizontalPodAutoscaler default/scaler",
-    ]
-
-
-def test_pods_metrics_are_not_summed(demo):
-    hpa(demo, "x")
-    spec(demo, "HorizontalPodAutoscaler")["metrics"] = [{"type": "Pods", "pods": {"metric": {"name": "inference_pool_average_queue_size"}}}]
-    assert demo.found("autoscaler-sums-both-epps") == []
-
-
-def test_an_autoscaler_of_another_namespace_is_not_ours(demo):
-    hpa(demo, "inference_pool_average_queue_size", POOL)
-    demo.get("HorizontalPodAutoscaler")["metadata"]["namespace"] = "other"
-    assert demo.found("autoscaler-reads-alpha-epp") == demo.found("autoscaler-sums-both-epps") == []
-
-
-@pytest.mark.parametrize(("target", "words"), [("v1.0.0", False), ("v1.1.0", True)])
-def test_metrics_by_model_are_renamed_from_v1_1_0_on(demo, target, words):
-    assert ["inference_objective_" in entry.message for entry in demo.found("metrics-label-changes", target=target)] == [words]
-
-
-@pytest.mark.parametrize(("target", "found"), [("v1.2.1", 0), ("v1.3.0", 1)])
-def test_the_cache_metric_is_renamed_from_v1_3_0_on(demo, target, found):
-    assert len(demo.found("kv-metric-renamed", target=target)) == found
-    container(demo)["args"].extend(["--kvCacheUsagePercentageMetric", "x"])
-    assert demo.found("kv-metric-renamed", target=target) == []
 
 
 # -- network policies ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,148 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Changes to an estate of manifests, each by one word."""
+
+from __future__ import annotations
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import health_check_policy
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS
+
+ALPHA = "inference.networking.x-k8s.io"
+V1 = "inference.networking.k8s.io"
+POOL = "vllm-llama3-8b-instruct-preview"
+GA = "vllm-llama3-8b-instruct-ga"
+EPP = f"{POOL}-epp"
+OWNED = {"annotations": {"meta.helm.sh/release-name": POOL, "meta.helm.sh/release-namespace": "default"}}
+
+
+def spec(world, kind, name=None):
+    return world.get(kind, name)["spec"]
+
+
+def rule(world):
+    return spec(world, "HTTPRoute")["rules"][0]
+
+
+def container(world):
+    return spec(world, "Deployment", EPP)["template"]["spec"]["containers"][0]
+
+
+def alias(world):
+    spec(world, "InferenceModel", "food-review")["targetModels"] = [{"name": "other"}]
+
+
+def second_pool(world, name, namespace="default"):
+    return world.add(f"{ALPHA}/v1alpha2", "InferencePool", name, namespace, spec=spec(world, "InferencePool", POOL))
+
+
+def mirror(world):
+    rule(world)["filters"].append({"type": "RequestMirror", "requestMirror": {"backendRef": {"group": ALPHA, "kind": "InferencePool", "name": POOL}}})
+
+
+def crd(world, name, bundle):
+    world.add("apiextensions.k8s.io/v1", "CustomResourceDefinition", name, None)["metadata"]["annotations"] = {releases.BUNDLE_ANNOTATION: bundle}
+
+
+def grant(world):
+    origin = [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "web"}]
+    world.add("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "web", spec={"from": origin, "to": [{"group": ALPHA, "kind": "InferencePool"}]})
+
+
+def foreign_route(world):
+    reference = {"group": ALPHA, "kind": "InferencePool", "name": POOL, "namespace": "default"}
+    world.add("gateway.networking.k8s.io/v1", "HTTPRoute", "web", "web", spec={"rules": [{"backendRefs": [reference]}]})
+
+
+def late(manifest):
+    manifest["metadata"]["creationTimestamp"] = "2030-01-01T00:00:00Z"
+
+
+def annotate(world, kind, name, **annotations):
+    world.get(kind, name)["metadata"].setdefault("annotations", {}).update(annotations)
+
+
+def labels(world):
+    return spec(world, "Deployment", EPP)["template"]["metadata"]["labels"]
+
+
+def gateway(world, name, **status):
+    manifest = world.add("gateway.networking.k8s.io/v1", "Gateway", name, spec=spec(world, "Gateway"))
+    manifest["status"] = status
+    spec(world, "HTTPRoute")["parentRefs"].append({"name": name})
+
+
+ADDRESS = {"addresses": [{"type": "IPAddress", "value": "127.0.0.1"}]}
+
+
+def second_gateway(world):
+    world.get("Gateway")  # the one that is there
+    gateway(world, "second", **ADDRESS)
+
+
+def regex(world):
+    rule(world)["matches"].append({"path": {"type": "RegularExpression", "value": "/v[12]/.*"}})
+
+
+def shadow(world):
+    spec(world, "HTTPRoute")["rules"].append({"matches": [{"path": {"type": "Exact", "value": "/v1/completions"}}], "backendRefs": [{"name": "s", "port": 80}]})
+
+
+def hpa(world, name, words=None):
+    metric = {"name": name} | ({"selector": {"matchLabels": {"name": words}}} if words else {})
+    world.add("autoscaling/v2", "HorizontalPodAutoscaler", "scaler", spec={"metrics": [{"type": "External", "external": {"metric": metric}}]})
+
+
+def keda(world, query):
+    world.add("keda.sh/v1alpha1", "ScaledObject", "scaled", spec={"triggers": [{"type": "prometheus", "metadata": {"query": query}}]})
+
+
+def autoscaling_metric(world):
+    world.add("autoscaling.gke.io/v1beta1", "AutoscalingMetric", "queue", spec={"selector": {"matchLabels": dict(labels(world))}})
+
+
+def network_policy(world, name="guard", **fields):
+    world.add("networking.k8s.io/v1", "NetworkPolicy", name, spec=fields)
+
+
+def only_alpha_may(world):
+    network_policy(world, podSelector={"matchLabels": spec(world, "InferencePool")["selector"]},
+                   ingress=[{"from": [{"podSelector": {"matchLabels": dict(labels(world))}}]}])
+
+
+def five_chains(world):
+    for number in range(2):
+        second_pool(world, f"p{number}")
+        rule(world)["backendRefs"].append({"group": ALPHA, "kind": "InferencePool", "name": f"p{number}"})
+
+
+def plugins(world, text):
+    container(world)["args"].extend(["-configText", text])
+
+
+def release(world, **fields):
+    """The release of the demo's pool, recorded otherwise."""
+    world.releases = {("default", POOL): HelmRelease(POOL, "inferencepool", "v0.3.0", {})._replace(**fields)}
+
+
+def bound(world, role, *subjects, name="other", namespace="elsewhere", **metadata):
+    """A binding in a namespace without alpha objects."""
+    whom = [{"kind": "ServiceAccount", "name": subject} for subject in subjects]
+    binding = world.add("rbac.authorization.k8s.io/v1", "RoleBinding", name, namespace, subjects=whom, roleRef={"kind": "ClusterRole", "name": role})
+    binding["metadata"] |= metadata
+
+
+def listing(name):
+    (found,) = [entry for entry in LISTINGS if entry.name == name]
+    return found
+
+
+def strict_health(world):
+    crd(world, health_check_policy.CRD, "")
+    rules_ = {"x-kubernetes-validations": [{"rule": "has(self.portSpecification)"}]}
+    world.get("CustomResourceDefinition", health_check_policy.CRD)["spec"] = {"versions": [{"schema": {"openAPIV3Schema": {"properties": {"x": rules_}}}}]}
+
+
+# code: (what makes it appear, options, severity, words of the message)
