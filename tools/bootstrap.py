@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes the project's virtual environment, or finds it, and prints the path of its Python on standard output.
 
-``bootstrap.py run`` holds what the demo, the sandbox and the benchmarks need, ``bootstrap.py test`` adds the test tools to
+``python3 -m tools.bootstrap run`` holds what the demo, the sandbox and the benchmarks need, ``test`` in place of ``run`` adds the test tools to
 the same environment. It lies in the cache folder under a name made of the Python version and the requirements, so that
 every checkout shares it and a changed requirement makes a new one. ``--find`` only looks. Standard library alone: this
 runs before anything is installed. Progress goes to standard error.

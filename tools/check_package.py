@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Builds the tarball, puts it through Galaxy's own importer, installs it into an empty path and uses it from there.
 
-``check_package.py STAGED_COLLECTION EMPTY_FOLDER``; ends with one sentence on the first thing that is wrong.
+``python -m tools.check_package STAGED_COLLECTION EMPTY_FOLDER``; ends with one sentence on the first thing that is wrong.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes docs/imports.md, the import graph of module_utils.
 
-``import_graph.py --count [ROOT]`` only counts, also in a tree of another commit.
+``python -m tools.import_graph --count [ROOT]`` only counts, also in a tree of another commit.
 """
 
 from __future__ import annotations

@@ -329,7 +329,7 @@ def refusal(expected: Any, made: Plan) -> dict[str, Any] | None:
         return None
     lines = difference(approved, made) if approved else []
     shown = "; ".join(lines) if lines else "give the approved plan itself as expected_plan to see what differs, or compare the summary"
-    return {"msg": f"The plan is {made['hash'][:12]}, but {wanted[:12]} was approved: {shown}. Approve the new plan if it is meant.", "difference": lines}
+    return {"msg": f"The plan is {made['hash']}, but {wanted} was approved: {shown}. Approve the new plan if it is meant.", "difference": lines}
 
 
 def work(cluster: Cluster, chosen: Options, dry_run: bool) -> Plan:

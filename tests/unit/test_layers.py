@@ -207,8 +207,8 @@ def test_playbooks_leave_hosts_and_connection_to_the_inventory(path: Path) -> No
 def test_the_connection_group_covers_our_modules() -> None:
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
     members = [name for name in runtime["action_groups"]["migration"] if isinstance(name, str)]
-    modules = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("[!_]*.py"))
-    assert members == modules
+    modules = [path for path in sorted((ROOT / "plugins" / "modules").glob("[!_]*.py")) if "kubernetes.core.k8s_auth_options" in path.read_text()]
+    assert members == [path.stem for path in modules] and len(members) > 6
 
 
 def test_the_options_page_is_up_to_date() -> None:

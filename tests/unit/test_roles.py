@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.inference_gateway.migration.plugins.filter.unknown_options import unknown_options
 from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import CRD_FILES
 from ansible_collections.inference_gateway.migration.plugins.modules import (
     detect_v1alpha2,
@@ -28,6 +27,7 @@ from ansible_collections.inference_gateway.migration.plugins.modules import (
     shift_traffic,
     verify_gateway,
 )
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils import options
 
 from tests.unit.helpers.api_server import ApiServer, api_server
 from tools.stage import ROOT
@@ -173,6 +173,11 @@ def step_or_refusal(step: str, label: str) -> dict[str, Any]:
     return {"name": step, "block": [include], "rescue": [{"name": "Say why", "ansible.builtin.debug": {"msg": said}}]}
 
 
+def raw_estate() -> list[dict[str, Any]]:
+    """A pool without Helm, and all that belongs to it."""
+    return [entry for entry in yaml.safe_load_all((Path(__file__).parent / "fixtures" / "raw.yaml").read_text()) if entry]
+
+
 @pytest.fixture
 def api() -> Iterator[ApiServer]:
     """An API server that has nothing but its own identity."""
@@ -218,10 +223,9 @@ def test_the_middle_of_a_step_does_not_get_past_the_guard(api, collections_path,
 @pytest.mark.second_python
 def test_a_path_goes_behind_its_guard_and_says_no_secret(collections_path, tmp_path):
     """The plan alone, in a playbook of a person's own, with all that Ansible can say about it."""
-    estate = [entry for entry in yaml.safe_load_all((Path(__file__).parent / "fixtures" / "raw.yaml").read_text()) if entry]
     path = {"name": "Migrate", "ansible.builtin.include_role": {"name": f"{COLLECTION}.zero_downtime"}}
     options = {"migration_phases": ["plan"], "migration_api_key": "key-of-nobody", "migration_probe_token": "token-of-nobody"}
-    with api_server(estate) as api:
+    with api_server(raw_estate()) as api:
         report = {"migration_report_path": str(tmp_path / "report.json"), "migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json"))}
         ended = run(tmp_path, collections_path, {"one": options | report}, [{"hosts": "clusters", "gather_facts": False, "tasks": [path]}], "-vvv", default=api)
     assert ended.returncode == 0, ended.stdout[-3000:]
@@ -231,26 +235,31 @@ def test_a_path_goes_behind_its_guard_and_says_no_secret(collections_path, tmp_p
         "/api/v1/namespaces", "/apis/inference.networking.x-k8s.io/v1alpha2/namespaces/models/inferenceobjectives"}, "and its dry run"
 
 
-def test_a_persons_defaults_for_a_module_lead_no_step_to_another_cluster(collections_path, tmp_path):
-    """Defaults by a module's name win over those of its group, so the path gives the guard's connection by name too."""
-    estate = [entry for entry in yaml.safe_load_all((Path(__file__).parent / "fixtures" / "raw.yaml").read_text()) if entry]
+@pytest.mark.parametrize("names", [("kubernetes.core.k8s", "kubernetes.core.helm", "kubernetes.core.helm_info"),
+                                   ("group/kubernetes.core.k8s", "group/kubernetes.core.helm")], ids=["module", "group"])
+def test_a_persons_module_defaults_lead_no_step_to_another_cluster(collections_path, tmp_path, names):
+    """By a module's name they win over those of its group; of its group, what a path does not say itself is left, as a proxy and helm's aliases are."""
+    crd = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "status": {"conditions": [{"type": "Established", "status": "True"}]}}
     for name, file in CRD_FILES.items():
-        (tmp_path / file).write_text(yaml.safe_dump({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name}}))
-    with api_server(estate) as api, api_server([]) as elsewhere:
-        connection = {"kubeconfig": str(elsewhere.kubeconfig(tmp_path / "elsewhere.json"))}
+        (tmp_path / file).write_text(yaml.safe_dump(crd | {"metadata": {"name": name}}))
+    with api_server([*raw_estate(), crd | {"metadata": {"name": "widgets.example.com"}}]) as api, api_server([]) as elsewhere:
+        there = {"kubeconfig": str(elsewhere.kubeconfig(tmp_path / "elsewhere.json")), "proxy": elsewhere.url}
         options = {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json")), "migration_phases": ["plan", "install"]}
         play = {"hosts": "clusters", "gather_facts": False, "roles": [PATH], "vars": {"migration_crds_source": str(tmp_path)},
-                "module_defaults": {"kubernetes.core.k8s": connection, "kubernetes.core.helm": connection, "kubernetes.core.helm_info": connection}}
+                "module_defaults": {name: {"kube_context": "there"} if "helm" in name else there for name in names}}
         ended = run(tmp_path, collections_path, {"one": options}, [play], default=elsewhere)
-    assert "Create the definitions and wait until they are served" in ended.stdout, ended.stdout[-3000:]
+    assert [path for _method, path in api.writes if "customresourcedefinitions" in path], ended.stdout[-3000:]
     assert elsewhere.requests == []
 
 
-def test_the_path_gives_its_connection_to_every_module_of_kubernetes_core_by_name() -> None:
+def test_a_path_replaces_all_that_a_person_says_for_modules_of_kubernetes_core() -> None:
+    """Its helm would need a cluster to see where it goes; where module_defaults say nothing, nothing of a person's play is left."""
     (path,) = (task["module_defaults"] for task in yaml.safe_load((ROLE / "tasks" / "path.yml").read_text()) if "module_defaults" in task)
     used = {key for file in product() if file.parent.name == "tasks" for task, _guarded in tasks_of(file) for key in task if key.startswith("kubernetes.core.")}
     # It renders a chart on the controller and has no connection
-    assert {name for name in path if name.startswith("kubernetes.core.")} == used - {"kubernetes.core.helm_template"}
+    assert {name: path.get(name) for name in used - {"kubernetes.core.helm_template"}} == dict.fromkeys(
+        ("kubernetes.core.k8s", "kubernetes.core.helm", "kubernetes.core.helm_info"), "{{ __migration_connection }}")
+    assert (path["group/kubernetes.core.k8s"], path["group/kubernetes.core.helm"]) == ({}, {})
 
 
 @pytest.mark.parametrize("path", sorted(product()), ids=lambda path: str(path.relative_to(ROLES)))
@@ -266,9 +275,9 @@ def test_every_loop_has_a_variable_of_its_own(path: Path) -> None:
 
 
 def test_the_nearest_option_is_named():
-    assert unknown_options(["migration_hosts", "migration_step"], ["migration_steps", "migration_hosts", "migration_gate"]) == [
+    assert options.unknown(["migration_hosts", "migration_step"], ["migration_steps", "migration_hosts", "migration_gate"]) == [
         "migration_step is no option: the nearest one is migration_steps."]
-    assert unknown_options(["migration_steps"], ["migration_steps"]) == []
+    assert options.unknown(["migration_steps"], ["migration_steps"]) == []
 
 
 WRONG = {
@@ -294,74 +303,90 @@ def test_a_wrong_option_is_refused_and_nothing_is_asked(api, collections_path, t
     assert api.requests == []
 
 
-ELSEWHERE = {
-    "includes": ([], [{"ansible.builtin.include_role": {"name": PATH}}], [], ["own"]),
-    "imports": ([], [{"ansible.builtin.import_role": {"name": PATH}}], [], ["own"]),
-    "depends": ([{"role": PATH}], [], [], ["own"]),
-    "lies-beside": ([], [], [], ["own", PATH]),
-    "is-included-beside": ([], [], [{"ansible.builtin.include_role": {"name": PATH}}], ["own"]),
+CONNECTION = {"migration_kubeconfig": "/elsewhere"}
+INCLUDES = [{"ansible.builtin.include_role": {"name": PATH}}]
+OTHER_ROLES = {
+    "includes": ({"defaults": CONNECTION, "tasks": INCLUDES}, ["own"], []),
+    "imports": ({"defaults": CONNECTION, "tasks": [{"ansible.builtin.import_role": {"name": PATH}}]}, ["own"], []),
+    "depends": ({"defaults": CONNECTION, "meta": {"dependencies": [PATH]}}, ["own"], []),
+    "lies-beside": ({"defaults": CONNECTION}, ["own", PATH], []),
+    "is-included-beside": ({"defaults": CONNECTION}, ["own"], INCLUDES),
+    "includes-and-is-included": ({"defaults": CONNECTION, "tasks": INCLUDES}, [], [{"ansible.builtin.include_role": {"name": "own"}}]),
+    "depends-on-one": ({"tasks": INCLUDES, "meta": {"dependencies": ["acme.fleet.common"]}}, ["own"], []),
+    "depends-on-one-beside": ({"meta": {"dependencies": ["acme.fleet.common"]}}, ["own", PATH], []),
+    "lies-in-a-collection": ({}, ["acme.fleet.common", PATH], []),
+    "lies-elsewhere": ({}, ["{{ playbook_dir }}/ansible_collections/acme/fleet/roles/common", PATH], []),
 }
-"""How a role of a person's own and a path meet: its dependencies and tasks, tasks and roles of the play."""
+"""Files of a role of a person's own, and which roles and tasks the play has. Role ``common`` of a collection of a person's own has the connection too."""
 
 
-@pytest.mark.second_python
-@pytest.mark.parametrize("way", ELSEWHERE)
-def test_options_in_the_defaults_of_another_role_are_refused(api, collections_path, tmp_path, way):
+def write_role(folder: Path, parts: dict[str, Any]) -> None:
+    """A role of these files."""
+    folder.mkdir(parents=True)
+    for name, content in parts.items():
+        (folder / name).mkdir()
+        (folder / name / "main.yml").write_text(yaml.safe_dump(content))
+
+
+@pytest.fixture
+def of_a_person(collections_path: Path, tmp_path: Path) -> Path:
+    """A collections path in the playbook's folder, for a collection of a person's own beside ours."""
+    (tmp_path / "ansible_collections").mkdir()
+    for link in collections_path.glob("ansible_collections/*"):
+        (tmp_path / "ansible_collections" / link.name).symlink_to(link)
+    return tmp_path
+
+
+@pytest.mark.parametrize("way", OTHER_ROLES)
+def test_options_in_the_defaults_of_another_role_are_refused(api, of_a_person, way):
     """They would not be seen, and the run would go to the controller's default cluster."""
-    dependencies, tasks, of_play, roles = ELSEWHERE[way]
-    own = tmp_path / "roles" / "own"
-    for name, content in {"defaults": {"migration_kubeconfig": "/elsewhere"}, "tasks": tasks, "meta": {"dependencies": dependencies}}.items():
-        (own / name).mkdir(parents=True)
-        (own / name / "main.yml").write_text(yaml.safe_dump(content))
-    ended = run(tmp_path, collections_path, {"one": {}}, [{"hosts": "clusters", "gather_facts": False, "roles": roles, "tasks": of_play}], default=api)
+    own, roles, tasks = OTHER_ROLES[way]
+    write_role(of_a_person / "roles" / "own", own)
+    write_role(of_a_person / "ansible_collections" / "acme" / "fleet" / "roles" / "common", {"defaults": CONNECTION})
+    ended = run(of_a_person, of_a_person, {"one": {}}, [{"hosts": "clusters", "gather_facts": False, "roles": roles, "tasks": tasks}], default=api)
     assert ended.returncode != 0
-    assert f"{own / 'defaults' / 'main.yml'} has options, which would not be seen there" in ended.stdout, ended.stdout[-3000:]
+    assert re.search(r"migration_kubeconfig in the defaults of role \S+ would not be seen", ended.stdout), ended.stdout[-3000:]
     assert api.requests == []
 
 
 @pytest.mark.second_python
-@pytest.mark.parametrize("folder", ["vars", "defaults"])
-def test_options_of_a_role_that_are_seen_are_taken(collections_path, tmp_path, folder):
-    """In its vars; and defaults without options trouble nobody. A role in a collection of a person's own is found too."""
-    (tmp_path / "ansible_collections").mkdir()
-    for link in collections_path.glob("ansible_collections/*"):
-        (tmp_path / "ansible_collections" / link.name).symlink_to(link)
-    own = tmp_path / "ansible_collections" / "acme" / "fleet" / "roles" / "own"
-    with api_server([]) as api:
-        options = {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json")), "migration_phases": "plan"}
-        for name, content in {folder: options, "tasks": [{"ansible.builtin.include_role": {"name": PATH}}]}.items():
-            (own / name).mkdir(parents=True)
-            (own / name / "main.yml").write_text(yaml.safe_dump(content))
-        with api_server([]) as elsewhere:
-            ended = run(tmp_path, tmp_path, {"one": {}}, [{"hosts": "clusters", "gather_facts": False, "roles": ["acme.fleet.own"]}], default=elsewhere)
-        assert elsewhere.requests == []
-    if folder == "vars":
-        assert ended.returncode == 0 and api.requests, ended.stdout[-3000:]
-    else:
-        assert "has options, which would not be seen there" in ended.stdout and api.requests == [], ended.stdout[-3000:]
+@pytest.mark.parametrize("where", ["vars", "inventory"])
+def test_options_that_are_seen_are_taken(of_a_person, where):
+    """Those in the vars of a role, or in the inventory whatever defaults say."""
+    with api_server([]) as api, api_server([]) as elsewhere:
+        options = {"migration_kubeconfig": str(api.kubeconfig(of_a_person / "kubeconfig.json"))}
+        parts = {"vars": options} if where == "vars" else {"defaults": CONNECTION}
+        write_role(of_a_person / "roles" / "own", parts | {"tasks": INCLUDES})
+        hosts = {"one": options if where == "inventory" else {}}
+        ended = run(of_a_person, of_a_person, hosts, [{"hosts": "clusters", "gather_facts": False, "roles": ["own"]}], default=elsewhere)
+        assert ended.returncode == 0 and api.requests and elsewhere.requests == [], ended.stdout[-3000:]
 
 
-def test_phases_may_be_said_as_text(collections_path, tmp_path):
+@pytest.mark.parametrize("phases", ["plan", "plan,install"])
+def test_phases_may_be_said_as_text(collections_path, tmp_path, phases):
     """As -e says them without JSON: a run of the letters would do nothing and end well."""
-    estate = [entry for entry in yaml.safe_load_all((Path(__file__).parent / "fixtures" / "raw.yaml").read_text()) if entry]
-    report = tmp_path / "report.json"
-    with api_server(estate) as api:
-        options = {"migration_report_path": str(report), "migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json"))}
-        ended = run(tmp_path, collections_path, {"one": options}, f"{COLLECTION}.zero_downtime", "-e", "migration_phases=plan", default=api)
-    assert ended.returncode == 0, ended.stdout[-3000:]
-    assert json.loads(report.read_text())["reason"] == "phases plan are done"
+    with api_server(raw_estate()) as api:
+        options = {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json")), "migration_crds_source": str(tmp_path)}
+        ended = run(tmp_path, collections_path, {"one": options}, PATH, "-e", f"migration_phases={phases}", default=api)
+    installs = "install" in phases
+    assert ("Install the definitions" in ended.stdout or "Read the definitions from their files" in ended.stdout) is installs, ended.stdout[-3000:]
+    assert (ended.returncode != 0) is installs, "there are no files to install"
+    assert installs or "nothing to prove: phases plan are done" in ended.stdout
 
 
-def test_a_guard_that_refuses_leaves_a_report(api, collections_path, tmp_path):
-    """Of a playbook of a person's own; the report of an earlier run would else stay."""
-    report = tmp_path / "report.json"
-    report.write_text('{"verdict": "PROVEN"}')
-    kubeconfig = str(api.kubeconfig(tmp_path / "kubeconfig.json"))
-    options = {"migration_report_path": str(report), "migration_kubeconfig": kubeconfig, "migration_cluster_id": "another"}
-    play = {"hosts": "clusters", "gather_facts": False, "roles": [PATH]}
-    ended = run(tmp_path, collections_path, {"one": options}, [play], default=api)
-    said = json.loads(report.read_text())
-    assert ended.returncode != 0 and said["verdict"] == "FAILED" and "another" in said["reason"], said
+@pytest.mark.parametrize("playbook", [PATH, [{"hosts": "clusters", "gather_facts": False, "roles": [PATH]}]], ids=["ours", "a-persons"])
+def test_a_guard_that_refuses_leaves_a_report(api, collections_path, tmp_path, playbook):
+    """The report of an earlier run would else stay. In our playbooks no host goes on, and each says why."""
+    connection, hosts = {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json"))}, {}
+    for name in ("wrong", "right"):
+        report = tmp_path / f"{name}.json"
+        report.write_text('{"verdict": "PROVEN"}')
+        hosts[name] = connection | {"migration_report_path": str(report)} | ({"migration_cluster_id": "another"} if name == "wrong" else {})
+    ended = run(tmp_path, collections_path, hosts, playbook, default=api)
+    wrong, right = (json.loads((tmp_path / f"{name}.json").read_text()) for name in hosts)
+    assert ended.returncode != 0 and wrong["verdict"] == "FAILED" and "another" in wrong["reason"], wrong
+    if playbook == PATH:
+        assert right["verdict"] == "FAILED" and right["reason"] == "another host failed, so nothing was done here", right
     assert api.writes == []
 
 

@@ -26,7 +26,7 @@ def summary(plan: Plan) -> list[str]:
     if not plan["in_use"]:
         return [not_in_use(plan)]
     cluster = plan["cluster"]
-    lines = [f"Cluster {cluster['server']} ({cluster['version']}, id {cluster['id']}): target {plan['target']}, plan {plan['hash'][:12]}, {_state(plan)}"]
+    lines = [f"Cluster {cluster['server']} ({cluster['version']}, id {cluster['id']}): target {plan['target']}, plan {plan['hash']}, {_state(plan)}"]
     lines += _crds(plan["crds"])
     for pool in plan["pools"][:MOST]:
         lines += _pool(pool, plan["target"])

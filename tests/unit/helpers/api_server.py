@@ -52,7 +52,8 @@ class ApiServer:
             return 200, {"major": "1", "minor": "33", "gitVersion": "v1.33.5"}
         if path in ("/api", "/apis"):
             served = sorted({entry["apiVersion"] for entry in self.objects.values() if "/" in entry["apiVersion"]})
-            groups = [{"name": name.partition("/")[0], "versions": [{"groupVersion": name}], "preferredVersion": {"groupVersion": name}} for name in served]
+            versions = [{"groupVersion": name, "version": name.partition("/")[2]} for name in served]
+            groups = [{"name": one["groupVersion"].partition("/")[0], "versions": [one], "preferredVersion": one} for one in versions]
             return 200, {"kind": "APIGroupList", "versions": ["v1"], "groups": groups}
         if method == "GET":
             return self.read(path)
