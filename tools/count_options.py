@@ -1,7 +1,9 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Counts in how many lines of the roles an option stands, and how long the roles are: ``python -m tools.count_options [ROOT]``, also for a tree of another commit.
+"""Counts in how many lines of the roles an option stands, and how long the roles are.
+
+``python -m tools.count_options [ROOT]``, also for a tree of another commit.
 
 A line counts where it names the option, also as a variable of one role (``migration_install_context`` for ``migration_context``), or hands a value on under
 the option's own name (``context:``). Options are read from docs/options.md, which has had them at all times.

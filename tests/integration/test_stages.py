@@ -19,7 +19,7 @@ import pytest
 from igw_sandbox.world import World
 from tests.e2e import misroute
 from tests.integration.harness import ESTATES, SHIFT, Ended, patched, resets, route_spec
-from tests.integration.patches import DRAIN, SETTLING, THE_GATE, UNMARKED_PROBES, WARM_UP
+from tests.integration.patches import ANSWERS, DRAIN, SETTLING, THE_GATE, UNMARKED_PROBES, WARM_UP
 from tests.integration.test_never_proven import POOL, ROUTE, ill, impatient
 
 pytestmark = pytest.mark.matrix
@@ -56,7 +56,7 @@ def test_settle(installed: World, play: Play, tmp_path: Path) -> None:
 
 
 def test_gate(installed: World, play: Play, tmp_path: Path) -> None:
-    """v1 fails half of its requests from when the last step has settled: only the gate still looks.
+    """v1 fails half of its requests from when the last step has settled: only the gate still looks, and the end of the shift, which is off here too.
 
     Red for nothing: 4 in 10^12, by the sequential test; that of 50 requests or more none is lost is one in 10^15.
     """
@@ -70,20 +70,22 @@ def test_gate(installed: World, play: Play, tmp_path: Path) -> None:
     honest = run()
     assert honest.verdict == "FAILED" and "gate at 100 %: v1 fails where v1alpha2 does not" in honest.reason, honest.reason
     assert route_spec(installed) == before
-    fooled = run(rate=40, collections=patched(tmp_path, THE_GATE))
+    fooled = run(rate=40, collections=patched(tmp_path, THE_GATE | ANSWERS))
     assert fooled.verdict == "PROVEN" and fooled.load["lost"] > 0, fooled.reason
     back(installed, play)
     assert route_spec(installed) == before
 
 
 def test_unmarked_probes(installed: World, play: Play, tmp_path: Path) -> None:
-    """The users' own rule is broken while the probe routes are healthy: without unmarked probes (and tracer requests) nobody looks there.
+    """The users' own rule is broken while the probe routes are healthy: without unmarked probes (and tracer requests) nobody looks there
+    but the end of the shift, which is off here too.
 
     Red for nothing: one in 10^15, 100 users' requests or more that all are among the seven in ten that go well.
     """
     before = route_spec(installed)
     with ill(installed, mixed={ROUTE: "broken"}):
-        fooled = play(installed, rate=20, extra=SHIFT | {"migration_tracers": 0, "migration_steps": [50, 100]}, collections=patched(tmp_path, UNMARKED_PROBES))
+        fooled = play(installed, rate=20, extra=SHIFT | {"migration_tracers": 0, "migration_steps": [50, 100]},
+                      collections=patched(tmp_path, UNMARKED_PROBES | ANSWERS))
     assert fooled.verdict == "PROVEN" and fooled.load["lost"] > 0, fooled.reason
     back(installed, play)
     assert route_spec(installed) == before
