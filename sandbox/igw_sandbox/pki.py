@@ -92,3 +92,4 @@ def write_kubeconfig(path: Path, server: str, authority_pem: bytes, token: str, 
         "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
     }
     write_private(path, (json.dumps(config, indent=1) + "\n").encode())
+    return path

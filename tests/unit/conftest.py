@@ -12,4 +12,3 @@ from hypothesis import configuration, settings
 configuration.set_hypothesis_home_dir(Path(__file__).resolve().parents[2] / "build" / "hypothesis")
 settings.register_profile("unit", derandomize=True, database=None, deadline=None)
 settings.load_profile("unit")
-

@@ -110,8 +110,6 @@ def test_a_gate_is_held_and_finds_what_turns_bad() -> None:
     assert turned.decide(CELLS) == "reject" and turned.pairs.failures <= 12
 
 
-
-
 def test_the_evidence_goes_on_in_another_execution() -> None:
     first = judge(lambda probe: OK, seconds=0.0)
     assert first == Judgement()

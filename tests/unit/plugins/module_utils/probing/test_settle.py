@@ -139,8 +139,6 @@ def test_worst_names_the_most_frequent_first() -> None:
     assert faults.sent == {"v1": 15}
 
 
-
-
 def test_a_baseline_knows_the_kinds_of_failure_and_who_never_answers() -> None:
     asked = probes(None)
     faults, kinds, silent = settle.baseline(asked, in_rounds(len(asked), [1]), 3, soon(), fast(), 4)
