@@ -98,7 +98,7 @@ def all_gates(python: Path, second: Path | None) -> list[Gate]:
     units = ["-q", *SIDE_BY_SIDE, "tests/unit"]
     gates = [
         *quick_gates(python),
-        pytest_gate("unit", f"unit tests, Python {version}", [*units, "--ignore=tests/unit/test_layers.py"], python, 600, True, True),
+        pytest_gate("unit", f"unit tests, Python {version}", [*units, "--ignore=tests/unit/test_layers.py"], python, 1200, True, True),
         package_gate(python),
         sanity_gate("sanity", python, version),
         pytest_gate("sandbox", "sandbox tests", ["-v", "sandbox/tests"], python, 2400, True),
@@ -107,7 +107,7 @@ def all_gates(python: Path, second: Path | None) -> list[Gate]:
     if second is not None:
         version = python_version(second)
         gates += [
-            pytest_gate("second-unit", f"unit tests, Python {version}", units, second, 600, True, True),
+            pytest_gate("second-unit", f"unit tests, Python {version}", units, second, 1200, True, True),
             sanity_gate("second-sanity", second, version),
             pytest_gate("second-integration", f"one migration, Python {version}", ["-v", "-m", "second_python", "tests/integration"], second, 1200, True, True),
         ]
