@@ -161,6 +161,8 @@ def run(folder: Path, collections: Path, hosts: dict[str, dict[str, Any]], playb
         (folder / "play.yml").write_text(json.dumps(playbook))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("K8S_AUTH_", "ANSIBLE_"))}
     settings = {"ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_HOME": str(folder / "home"), "ANSIBLE_NOCOLOR": "1"}
+    # kubernetes.core keeps what a server said of itself in a file named by its port, which another test's server may have had.
+    settings["TMPDIR"] = str(folder)
     settings["KUBECONFIG"] = str(default.kubeconfig(folder / "default.json"))
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.json", playbook if isinstance(playbook, str) else "play.yml", *arguments]
     return subprocess.run(command, cwd=folder, env=kept | settings, capture_output=True, text=True, check=False, timeout=300)
