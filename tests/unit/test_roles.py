@@ -255,7 +255,7 @@ def test_a_persons_module_defaults_lead_no_step_to_another_cluster(collections_p
 
 
 def test_a_path_replaces_all_that_a_person_says_for_modules_of_kubernetes_core() -> None:
-    """Its helm would need a cluster to see where it goes; where module_defaults say nothing, nothing of a person's play is left."""
+    """Where helm goes only a real cluster would show, so its defaults are read here: by name the guard's connection, by group nothing of a person's."""
     (path,) = (task["module_defaults"] for task in yaml.safe_load((ROLE / "tasks" / "path.yml").read_text()) if "module_defaults" in task)
     used = {key for file in product() if file.parent.name == "tasks" for task, _guarded in tasks_of(file) for key in task if key.startswith("kubernetes.core.")}
     # It renders a chart on the controller and has no connection
@@ -388,7 +388,7 @@ def test_a_guard_that_refuses_leaves_a_report(api, collections_path, tmp_path, p
     wrong, right = (json.loads((tmp_path / f"{name}.json").read_text()) for name in hosts)
     assert ended.returncode != 0 and wrong["verdict"] == "FAILED" and "another" in wrong["reason"], wrong
     if playbook == PATH:
-        assert right["verdict"] == "FAILED" and right["reason"] == "another host failed, so nothing was done here", right
+        assert right["verdict"] == "FAILED" and right["reason"] == "another host failed, and this one was stopped with it", right
     assert api.writes == []
 
 
