@@ -17,7 +17,8 @@ from pathlib import Path
 from tools.stage import NAME, NAMESPACE, bundled_collections
 
 FQCN = f"{NAMESPACE}.{NAME}"
-FOREIGN = ("build/", "collections/", ".ansible", ".git", ".ci", "benchmarks/", "sandbox/", "tools/", "tests/e2e/", "tests/integration/", "tests/output/")
+FOREIGN = ("build/", "collections/", ".ansible", ".git", ".ci", "benchmarks/", "extensions/", "sandbox/", "tools/", "tests/e2e/", "tests/integration/",
+           "tests/output/")
 """Beginnings of paths that do not belong in the tarball."""
 BIN = Path(sys.executable).parent
 

@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -74,3 +77,15 @@ def span_problems(requests: Iterable[Mapping[str, Any]], begin: float, end: floa
     if end < last + margin:
         problems.append(f"the load ended {end - last:.1f} s after the last delete, not {margin:g} s")
     return problems
+
+
+def main() -> int:
+    """``python -m tests.e2e.route_check BEFORE AFTER``: compare two files that hold a route as JSON; exit 1 with a sentence for each problem."""
+    before, after = (json.loads(Path(name).read_text()) for name in sys.argv[1:])
+    problems = route_problems(before, after)
+    print("\n".join(problems or route_diff(before, after)))
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -37,7 +37,7 @@ HARMLESS = ("ansible_collections.kubernetes.core.plugins.module_utils.k8s.core",
 """The module class and the kubeconfig look-up; neither sends anything by itself."""
 HTTP = ("http", "socket", "ssl", "urllib.request", "requests", "aiohttp", "httpx", "asyncio", "subprocess")
 LONGEST_FILE = 400
-MADE = ("build", "collections", ".ansible", "tests/output", "changelogs/.plugin-cache.yaml", "extensions/molecule")
+MADE = ("build", "collections", ".ansible", "tests/output", "changelogs/.plugin-cache.yaml")
 """Named by lists though they may not be there yet."""
 
 
