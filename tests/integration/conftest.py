@@ -61,10 +61,12 @@ def play(collections_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
     """
     def run(world: World, playbook: str = ZERO_DOWNTIME, rate: float = 0, target: str = "v1.5.0", extra: dict[str, Any] | None = None,
             arguments: tuple[str, ...] = (), collections: Path | None = None, show: Callable[[str], None] = lambda line: None,
-            begun: Callable[[int], None] = lambda pid: None, streams: float | None = None) -> Ended:
+            begun: Callable[[int], None] = lambda pid: None, streams: float | None = None,
+            stream_seconds: tuple[float, ...] = load.Options().stream_seconds) -> Ended:
         folder = tmp_path_factory.mktemp("run")
         job = PlaybookRun(world, folder, collections or collections_path, target, playbook, QUICK | (extra or {}), arguments)
-        options = load.Options(rate=rate, streams=rate / 40 if streams is None else streams, routes=users_routes(world) if rate else ())
+        options = load.Options(rate=rate, streams=rate / 40 if streams is None else streams, stream_seconds=stream_seconds,
+                               routes=users_routes(world) if rate else ())
         loaded = load.start(world.directory, options) if rate else {}
         summary: dict[str, Any] = {}
         try:

@@ -107,7 +107,7 @@ def killed(world: World, play: Callable[..., Ended], write: Write, playbook: str
 @contextmanager
 def unharmed(world: World) -> Iterator[None]:
     """A load beside all of a block, of which nothing may be lost or cut."""
-    load.start(world.directory, load.Options(rate=20, streams=0.5, routes=users_routes(world)))
+    load.start(world.directory, load.Options(rate=5, streams=0.5, routes=users_routes(world)))
     try:
         yield
     finally:
@@ -142,7 +142,7 @@ def rows(table: dict[str, Write], sample: Sequence[str]) -> list[Any]:
 @pytest.mark.parametrize("writes", rows(RETIRE, ["release", "definitions"]))
 def test_retire(estate: World, play: Callable[..., Ended], writes: list[Write]) -> None:
     before = estate.kubectl_json("get", "httproute", "llm-route")
-    shifted = play(estate, extra={"migration_phases": ["plan", "install", "shift"]})
+    shifted = play(estate, extra={"migration_phases": ["plan", "install", "shift"], "migration_steps": [100]})
     assert (shifted.status, shifted.verdict) == (0, "PROVEN"), shifted.reason
     extra = {"migration_phases": ["retire"], "migration_drain_seconds": 5}
     with unharmed(estate):
