@@ -56,6 +56,7 @@ def installed(make_world: Callable[..., World], play: Callable[..., Ended]) -> W
 @pytest.fixture(scope="session")
 def play(collections_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
     """Run a playbook against a world, under ``rate`` requests a second where that is not 0, one in forty of them a stream unless ``streams`` says how many.
+    ``stream_seconds`` are the lengths of streams, in turn.
 
     ``show`` gets each line as it comes, so that a test can break something in the middle; ``begun`` gets the playbook's process id.
     """
