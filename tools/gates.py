@@ -48,6 +48,8 @@ SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 In the files' own order: by number of tests, as is the default, long files of one test would come last and one after the other.
 """
+ROW_BY_ROW = ("-n", "2", "--dist", "load", "--maxschedchunk", "1")
+"""Two rows of the whole tables at a time: one of them lasts minutes, and the longest file would be hours alone at the end."""
 
 
 def pytest_gate(name: str, what: str, arguments: list[str], python: Path, limit: float, echo: bool, beside: bool = False) -> Gate:
@@ -116,7 +118,7 @@ def all_gates(python: Path, second: Path | None) -> list[Gate]:
 
 def matrix_gates(python: Path) -> list[Gate]:
     """Return the gates that ``make matrix`` runs: the whole tables that ``make test`` samples."""
-    return [pytest_gate("matrix", "whole tables", ["-v", *SIDE_BY_SIDE, "-m", "matrix", "tests/integration"], python, 14400, True)]
+    return [pytest_gate("matrix", "whole tables", ["-v", *ROW_BY_ROW, "-m", "matrix", "tests/integration"], python, 14400, True)]
 
 
 def python_version(python: Path) -> str:
