@@ -1,4 +1,4 @@
-# make help says what there is. Needs git, make and Python 3.11 or newer; the rest is installed into a virtual environment in the cache folder.
+# make help says what there is. Needs git, make and Python 3.11 or newer; nox, which it finds or makes, installs the rest into the cache folder.
 SHELL := /bin/sh
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
@@ -12,6 +12,9 @@ with = set -e; \
 	python=$$("$(PYTHON)" -m tools.bootstrap $(1)); export IGW_PYTHON="$$python"
 # $(run) MODULE runs a module of this tree, with those of the sandbox and of the collection at hand
 run = PYTHONPATH=sandbox:build/collections "$$python" -m
+
+# $(nox) is nox of the cache folder, made by the line above where it was missing
+nox = $$("$(PYTHON)" -m tools.bootstrap nox) -m nox
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint matrix docs bench-traffic bench-detect bench-gate bench-rollback bench-overhead clean
@@ -32,9 +35,7 @@ matrix: ## the whole tables that make test samples; hours
 	@$(call with,test); "$$python" -m tools.run_tests --matrix $(ARGS)
 
 docs: ## the pages that are made from code: options, findings and the import graph
-	@$(call with,test); $(run) tools.stage; $(run) tools.options_table; $(run) tools.import_graph; \
-	$(run) ansible_collections.inference_gateway.migration.plugins.module_utils.findings.catalogue > build/findings.md; \
-	mv build/findings.md docs/findings.md
+	@$(call with,test); $(nox) --no-dependencies --session docs
 
 bench-traffic: ## lost requests: the guide's commands, a careful script, and ours
 	@$(call with,run); $(run) benchmarks.bench_traffic $(ARGS)

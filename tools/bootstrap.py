@@ -1,12 +1,12 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the project's virtual environment, or finds it, and prints the path of its Python on standard output.
+"""Makes the project's virtual environment with nox, or finds it, and prints the path of its Python on standard output.
 
 ``python3 -m tools.bootstrap run`` holds what the demo, the sandbox and the benchmarks need, ``test`` in place of ``run`` adds the test tools to
-the same environment. It lies in the cache folder under a name made of the Python version and the requirements, so that
-every checkout shares it and a changed requirement makes a new one. ``--find`` only looks. Standard library alone: this
-runs before anything is installed. Progress goes to standard error.
+the same environment. It is that of nox's session ``environment`` and lies in the cache folder under a name made of the requirements, so that
+every checkout shares it and a changed requirement makes a new one; nox has one of its own beside it. ``--find`` only looks. Standard library
+alone: this runs before anything is installed. Progress goes to standard error. ``nox`` in place of a layer prints the Python that has nox.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST = (3, 11)
+NOX = "nox==2026.10.20"
 NEEDED_BYTES = {"run": 1_500_000_000, "test": 500_000_000}
 """Free space, in bytes, asked for before a layer is installed; the ansible package alone is about 500 MB."""
 HEARTBEAT_SECONDS = 10.0
@@ -54,23 +55,28 @@ def requirement_files(layer: str) -> list[Path]:
     return [ROOT / name for name in names if (ROOT / name).exists()]
 
 
-def digest(layer: str, version: tuple[int, ...]) -> str:
-    """Return a short hash over what a layer installs."""
-    content = hashlib.sha256(ansible_requirement(version).encode())
+def digest(layer: str) -> str:
+    """Return a short hash over what a layer installs, for every Python."""
+    content = hashlib.sha256(" ".join(map(ansible_requirement, ((3, 11), (3, 12)))).encode())
     for path in requirement_files(layer):
         lines = (line.strip() for line in path.read_text().splitlines())
         content.update("\n".join(line for line in lines if line and not line.startswith("#")).encode())
     return content.hexdigest()[:12]
 
 
-def environment_folder(version: tuple[int, ...]) -> Path:
-    """Return where the virtual environment of a Python version lies, made or not."""
-    return cache_folder() / "venvs" / f"{version[0]}.{version[1]}-{digest('run', version)}"
+def environments() -> Path:
+    """Return the folder in which nox makes the environments of these requirements."""
+    return cache_folder() / "venvs" / digest("run")
 
 
-def marker(folder: Path, layer: str, version: tuple[int, ...]) -> Path:
+def environment_folder(version: str) -> Path:
+    """Return where nox's session ``environment`` of a Python version, e.g. ``3.12``, has its virtual environment, made or not."""
+    return environments() / f"environment-{version.replace('.', '-')}"
+
+
+def marker(folder: Path, layer: str) -> Path:
     """Return the file whose presence says that a layer is installed whole."""
-    return folder / f".{layer}-{digest(layer, version)}"
+    return folder / f".{layer}-{digest(layer)}"
 
 
 def check_python(version: tuple[int, ...]) -> None:
@@ -161,59 +167,78 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def install_layer(folder: Path, layer: str, version: tuple[int, ...]) -> None:
-    """Install one layer unless its marker is there."""
-    done = marker(folder, layer, version)
+    """Install one layer into a virtual environment unless its marker is there.
+
+    :raises BootstrapError: when it can't be.
+    """
+    done = marker(folder, layer)
     if done.exists():
         return
     check_space(folder, NEEDED_BYTES[layer])
-    python = folder / "bin" / "python"
-    if layer == "run":
-        if python.exists():
-            shutil.rmtree(folder)  # what an interrupted installation left
-        say(f"making a virtual environment in {folder}")
-        made = subprocess.run([sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-        if made.returncode:
-            raise BootstrapError(f"{sys.executable} -m venv failed: {(made.stderr or made.stdout).strip().splitlines()[-1]}")
     arguments = [ansible_requirement(version)]
     for path in requirement_files("run") + (requirement_files("test") if layer == "test" else []):
         arguments += ["--requirement", str(path)]
     what = {"run": f"{ansible_requirement(version)}, the Kubernetes client and the sandbox's libraries", "test": "the test tools"}[layer]
-    pip_install(python, arguments, what, folder / f"pip-{layer}.log")
+    pip_install(folder / "bin" / "python", arguments, what, folder / f"pip-{layer}.log")
     done.touch()
 
 
-def ensure(layer: str, version: tuple[int, ...]) -> Path:
-    """Make what is missing of the environment and return its Python.
+def nox_python(version: str) -> Path:
+    """Return the Python that has nox, made if need be.
+
+    :raises BootstrapError: when it can't be made.
+    """
+    folder = cache_folder() / "venvs" / f"{NOX.replace('==', '-')}-{version}"
+    python, done = folder / "bin" / "python", folder / ".whole"
+    if not done.exists():
+        with locked(folder.with_name(f"{folder.name}.lock")):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what an interrupted installation left
+                made = subprocess.run([sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+                if made.returncode:
+                    raise BootstrapError(f"{sys.executable} -m venv failed: {(made.stderr or made.stdout).strip().splitlines()[-1]}")
+                pip_install(python, [NOX], "nox", folder / "pip.log")
+                done.touch()
+    return python
+
+
+def ensure(layer: str, version: str) -> Path:
+    """Let nox make what is missing of the environment and return its Python.
 
     :param layer: ``run``, or ``test`` for both layers.
+    :param version: of the environment's Python, e.g. ``3.12``.
     :raises BootstrapError: when it can't be made.
     """
     folder = environment_folder(version)
     layers = ["run", "test"] if layer == "test" else ["run"]
-    if not all(marker(folder, name, version).exists() for name in layers):
-        check_python(version)
-        with locked(folder.with_suffix(".lock")):
-            for name in layers:
-                install_layer(folder, name, version)
+    if not all(marker(folder, name).exists() for name in layers):
+        here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        check_space(environments(), NEEDED_BYTES[layers[0]])
+        command = [str(nox_python(here)), "-m", "nox", "--error-on-missing-interpreters", "--session", f"environment-{version}", "--", layer]
+        with locked(folder.with_name(f"{folder.name}.lock")):
+            if not marker(folder, "run").exists() and folder.exists():
+                shutil.rmtree(folder)  # what an interrupted installation left
+            if subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode:
+                raise BootstrapError(f"The environment of Python {version} could not be made: nox says why, in the lines before this one.")
     return folder / "bin" / "python"
 
 
 def main() -> int:
     """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(description="Make or find the project's virtual environment; prints the path of its Python.")
-    parser.add_argument("layer", choices=["run", "test"])
+    parser.add_argument("layer", choices=["run", "test", "nox"])
     parser.add_argument("--find", action="store_true", help="make nothing; exit 1 if it is not there")
     arguments = parser.parse_args()
-    version = tuple(sys.version_info[:2])
-    if arguments.find:
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if arguments.find and arguments.layer != "nox":
         folder = environment_folder(version)
-        found = marker(folder, arguments.layer, version).exists()
+        found = marker(folder, arguments.layer).exists()
         if found:
             print(folder / "bin" / "python")
         return 0 if found else 1
     try:
-        check_python(version)
-        print(ensure(arguments.layer, version))
+        check_python(sys.version_info[:2])
+        print(nox_python(version) if arguments.layer == "nox" else ensure(arguments.layer, version))
     except BootstrapError as error:
         say(str(error))
         return 2

@@ -1,24 +1,25 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds the tarball, puts it through Galaxy's own importer, installs it into an empty path and uses it from there.
+"""Builds the tarball, puts it through Galaxy's own importer, installs it into an empty path, uses it from there, and prepares an execution environment.
 
 ``python -m tools.check_package STAGED_COLLECTION EMPTY_FOLDER``; ends with one sentence on the first thing that is wrong.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
-from tools.stage import NAME, NAMESPACE, bundled_collections
+from tools.stage import NAME, NAMESPACE, ROOT, bundled_collections
 
 FQCN = f"{NAMESPACE}.{NAME}"
-FOREIGN = ("build/", "collections/", ".ansible", ".git", ".ci", "benchmarks/", "extensions/", "sandbox/", "tools/", "tests/e2e/", "tests/integration/",
-           "tests/output/")
+FOREIGN = ("build/", "collections/", ".ansible", ".git", ".ci", "benchmarks/", "extensions/", "noxfile.py", "sandbox/", "tools/", "tests/e2e/",
+           "tests/integration/", "tests/output/")
 """Beginnings of paths that do not belong in the tarball."""
 BIN = Path(sys.executable).parent
 
@@ -91,13 +92,34 @@ def use(installed: Path, folder: Path) -> None:
     call(str(BIN / "ansible-playbook"), "--syntax-check", "-i", "clusters,", *(f"{FQCN}.{name}" for name in playbooks), folder=folder, **path)
 
 
+def prepare_execution_environment(installed: Path, tarball: Path, folder: Path) -> None:
+    """Let ansible-builder find what the collection needs, and write the build context of an execution environment; nothing is built.
+
+    :raises SystemExit: when a client of requirements.txt is not found, or the context lacks the collection.
+    """
+    found = call(str(BIN / "ansible-builder"), "introspect", str(installed), folder=folder)
+    needed = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    unseen = [line for line in needed if line not in found]
+    if unseen or not needed:
+        raise SystemExit(f"ansible-builder does not find {unseen}: meta/execution-environment.yml must lead to it.")
+    collections = [{"name": str(tarball), "type": "file"}]
+    images = {"base_image": {"name": "registry.invalid/base:latest"}}
+    definition = {"version": 3, "images": images, "dependencies": {"galaxy": {"collections": collections}}}
+    (folder / "execution-environment.yml").write_text(json.dumps(definition))
+    call(str(BIN / "ansible-builder"), "create", "-f", "execution-environment.yml", "-c", "context", folder=folder)
+    if tarball.name not in (folder / "context" / "_build" / "requirements.yml").read_text():
+        raise SystemExit("The build context of ansible-builder does not name the tarball.")
+
+
 def main() -> int:
     """Run the command line and return its exit code."""
     staged, folder = Path(sys.argv[1]), Path(sys.argv[2])
     folder.mkdir(parents=True)
     tarball = build(staged, folder)
     import_as_galaxy(tarball, folder)
-    use(install(tarball, folder / "installed"), folder)
+    installed = install(tarball, folder / "installed")
+    use(installed, folder)
+    prepare_execution_environment(installed, tarball, folder)
     return 0
 
 

@@ -1,10 +1,13 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the gates, some beside each other, goes on after a failure, and ends with ``N passed, N failed, N skipped``.
+"""Runs sessions of nox, some beside each other, goes on after a failure, and ends with ``N passed, N failed, N skipped``.
 
-Each gate counts as one, a pytest run as its tests. Logs lie in build/logs. A tool that is missing is a failure; so is a
+Each session counts as one, a pytest run as its tests. Logs lie in build/logs. A tool that is missing is a failure; so is a
 run in which nothing passed. Outside CI a machine with one Python skips the second, once and aloud.
+
+nox runs sessions beside each other too, but shows nothing of one until it ends, which may be 40 minutes, and gives them two
+seconds to end after Ctrl-C, in which no sandbox is taken down; and it counts sessions, not tests.
 """
 
 from __future__ import annotations
@@ -12,8 +15,6 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,13 +25,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from tools.bootstrap import cache_folder
-from tools.gates import Gate, all_gates, gate_home, matrix_gates, quick_gates, second_interpreter
+from tools.bootstrap import BootstrapError, cache_folder, ensure, nox_python
+from tools.gate_home import gate_home
+from tools.gates import Gate, all_gates, matrix_gates, quick_gates
 from tools.process import Counts, failed_tests, read_junit, run, say, stop_all, tail
-from tools.stage import ROOT, copy_tree, link_tree
+from tools.pythons import FIRST, second_interpreter, version_of
+from tools.stage import ROOT
 
-GET_PIP_VERSIONS = ("24.2", "25.2")
-"""pip versions that ansible-core 2.19 and 2.21 pin; their cached get-pip scripts are named by them."""
 LOG_TAIL = 60
 LOOK_SECONDS = 1.0
 """How often the waiting main thread looks for Ctrl-C: a signal that another thread took does not wake it."""
@@ -44,47 +45,16 @@ def alone(home: Path) -> Iterator[None]:
         yield
 
 
-def seed_get_pip(home: Path) -> None:
-    """Put our stand-in where ansible-test keeps its get-pip scripts, so that it downloads none."""
-    cache = home / ".ansible" / "test" / "cache"
-    cache.mkdir(parents=True, exist_ok=True)
-    for version in GET_PIP_VERSIONS:
-        target = cache / f"get_pip_{version.replace('.', '_')}.py"
-        fresh = target.with_suffix(f".{os.getpid()}")
-        shutil.copyfile(Path(__file__).with_name("get_pip.py"), fresh)
-        fresh.replace(target)
-
-
-def gate_environment(gate: Gate, home: Path, stage: Path) -> dict[str, str]:
-    """Return a gate's environment variables: the person's, without what would lead it to another cluster or collection."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("K8S_AUTH_", "ANSIBLE_", "PYTHONPATH", "KUBECONFIG"))}
-    folder = gate.python.parent
-    path = f"{folder}{os.pathsep}{environment.get('PATH', os.defpath)}"
-    environment |= {"PATH": path, "IGW_PYTHON": str(gate.python), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
-    if not gate.pytest:
-        # Tests keep the person's HOME, with the caches of binaries; the tools get their own.
-        collections = stage if gate.folder == "{stage}" else ROOT / "build" / "collections"
-        environment |= {"HOME": str(home), "ANSIBLE_HOME": str(home / ".ansible"), "ANSIBLE_COLLECTIONS_PATH": str(collections), "MYPYPATH": "."}
-        # In the tree, two runs would share mypy's cache.
-        environment["MYPY_CACHE_DIR"] = str(home / ".mypy_cache")
-    return environment
-
-
 def run_gate(gate: Gate, scratch: Path, home: Path) -> Counts:
     """Run one gate, show how it went, and return its counts."""
-    say(f"\n== {gate.name}: {gate.what}")
+    say(f"\n== {gate.name}")
     began = time.monotonic()
     logs = ROOT / "build" / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     log_path = logs / f"{gate.name}.log"
-    base = scratch / f"stage-{gate.name}"
-    words = {"root": str(ROOT), "run": str(scratch), "python": str(gate.python), "bin": str(gate.python.parent), "stage": ""}
-    if any("{stage}" in text for text in [gate.folder, *gate.command]):
-        words["stage"] = str(copy_tree(base, gate.python))
-    environment = gate_environment(gate, home, base)
     with (alone(home) if gate.serial else nullcontext()), log_path.open("w") as log:
-        command = [word.format(**words) for word in gate.command]
-        returncode = run(command, Path(gate.folder.format(**words)), environment, log, gate.limit, gate.echo)
+        command = [word.format(run=scratch) for word in gate.command]
+        returncode = run(command, ROOT, dict(os.environ), log, gate.limit, gate.echo)
         missing = [words for words in gate.proof if returncode == 0 and words not in log_path.read_text()]
         if missing:
             log.write(f"{gate.name} ended well without saying {missing[0]!r}: it did not do its work.\n")
@@ -94,7 +64,6 @@ def run_gate(gate: Gate, scratch: Path, home: Path) -> Counts:
         say(tail(log_path, LOG_TAIL))
     verdict = f"FAILED ({log_path.relative_to(ROOT)})" if counts.failed else "ok"
     say(f"== {gate.name}: {verdict}, {counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped, {time.monotonic() - began:.0f} s")
-    shutil.rmtree(base, ignore_errors=True)
     return counts
 
 
@@ -140,19 +109,19 @@ def run_all(gates: list[Gate], scratch: Path, home: Path) -> Iterator[Ran]:
                 raise
 
 
-def second_python() -> Path | None:
-    """Return the Python of the second environment, made if need be; None where this machine has no second Python.
+def second_version() -> str | None:
+    """Return the version of the second Python, whose environment is made if need be; None where this machine has none.
 
     :raises SystemExit: when the environment can't be made.
     """
     interpreter = second_interpreter()
     if interpreter is None:
         return None
-    command = [str(interpreter), str(Path(__file__).with_name("bootstrap.py")), "test"]
-    made = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
-    if made.returncode:
-        raise SystemExit(f"The second Python's environment could not be made with {interpreter}: see above.")
-    return Path(made.stdout.strip())
+    try:
+        ensure("test", version_of(interpreter))
+    except BootstrapError as error:
+        raise SystemExit(str(error)) from None
+    return version_of(interpreter)
 
 
 def main() -> int:
@@ -162,15 +131,13 @@ def main() -> int:
     parser.add_argument("--matrix", action="store_true", help="the whole tables alone")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this gate alone; may be given several times")
     arguments = parser.parse_args()
-    python = Path(sys.executable)
-    link_tree(ROOT / "build" / "collections")
     home = gate_home()
-    seed_get_pip(home)
+    nox = nox_python(FIRST)
 
     part = arguments.lint or arguments.matrix
-    wants_second = not part and (not arguments.only or any(name.startswith("second") for name in arguments.only))
-    second = second_python() if wants_second else None
-    gates = quick_gates(python) if arguments.lint else matrix_gates(python) if arguments.matrix else all_gates(python, second)
+    wants_second = not part and (not arguments.only or any("-3." in name for name in arguments.only))
+    second = second_version() if wants_second else None
+    gates = quick_gates(nox) if arguments.lint else matrix_gates(nox) if arguments.matrix else all_gates(nox, second)
     unknown = set(arguments.only) - {gate.name for gate in gates}
     if unknown:
         parser.error(f"no gate is named {', '.join(sorted(unknown))}; there are {', '.join(gate.name for gate in gates)}")

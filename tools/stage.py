@@ -44,6 +44,11 @@ def work_tree_files() -> list[str]:
     return sorted({name for name in listed.stdout.split("\0") if name and os.path.lexists(ROOT / name) and not name.startswith(LEFT_OUT)})
 
 
+def plugin_files() -> list[Path]:
+    """Return the Python files of plugins/, in packages too, relative to the root."""
+    return sorted(path.relative_to(ROOT) for path in (ROOT / "plugins").rglob("*.py"))
+
+
 def bundled_collections(python: Path) -> Path:
     """Return folder ``ansible_collections`` of the ansible package that ``python`` has."""
     code = "import ansible, pathlib; print(pathlib.Path(ansible.__file__).parents[1] / 'ansible_collections')"

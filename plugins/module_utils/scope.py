@@ -74,12 +74,12 @@ def plan_of(cluster: Cluster, pools: Sequence[Mapping[str, Any]]) -> dict[str, A
 
 def affected(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
     """Return (api_version, kind, namespace, name) of every object that a migration changes or deletes: what the backup holds."""
-    found = [tuple(key) for key in route_keys(plan)]
+    found: list[tuple[str, str, str | None, str]] = [(key.api_version, key.kind, key.namespace, key.name) for key in route_keys(plan)]
     for pool in plan["pools"]:
         found.append((f"{ALPHA_GROUP}/v1alpha2", POOL_KIND, pool["namespace"], pool["name"]))
         found += [(item["apiVersion"], item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in pool["retire"]]
         found += [("apps/v1", "Deployment", pool["namespace"], pool["alpha_epp"]["deployment"])] if pool["alpha_epp"].get("deployment") else []
-    return list(dict.fromkeys(found))  # type: ignore[arg-type]
+    return list(dict.fromkeys(found))
 
 
 def policy_target(policy: Manifest) -> tuple[str, str, str | None, str | None]:

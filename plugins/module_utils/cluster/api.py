@@ -31,7 +31,7 @@ try:
     from urllib3.exceptions import HTTPError
 except ImportError:
     # AnsibleK8SModule reports the missing library before anything here is called.
-    ApiException = DynamicApiError = HTTPError = Exception  # type: ignore[misc, assignment]
+    ApiException = DynamicApiError = HTTPError = Exception  # type: ignore[misc, assignment]  # no such classes then
 
 PAGE = 500
 """Objects on one page of a list, as many as kubectl asks for."""

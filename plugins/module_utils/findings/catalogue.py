@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection
 from difflib import get_close_matches
 
@@ -49,8 +48,7 @@ def documentation() -> str:
         "# Findings",
         "",
         "What `detect_v1alpha2` warns of, by severity. A blocker stops every write; one marked *may be accepted* is overruled by naming its code",
-        "in `migration_accept`. This page is generated from `plugins/module_utils/findings/` by",
-        "`python -m ansible_collections.inference_gateway.migration.plugins.module_utils.findings.catalogue`.",
+        "in `migration_accept`. This page is made from `plugins/module_utils/findings/` by `make docs`.",
     ]
     for severity in SEVERITIES:
         lines += ["", f"## {severity.capitalize()}"]
@@ -58,7 +56,3 @@ def documentation() -> str:
             acceptance = (" *(may be accepted)*" if entry.overridable else "") if severity == "blocker" else ""
             lines += ["", f"### {entry.code}{acceptance}", "", entry.about, "", f"- Remedy: {entry.remedy}", f"- Source: {entry.source}"]
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(documentation())

@@ -41,7 +41,7 @@ def probes(*variants: targets.Variant | None, among: tuple[ProbeTarget, ...] = t
 
 
 def comparisons(among: tuple[ProbeTarget, ...] = tuple(CELLS)) -> list[gate.Comparison]:
-    return [tuple(probes("alpha", "v1", None, among=(target,))) for target in among]  # type: ignore[misc]
+    return [tuple(probes("alpha", "v1", None, among=(target,))) for target in among]
 
 
 def fast() -> Pace:

@@ -33,7 +33,7 @@ class Here:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
         self.cluster = FakeCluster(gateway(), ROUTE)
-        self.store = Journal(self.cluster, NAMESPACE)  # type: ignore[arg-type]
+        self.store = Journal(self.cluster, NAMESPACE)
         self.asked: list[Probe] = []
         self.failing: Callable[[Probe], str | None] = lambda probe: None
         monkeypatch.setattr(Client, "send", lambda client, probe: self.send(probe, client))

@@ -40,7 +40,7 @@ def test_an_old_python_is_refused() -> None:
 def test_a_full_disk_is_refused_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=900_000_000))
     with pytest.raises(bootstrap.BootstrapError, match="has 900 MB free and 1500 MB are needed: free some space, or set XDG_CACHE_HOME"):
-        bootstrap.ensure("run", (3, 11))
+        bootstrap.ensure("run", "3.11")
     assert not list(tmp_path.rglob("python"))
 
 
@@ -58,16 +58,29 @@ def test_a_failure_of_pip_becomes_one_sentence(output: str, sentence: str) -> No
     assert sentence in explained and "\n" not in explained
 
 
-def test_no_registry_is_said_in_one_sentence_and_leaves_an_environment_that_is_made_anew(own_cache: Path) -> None:
+def test_no_registry_is_said_in_one_sentence_and_leaves_a_nox_that_is_made_anew(own_cache: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     environment |= {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "0"}
     done = subprocess.run([sys.executable, bootstrap.__file__, "run"], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stdout == ""
     assert "pip could not reach the package registry" in done.stderr.splitlines()[-1]
-    (folder,) = (path for path in (own_cache / "venvs").iterdir() if path.is_dir())
-    assert not list(folder.glob(".run-*")), "an environment that is not whole must not look so"
+    (folder,) = (path for path in (own_cache / "venvs").glob("nox-*") if path.is_dir())
+    assert (folder / "bin" / "python").exists() and not (folder / ".whole").exists(), "what is not whole must not look so"
     found = subprocess.run([sys.executable, bootstrap.__file__, "run", "--find"], env=environment, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (1, "")
+
+
+def test_a_layer_that_pip_could_not_install_is_not_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object) -> None:
+        raise bootstrap.BootstrapError("no")
+
+    monkeypatch.setattr(bootstrap, "pip_install", fail)
+    with pytest.raises(bootstrap.BootstrapError):
+        bootstrap.install_layer(tmp_path, "run", (3, 11))
+    assert not bootstrap.marker(tmp_path, "run").exists()
+    monkeypatch.setattr(bootstrap, "pip_install", lambda *_arguments: None)
+    bootstrap.install_layer(tmp_path, "run", (3, 11))
+    assert bootstrap.marker(tmp_path, "run").exists()
 
 
 def test_what_is_installed_names_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,14 +89,14 @@ def test_what_is_installed_names_the_environment(tmp_path: Path, monkeypatch: py
     (tmp_path / "requirements.txt").write_text("kubernetes\n")
     (tmp_path / "tests" / "requirements.txt").write_text("ruff\n")
     monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
-    first = bootstrap.environment_folder((3, 11))
+    first, tools = bootstrap.environment_folder("3.11"), bootstrap.digest("test")
     (tmp_path / "requirements.txt").write_text("# why\nkubernetes\n")
-    assert bootstrap.environment_folder((3, 11)) == first, "a comment makes no new environment"
+    assert bootstrap.environment_folder("3.11") == first, "a comment makes no new environment"
     (tmp_path / "tests" / "requirements.txt").write_text("ruff==1\n")
-    assert bootstrap.environment_folder((3, 11)) == first, "test tools are a layer of the same environment"
-    assert bootstrap.environment_folder((3, 12)) != first
+    assert bootstrap.environment_folder("3.11") == first and bootstrap.digest("test") != tools, "test tools are a layer of the same environment"
+    assert bootstrap.environment_folder("3.12") != first
     (tmp_path / "sandbox" / "requirements.txt").write_text("lightkube\n")
-    assert bootstrap.environment_folder((3, 11)) != first
+    assert bootstrap.environment_folder("3.11") != first
 
 
 def test_the_demo_installs_no_linters() -> None:

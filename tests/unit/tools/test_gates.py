@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import gates, process, run_tests, stage
+from tools import gate_home, process, pythons, run_tests, stage
 from tools.gates import Gate
 from tools.process import Counts
 
@@ -45,24 +45,24 @@ def ended(pid: int) -> bool:
 
 
 def test_a_gate_counts_as_one(tmp_path: Path) -> None:
-    assert outcome(Gate("good", "", ["true"]), tmp_path) == Counts(passed=1)
-    assert outcome(Gate("bad", "", ["false"]), tmp_path) == Counts(failed=1)
+    assert outcome(Gate("good", ["true"]), tmp_path) == Counts(passed=1)
+    assert outcome(Gate("bad", ["false"]), tmp_path) == Counts(failed=1)
 
 
 def test_a_missing_tool_is_a_failure(tmp_path: Path) -> None:
-    assert outcome(Gate("absent", "", ["{bin}/no-such-tool"]), tmp_path) == Counts(failed=1)
+    assert outcome(Gate("absent", ["no-such-tool"]), tmp_path) == Counts(failed=1)
     assert "is not installed: run make again" in (tmp_path / "build" / "logs" / "absent.log").read_text()
 
 
 def test_a_gate_that_did_nothing_is_a_failure(tmp_path: Path) -> None:
-    assert outcome(Gate("idle", "", ["echo", "All targets skipped."], proof=("Running",)), tmp_path) == Counts(failed=1)
-    assert outcome(Gate("busy", "", ["echo", "Running"], proof=("Running",)), tmp_path) == Counts(passed=1)
+    assert outcome(Gate("idle", ["echo", "All targets skipped."], proof=("Running",)), tmp_path) == Counts(failed=1)
+    assert outcome(Gate("busy", ["echo", "Running"], proof=("Running",)), tmp_path) == Counts(passed=1)
 
 
 def test_a_gate_over_its_limit_is_stopped_with_its_children(tmp_path: Path) -> None:
     began = time.monotonic()
     script = "import subprocess, sys, time; child = subprocess.Popen(['sleep', '60']); print(child.pid, flush=True); time.sleep(60)"
-    assert outcome(Gate("slow", "", [sys.executable, "-c", script], limit=1.0), tmp_path) == Counts(failed=1)
+    assert outcome(Gate("slow", [sys.executable, "-c", script], limit=1.0), tmp_path) == Counts(failed=1)
     assert time.monotonic() - began < 30
     log = (tmp_path / "build" / "logs" / "slow.log").read_text()
     assert "Stopped after 1 s" in log
@@ -100,12 +100,14 @@ def test_a_pytest_run_that_died_is_a_failure(tmp_path: Path) -> None:
 def test_no_setting_of_the_person_leads_a_gate_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("K8S_AUTH_HOST", "KUBECONFIG", "ANSIBLE_CONFIG", "PYTHONPATH"):
         monkeypatch.setenv(name, "/elsewhere")
-    script = "import os; print(*(name for name, value in os.environ.items() if value == '/elsewhere'), 'looked')"
-    assert outcome(Gate("clean", "", [sys.executable, "-c", script], proof=("\nlooked",)), tmp_path) == Counts(passed=1)
+    found = gate_home.environment_of(Path(sys.executable), None, tmp_path)
+    assert "/elsewhere" not in found.values() and found["PATH"].startswith(str(Path(sys.executable).parent))
+    own = gate_home.environment_of(Path(sys.executable), tmp_path, tmp_path / "collections")
+    assert (own["HOME"], own["ANSIBLE_COLLECTIONS_PATH"]) == (str(tmp_path), str(tmp_path / "collections"))
 
 
 def last_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], table: list[Gate], *arguments: str) -> tuple[int, str]:
-    monkeypatch.setattr(run_tests, "all_gates", lambda python, second: table)
+    monkeypatch.setattr(run_tests, "all_gates", lambda nox, second: table)
     monkeypatch.setattr(sys, "argv", ["run_tests.py", *arguments])
     code = run_tests.main()
     return code, capsys.readouterr().out.splitlines()[-1]
@@ -114,20 +116,21 @@ def last_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 @pytest.fixture
 def no_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_tests, "second_interpreter", lambda: None)
+    monkeypatch.setattr(run_tests, "nox_python", lambda version: Path(sys.executable))
 
 
 @pytest.mark.usefixtures("no_second")
 def test_without_a_second_python_one_skip_is_announced_and_in_ci_it_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("CI", raising=False)
-    assert last_line(monkeypatch, capsys, [Gate("good", "", ["true"])]) == (0, "1 passed, 0 failed, 1 skipped")
+    assert last_line(monkeypatch, capsys, [Gate("good", ["true"])]) == (0, "1 passed, 0 failed, 1 skipped")
     monkeypatch.setenv("CI", "true")
-    assert last_line(monkeypatch, capsys, [Gate("good", "", ["true"])]) == (1, "1 passed, 1 failed, 0 skipped")
+    assert last_line(monkeypatch, capsys, [Gate("good", ["true"])]) == (1, "1 passed, 1 failed, 0 skipped")
 
 
 @pytest.mark.usefixtures("no_second")
 def test_it_goes_on_after_a_failure_and_nothing_passed_is_a_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("CI", raising=False)
-    assert last_line(monkeypatch, capsys, [Gate("bad", "", ["false"]), Gate("good", "", ["true"])]) == (1, "1 passed, 1 failed, 1 skipped")
+    assert last_line(monkeypatch, capsys, [Gate("bad", ["false"]), Gate("good", ["true"])]) == (1, "1 passed, 1 failed, 1 skipped")
     assert last_line(monkeypatch, capsys, []) == (1, "0 passed, 0 failed, 1 skipped")
 
 
@@ -146,7 +149,7 @@ sys.exit(1)
 """
 
     def meeting(name: str, other: str, beside: bool) -> Gate:
-        return Gate(name, "", [sys.executable, "-c", script, str(tmp_path / name), str(tmp_path / other)], beside=beside)
+        return Gate(name, [sys.executable, "-c", script, str(tmp_path / name), str(tmp_path / other)], beside=beside)
 
     assert last_line(monkeypatch, capsys, [meeting("a", "b", True), meeting("b", "a", True)]) == (0, "2 passed, 0 failed, 1 skipped")
     assert last_line(monkeypatch, capsys, [meeting("c", "d", False), meeting("d", "c", False)]) == (1, "1 passed, 1 failed, 1 skipped")
@@ -167,7 +170,7 @@ from tools import run_tests
 from tools.gates import Gate
 run_tests.ROOT = pathlib.Path(sys.argv[1])
 sleep = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
-gates = [Gate(name, "", [sys.executable, "-c", sleep], echo=True, beside=True) for name in ("a", "b")] + [Gate("never", "", ["true"])]
+gates = [Gate(name, [sys.executable, "-c", sleep], echo=True, beside=True) for name in ("a", "b")] + [Gate("never", ["true"])]
 list(run_tests.run_all(gates, run_tests.ROOT, run_tests.ROOT))
 """
     command = [sys.executable, "-c", program, str(tmp_path)]
@@ -210,8 +213,9 @@ def test_lines_of_gates_beside_each_other_stay_whole(capfd: pytest.CaptureFixtur
 @pytest.mark.usefixtures("no_second")
 def test_the_last_lines_name_what_failed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "test_x.py").write_text("def test_a():\n    assert 1 == 2, 'one is not two'\n")
-    gate = gates.pytest_gate("x", "", [str(tmp_path / "test_x.py")], Path(sys.executable), 60, False)
-    monkeypatch.setattr(run_tests, "all_gates", lambda python, second: [gate, Gate("bad", "", ["false"])])
+    command = [sys.executable, "-m", "pytest", "--junitxml={run}/x.xml", str(tmp_path / "test_x.py")]
+    gate = Gate("x", command, limit=60, pytest=True)
+    monkeypatch.setattr(run_tests, "all_gates", lambda nox, second: [gate, Gate("bad", ["false"])])
     monkeypatch.setattr(sys, "argv", ["run_tests.py"])
     assert run_tests.main() == 1
     named = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAILED ")]
@@ -219,7 +223,7 @@ def test_the_last_lines_name_what_failed(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_only_takes_names_that_exist(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    table = [Gate("good", "", ["true"]), Gate("bad", "", ["false"])]
+    table = [Gate("good", ["true"]), Gate("bad", ["false"])]
     assert last_line(monkeypatch, capsys, table, "--only", "good") == (0, "1 passed, 0 failed, 0 skipped")
     with pytest.raises(SystemExit):
         last_line(monkeypatch, capsys, table, "--only", "gold")
@@ -235,9 +239,9 @@ def test_a_second_python_is_found_off_the_path(tmp_path: Path, monkeypatch: pyte
         path.chmod(0o755)
     monkeypatch.setenv("PATH", str(shim.parent))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
-    assert gates.second_interpreter() == real
+    assert pythons.second_interpreter() == real
     real.write_text("#!/bin/sh\nexit 1\n")
-    assert gates.second_interpreter() is None
+    assert pythons.second_interpreter() is None
 
 
 def test_the_stage_is_the_work_tree_with_kubernetes_core_beside_it(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ ORIGINAL = http_route(rule(ALPHA))
 
 
 def read(*manifests: Manifest, plan: Manifest | None = None, backup: list[Manifest] | None = None) -> MigrationScope:
-    return MigrationScope.read(FakeCluster(*manifests), plan or make_plan(), "igm1", backup)  # type: ignore[arg-type]
+    return MigrationScope.read(FakeCluster(*manifests), plan or make_plan(), "igm1", backup)
 
 
 def test_the_plan_names_moves_routes_and_what_the_backup_holds() -> None:

@@ -55,7 +55,7 @@ def test_a_whole_migration(here: Here) -> None:
     assert opened["changed"] and not opened["continued"] and opened["plan"] == PLAN and here.holder == opened["run"]
     assert "plan" not in opened["journal"] and opened["journal"]["phases"] == ["plan"]
     assert here.cluster.writes[0] == ("POST", f"/api/v1/namespaces/{NAMESPACE}")
-    stored = Journal(here.cluster, NAMESPACE).backup(opened["journal"]["backup"])  # type: ignore[arg-type]
+    stored = Journal(here.cluster, NAMESPACE).backup(opened["journal"]["backup"])
     assert [entry["kind"] for entry in stored] == ["HTTPRoute"], "what is not there is not in the backup"
     run = opened["run"]
     for phase in ("install", "shift", "shift", "retire"):

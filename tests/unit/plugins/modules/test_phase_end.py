@@ -124,7 +124,7 @@ def ended(here: Here) -> Here:
 def note(here: Here, **fields: Any) -> None:
     record = here.store.read()
     assert record is not None
-    scene = MigrationScope.read(here.cluster, PLAN, record["nonce"], [ROUTE])  # type: ignore[arg-type]
+    scene = MigrationScope.read(here.cluster, PLAN, record["nonce"], [ROUTE])
     here.store.update(record, "shifted", **{"phases": ["plan", "shift"], "stack": proof.stack(scene)} | fields)
 
 
@@ -246,7 +246,7 @@ def test_what_stays_on_purpose_is_in_the_sentence(ended: Here) -> None:
     pool = PLAN["pools"][0] | {"stays": [{"object": "ClusterRole llama-epp", "why": "others use it"}]}
     unnamed = pool | {"name": "idle", "v1_name": "idle-ga", "references": [], "stays": []}
     plan = {"pools": [pool, unnamed]}
-    scope = MigrationScope.read(ended.cluster, plan, "igm1", None)  # type: ignore[arg-type]
+    scope = MigrationScope.read(ended.cluster, plan, "igm1", None)
     note(ended, stack=proof.stack(scope))
     result = retire(ended, plan=plan)
     assert result["reason"] == (
@@ -290,18 +290,18 @@ def test_the_routes_are_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) 
     now = [100.0]
     monkeypatch.setattr(checks.time, "monotonic", lambda: now[0])
     seen = Seen()
-    look = checks.Lookout(seen, 10)  # type: ignore[arg-type]
+    look = checks.Lookout(seen, 10)
     for now[0] in (100.0, 101.0, 102.9, 103.0, 105.9, 106.0):
         look()
     assert seen.looks == 3
-    nothing = checks.Lookout(seen, None)  # type: ignore[arg-type]
+    nothing = checks.Lookout(seen, None)
     nothing()
     nothing.last()
     assert seen.looks == 3, "without shares there is nothing to demand"
 
 
 def test_a_silent_api_server_is_asked_again_in_the_middle_and_not_believed_at_the_end() -> None:
-    look = checks.Lookout(Seen(Unreachable("away"), Unreachable("away"), weights.Drifted("by x")), 10)  # type: ignore[arg-type]
+    look = checks.Lookout(Seen(Unreachable("away"), Unreachable("away"), weights.Drifted("by x")), 10)
     look()
     with pytest.raises(Unreachable):
         look.last()

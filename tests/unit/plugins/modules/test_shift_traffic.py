@@ -41,7 +41,7 @@ class Here:
 
     def __init__(self, *manifests: Manifest, plan: Manifest = PLAN) -> None:
         self.cluster, self.plan = FakeCluster(gateway(), *manifests), plan
-        self.store = Journal(self.cluster, NAMESPACE)  # type: ignore[arg-type]
+        self.store = Journal(self.cluster, NAMESPACE)
         self.store.acquire("run-1", 900)
         self.store.open(plan, [manifest for manifest in self.cluster.objects.values() if manifest["kind"] == "HTTPRoute"])
         self.cluster.requests.clear()
@@ -50,7 +50,7 @@ class Here:
         params = {"state": state, "run": run, "plan": self.plan, "share": share, "state_namespace": NAMESPACE, "variants": ["alpha", "v1", "both"]}
         params |= {"standing": None} | given
         module = migration_probe_routes if state in ("present", "absent") else shift_traffic
-        return module.work(self.cluster, params, check_mode)  # type: ignore[arg-type]
+        return module.work(self.cluster, params, check_mode)
 
     def weights(self, route: Manifest = FIRST, number: int = 0) -> list[tuple[str, int]]:
         live = self.cluster.objects[path_of(route)]
@@ -88,7 +88,7 @@ def test_all_routes_move_as_one_step_and_back(here: Here) -> None:
     }
     assert not here.work("shifted", share=25)["changed"]
     assert len(here.route_writes) == 2
-    events = [entry["event"] for entry in here.store.read()["entries"][1:]]  # type: ignore[index]
+    events = [entry["event"] for entry in here.store.read()["entries"][1:]]
     assert events == ["routes shifted 25: HTTPRoute default/llm-route, HTTPRoute default/other"]
     here.work("restored")
     assert [here.cluster.objects[path_of(route)]["spec"] for route in (FIRST, SECOND)] == [FIRST["spec"], SECOND["spec"]]
@@ -108,7 +108,7 @@ def note_shift(here: Here) -> None:
     """As the role does once a shift has ended PROVEN."""
     record = here.store.read()
     assert record is not None
-    stack = proof.stack(MigrationScope.read(here.cluster, here.plan, record["nonce"], here.store.backup(record["backup"])))  # type: ignore[arg-type]
+    stack = proof.stack(MigrationScope.read(here.cluster, here.plan, record["nonce"], here.store.backup(record["backup"])))
     here.store.update(record, "phase shift done", phases=[*record["phases"], "shift"], stack=stack)
 
 
@@ -154,11 +154,11 @@ def test_check_mode_writes_nothing(here: Here) -> None:
     assert {path for _method, path in here.cluster.writes} <= {path_of(FIRST), path_of(SECOND)} | {
         path for _method, path in here.cluster.writes if "llm-route-igm" in path or "other-igm" in path
     }
-    assert len(here.store.read()["entries"]) == 1, "nothing but that it was opened"  # type: ignore[index]
+    assert len(here.store.read()["entries"]) == 1, "nothing but that it was opened"
     empty = FakeCluster()
-    assert shift_traffic.work(empty, {"state": "shifted", "state_namespace": NAMESPACE}, True) == {"changed": True, "routes": []}  # type: ignore[arg-type]
+    assert shift_traffic.work(empty, {"state": "shifted", "state_namespace": NAMESPACE}, True) == {"changed": True, "routes": []}
     with pytest.raises(ApiError, match="No migration was begun"):
-        shift_traffic.work(empty, {"state": "shifted", "state_namespace": NAMESPACE}, False)  # type: ignore[arg-type]
+        shift_traffic.work(empty, {"state": "shifted", "state_namespace": NAMESPACE}, False)
 
 
 # -- other writers -------------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def hook(here: Here, change: Any) -> None:
             change(stored["spec"])
         return real(path, stored, dry_run)
 
-    here.cluster.replace = hooked  # type: ignore[method-assign]
+    here.cluster.replace = hooked
 
 
 def test_a_webhook_that_changes_more_is_reported(here: Here) -> None:

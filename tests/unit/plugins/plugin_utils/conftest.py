@@ -1,25 +1,28 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A controller that plays its module executions on a clock of its own."""
+"""A controller that plays its module executions on a clock of its own.
+
+The product is imported in the fixtures: pytest may read this file before pytest-ansible has made the checkout importable.
+"""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
-from ansible_collections.inference_gateway.migration.plugins.plugin_utils import controller, long_streams, phases, session
-from ansible_collections.inference_gateway.migration.plugins.plugin_utils.controller import ShiftController
-
-from tests.unit.helpers.controller_fakes import Clock, Played, Result, Start
-from tests.unit.helpers.migration_fakes import make_plan
+if TYPE_CHECKING:
+    from tests.unit.helpers.controller_fakes import Clock, Played, Result, Start
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    from ansible_collections.inference_gateway.migration.plugins.plugin_utils import controller, long_streams, phases, session
+
+    from tests.unit.helpers.controller_fakes import Clock
+
     made = Clock()
     for module in (controller, phases, session):
         monkeypatch.setattr(module, "time", made)
@@ -29,6 +32,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    from ansible_collections.inference_gateway.migration.plugins.plugin_utils import session
+
     said: list[str] = []
     monkeypatch.setattr(session, "Display", lambda: SimpleNamespace(display=said.append))
     return said
@@ -36,6 +41,12 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def start(clock: Clock, lines: list[str]) -> Start:
+    from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
+    from ansible_collections.inference_gateway.migration.plugins.plugin_utils.controller import ShiftController
+
+    from tests.unit.helpers.controller_fakes import Played
+    from tests.unit.helpers.migration_fakes import make_plan
+
     def run(*answers: tuple[str, Result], check_mode: bool = False, stream_seconds: int = 0, **options: Any) -> tuple[Result, Played]:
         played = Played(clock)
         played.answers = list(answers)

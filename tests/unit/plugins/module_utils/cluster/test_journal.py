@@ -41,7 +41,7 @@ def cluster() -> FakeCluster:
 
 @pytest.fixture
 def store(cluster: FakeCluster) -> Journal:
-    return Journal(cluster, NAMESPACE)  # type: ignore[arg-type]
+    return Journal(cluster, NAMESPACE)
 
 
 def spec(cluster: FakeCluster) -> dict[str, Any]:

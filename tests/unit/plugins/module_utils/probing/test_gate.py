@@ -18,8 +18,11 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 
 from tests.unit.helpers.probing_fakes import BAD, CELLS, GATE, OK, Said, comparisons, fast, soon
 
+NOTHING = Judgement()
+"""Of a gate that begins."""
 
-def judge(send: Callable[[Probe], Said], before: Judgement = Judgement(), bounds: Bounds = GATE, seconds: float = 20.0) -> Judgement:  # noqa: B008
+
+def judge(send: Callable[[Probe], Said], before: Judgement = NOTHING, bounds: Bounds = GATE, seconds: float = 20.0) -> Judgement:
     return gate.judge(comparisons(), send, bounds, before, soon(seconds), fast(), 6)
 
 

@@ -263,7 +263,7 @@ def test_marked_copies_are_of_the_route_as_it_is_today() -> None:
     assert weights.current(OURS, OURS, MOVES) == OURS
 
 
-def test_a_rule_whose_reference_weighs_nothing_stands_wherever_the_others_do() -> None:
+def test_a_rule_with_a_reference_of_weight_0_stands_wherever_the_others_do() -> None:
     original = http_route(rule(ALPHA | {"weight": 0}, {"name": "plain"}), rule(ALPHA, path="/v1"))
     for share in (10, 100):
         live = weights.reshape(original, original, MOVES, "split", share)
