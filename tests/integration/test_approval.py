@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,18 +15,29 @@ from tests.integration.harness import ESTATES
 
 DETECT = "inference_gateway.migration.detect"
 POOL = "inferencepool.inference.networking.x-k8s.io/chat"
-PORT = json.dumps({"spec": {"targetPortNumber": 8001}})
+PORT = 8001
 LINE = "pools team-a chat chart values inferencePool targetPortNumber: 8000 -> 8001"
 ACCEPT = {"migration_namespaces": ["team-a"]}
 
 
-@pytest.fixture
-def planned(make_world, request) -> World:
+@pytest.fixture(scope="module")
+def world(make_world: Callable[..., World]) -> World:
     """An API server with alpha objects that nothing blocks."""
-    world = make_world(f"approval-{request.node.name[5:20].strip('_').replace('_', '-')}", services=("controlplane", "registry", "apiproxy"))
-    world.add_estate(ESTATES / "two_namespaces")
+    made = make_world("approval", services=("controlplane", "registry", "apiproxy"))
+    made.add_estate(ESTATES / "two_namespaces")
+    return made
+
+
+def set_port(world: World, number: int) -> None:
+    """Change what a pool asks for."""
+    world.kubectl("patch", POOL, "-n", "team-a", "--type=merge", "-p", json.dumps({"spec": {"targetPortNumber": number}}))
+
+
+@pytest.fixture
+def planned(world: World) -> Iterator[World]:
+    """The same for each test, which may change the pool's port."""
     yield world
-    world.down()
+    set_port(world, 8000)
 
 
 @pytest.mark.parametrize("given", ["hash", "plan"])
@@ -33,7 +45,7 @@ def test_an_approved_plan_is_refused_when_the_estate_has_changed(planned, play, 
     approved = play(planned, DETECT, extra=ACCEPT).report["plan"]
     expected = approved["hash"] if given == "hash" else approved
     assert play(planned, DETECT, extra=ACCEPT | {"migration_expected_plan": expected}).status == 0
-    planned.kubectl("patch", POOL, "-n", "team-a", "--type=merge", "-p", PORT)
+    set_port(planned, PORT)
     planned.reset_requests()
     refused = play(planned, extra=ACCEPT | {"migration_expected_plan": expected})
     assert refused.verdict == "FAILED" and approved["hash"][:12] in refused.reason
@@ -45,7 +57,7 @@ def test_a_journalled_plan_is_what_a_later_phase_must_find(planned, play):
     """The hash alone is enough here: the journal has the plan, so the refusal says what differs."""
     first = play(planned, extra=ACCEPT | {"migration_phases": ["plan"]})
     assert first.status == 0, first.log[-3000:]
-    planned.kubectl("patch", POOL, "-n", "team-a", "--type=merge", "-p", PORT)
+    set_port(planned, PORT)
     planned.reset_requests()
     refused = play(planned, extra=ACCEPT | {"migration_phases": ["install", "shift", "retire"]})
     assert refused.verdict == "FAILED" and LINE in refused.reason
@@ -53,4 +65,4 @@ def test_a_journalled_plan_is_what_a_later_phase_must_find(planned, play):
     again = play(planned, extra=ACCEPT | {"migration_phases": ["plan"]})
     assert again.status == 0, again.log[-3000:]
     record = json.loads(planned.kubectl_json("get", "configmap", "inference-gateway-migration", "-n", "inference-gateway-migration")["data"]["record"])
-    assert record["plan"]["pools"][0]["chart"]["values"]["inferencePool"]["targetPortNumber"] == 8001, "the phase plan takes the new plan"
+    assert record["plan"]["pools"][0]["chart"]["values"]["inferencePool"]["targetPortNumber"] == PORT, "the phase plan takes the new plan"

@@ -9,6 +9,7 @@ import json
 import tarfile
 from pathlib import Path
 
+import pytest
 import yaml
 
 from igw_sandbox.world import World
@@ -33,12 +34,7 @@ def held_harmless(world, before, ended: Ended, *cause: str) -> None:
     assert world.kubectl("get", "httproutes", "-A", "-o", "name").split() == ["httproute.gateway.networking.k8s.io/llm-route"], "no probe route is left"
 
 
-def test_a_chart_that_is_not_there(demo, play):
-    before = route_spec(demo)
-    ended = play(demo, rate=20, extra={"migration_chart_ref": f"{demo.state['charts']}/no-such-chart"})
-    held_harmless(demo, before, ended, "no-such-chart", "not found", "migration_chart_ref")
-
-
+@pytest.mark.matrix
 def test_a_v1_endpoint_picker_in_a_crash_loop(demo, play, tmp_path: Path):
     """The real chart with one flag that no endpoint picker knows."""
     before = route_spec(demo)
@@ -64,6 +60,7 @@ def test_a_proxy_that_resets_a_third_of_the_streams_to_the_v1_endpoint_picker(in
     held_harmless(installed, before, ended, "v1 fails where v1alpha2 does not", "failed on v1 alone", "v1: status 5")
 
 
+@pytest.mark.matrix
 def test_a_dead_v1_endpoint_picker_behind_fail_open(installed, play):
     """The gateway answers 200 without it: only the missing EPP header tells."""
     before = route_spec(installed)
@@ -76,6 +73,7 @@ def test_a_dead_v1_endpoint_picker_behind_fail_open(installed, play):
     held_harmless(installed, before, ended, "without the endpoint picker")
 
 
+@pytest.mark.matrix
 def test_a_health_check_that_no_model_server_answers(installed, play):
     before = route_spec(installed)
 

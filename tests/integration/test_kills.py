@@ -3,13 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A playbook that is killed for good right after one of its writes, with all that it has started: the same command again ends PROVEN.
 
-``make test`` kills three times, in a retire one run after another; ``make matrix`` kills a run of its own after each write.
+Here a run of its own for each write. ``make test`` kills three times, in the worlds of test_phases.py and test_simple.py.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ SIMPLE = "inference_gateway.migration.simple"
 V1_GROUP = "inference.networking.k8s.io"
 ALPHA, V1 = "vllm-llama3-8b-instruct-preview", "vllm-llama3-8b-instruct-ga"
 JOURNAL = "inference-gateway-migration"
+pytestmark = pytest.mark.matrix
 
 
 class Write(NamedTuple):
@@ -133,26 +134,18 @@ def estate(make_world: Callable[..., World]) -> Iterator[World]:
     world.down()
 
 
-def rows(table: dict[str, Write], sample: Sequence[str]) -> list[Any]:
-    """The sample in one run after the other, and each write of a table alone."""
-    return [pytest.param([table[name] for name in sample], id="-then-".join(sample)),
-            *(pytest.param([write], marks=pytest.mark.matrix, id=name) for name, write in table.items() if [name] != list(sample))]
-
-
-@pytest.mark.parametrize("writes", rows(RETIRE, ["release", "definitions"]))
-def test_retire(estate: World, play: Callable[..., Ended], writes: list[Write]) -> None:
+@pytest.mark.parametrize("write", RETIRE.values(), ids=RETIRE)
+def test_retire(estate: World, play: Callable[..., Ended], write: Write) -> None:
     before = estate.kubectl_json("get", "httproute", "llm-route")
     shifted = play(estate, extra={"migration_phases": ["plan", "install", "shift"], "migration_steps": [100]})
     assert (shifted.status, shifted.verdict) == (0, "PROVEN"), shifted.reason
     extra = {"migration_phases": ["retire"], "migration_drain_seconds": 5}
     with unharmed(estate):
-        for write in writes:
-            killed(estate, play, write, ZERO_DOWNTIME, extra)
+        killed(estate, play, write, ZERO_DOWNTIME, extra)
         ended = play(estate, extra=extra)
     migrated(estate, before, ended)
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize("writes", [[FINISHED, RELEASE, DEFINITIONS], [DEFINITIONS]], ids=["route-then-release-then-definitions", "definitions"])
 def test_a_whole_migration_in_its_retire(estate: World, play: Callable[..., Ended], writes: list[Write]) -> None:
     """A person's own command, all phases in one."""
@@ -165,9 +158,8 @@ def test_a_whole_migration_in_its_retire(estate: World, play: Callable[..., Ende
     migrated(estate, before, ended)
 
 
-@pytest.mark.parametrize("writes", rows(DOWNTIME, ["picker"]))
-def test_simple(estate: World, play: Callable[..., Ended], writes: list[Write]) -> None:
+@pytest.mark.parametrize("write", DOWNTIME.values(), ids=DOWNTIME)
+def test_simple(estate: World, play: Callable[..., Ended], write: Write) -> None:
     before = estate.kubectl_json("get", "httproute", "llm-route")
-    for write in writes:
-        killed(estate, play, write, SIMPLE, {})
+    killed(estate, play, write, SIMPLE, {})
     migrated(estate, before, play(estate, SIMPLE))

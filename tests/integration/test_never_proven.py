@@ -51,6 +51,7 @@ def unproven(world: World, before: Any, ended: Ended, *cause: str, lost: bool = 
         assert (ended.load["lost"], ended.load["cut"], ended.load["problems"]) == (0, 0, []), ended.load["reasons"]
 
 
+@pytest.mark.matrix
 def test_a_gateway_that_ignores_weights(installed: World, play: Callable[..., Ended]) -> None:
     """Users and probes are served all the time: only the tracer requests tell that half of the users are on v1, not a tenth.
 
@@ -77,6 +78,7 @@ def impatient(world: World, seconds: int) -> Iterator[None]:
         world.kubectl("patch", "gcpbackendpolicy", name, "--type", "merge", "-p", change % before)
 
 
+@pytest.mark.matrix
 def test_a_v1_that_gives_up_on_long_answers(installed: World, play: Callable[..., Ended]) -> None:
     """Every short request is served by both stacks; before users get any, streams tell that v1 cuts what v1alpha2 keeps."""
     before = route_spec(installed)

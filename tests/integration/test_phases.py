@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from igw_sandbox.world import World
-from tests.integration.harness import ESTATES, alpha_share
+from tests.e2e.product import ZERO_DOWNTIME, leftovers
+from tests.integration.harness import ESTATES, alpha_share, route_spec
+from tests.integration.test_broken_worlds import held_harmless
+from tests.integration.test_kills import DEFINITIONS, RELEASE, killed, unharmed
 
 ALPHA, V1 = "inference.networking.x-k8s.io", "inference.networking.k8s.io"
 
@@ -44,6 +47,12 @@ def test_no_definition_is_installed_when_one_file_holds_another(cluster, play, t
     assert "inferencepools.inference.networking.k8s.io" not in cluster.kubectl("get", "crds", "-o", "name")
 
 
+def test_a_chart_that_is_not_there(cluster, play):
+    before = route_spec(cluster)
+    ended = play(cluster, rate=20, extra={"migration_chart_ref": f"{cluster.state['charts']}/no-such-chart"})
+    held_harmless(cluster, before, ended, "no-such-chart", "not found", "migration_chart_ref")
+
+
 def test_installing_moves_no_traffic(cluster, play):
     installed = play(cluster, extra={"migration_phases": ["plan", "install"]})
     assert installed.status == 0, installed.log[-2000:]
@@ -54,10 +63,10 @@ def test_a_shift_goes_on_after_an_api_server_was_away_for_20_seconds_in_a_step(c
     gone = []
 
     def cut(line: str) -> None:
-        if "step 1 of 3" in line:
+        if "step 1 of 1" in line:
             gone.append(cluster.fault("unreachable", seconds=20))
 
-    shifted = play(cluster, rate=20, extra={"migration_phases": ["shift"]}, show=cut)
+    shifted = play(cluster, rate=20, extra={"migration_phases": ["shift"], "migration_steps": [100]}, show=cut)
     assert gone, "the fault must have fired"
     assert (shifted.status, shifted.verdict) == (0, "PROVEN"), shifted.reason
     assert "no answer; trying again" in shifted.log
@@ -66,7 +75,13 @@ def test_a_shift_goes_on_after_an_api_server_was_away_for_20_seconds_in_a_step(c
     assert alpha_share(cluster) == [(ALPHA, 0), (V1, 100)]
 
 
-def test_retiring_takes_v1alpha2_away(cluster, play):
-    retired = play(cluster, extra={"migration_phases": ["retire"], "migration_drain_seconds": 2})
+def test_a_retire_that_is_killed_twice_takes_v1alpha2_away(cluster, play):
+    """Right after Helm has marked v1alpha2's release, and when both definitions are gone; the same command goes on."""
+    extra = {"migration_phases": ["retire"], "migration_drain_seconds": 2}
+    with unharmed(cluster):
+        for write in (RELEASE, DEFINITIONS):
+            killed(cluster, play, write, ZERO_DOWNTIME, extra)
+        retired = play(cluster, extra=extra)
     assert (retired.status, retired.verdict) == (0, "PROVEN"), retired.reason
+    assert leftovers(cluster) == []
     assert alpha_share(cluster) == [(V1, 1)]

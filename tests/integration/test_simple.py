@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The path with a downtime, on an estate that Helm owns and on the same one made of plain manifests."""
+"""The path with a downtime on an estate of plain manifests; on one that Helm owns it is molecule's scenario ``simple``."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tests.e2e.product import leftovers
 from tests.e2e.route_check import route_problems
 from tests.integration.harness import ESTATES
 from tests.integration.test_guard import CONTROL
+from tests.integration.test_kills import PICKER, SIMPLE, killed
 
-SIMPLE = "inference_gateway.migration.simple"
 
-
-@pytest.mark.parametrize("estate", ["demo", "raw"])
-def test_v1_serves_alpha_is_gone_and_the_downtime_is_printed(make_world, play, estate):
-    world = make_world(f"simple-{estate}", estates=[ESTATES / estate])
+def test_v1_serves_alpha_is_gone_and_the_downtime_is_printed(make_world, play):
+    """Also by a run that goes on after one that was killed in the middle of the downtime."""
+    world = make_world("simple-raw", estates=[ESTATES / "raw"])
     try:
         before = world.kubectl_json("get", "httproute", "llm-route")
+        killed(world, play, PICKER, SIMPLE, {})
         ended = play(world, SIMPLE)
         assert (ended.status, ended.verdict) == (0, "PROVEN"), ended.reason
         assert re.search(r"downtime at most \d+\.\d seconds", ended.log)

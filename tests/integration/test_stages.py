@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each safety stage switched off by a patch: what its own test asserts must fail then. (The response mark is in test_marks.py.)
+"""Each safety stage switched off by a patch: what its own test asserts must fail then.
 
 What a patched run is fooled by, the shipped one is not: here where both runs are short, else in test_never_proven.py and in every migration
 that is proven. A stage whose absence nobody notices would be no stage.
@@ -9,6 +9,7 @@ that is proven. A stage whose absence nobody notices would be no stage.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,11 +20,13 @@ import pytest
 from igw_sandbox.world import World
 from tests.e2e import misroute
 from tests.integration.harness import ESTATES, SHIFT, Ended, patched, resets, route_spec
-from tests.integration.patches import ANSWERS, DRAIN, SETTLING, THE_GATE, UNMARKED_PROBES, WARM_UP
+from tests.integration.patches import ANSWERS, DRAIN, MARK, SETTLING, THE_GATE, UNMARKED_PROBES, WARM_UP
 from tests.integration.test_never_proven import POOL, ROUTE, ill, impatient
 
 pytestmark = pytest.mark.matrix
 Play = Callable[..., Ended]
+WARM = "warm-up: settled"
+"""What a run says that took v1 for warm."""
 
 
 def back(world: World, play: Play) -> None:
@@ -36,6 +39,38 @@ def back(world: World, play: Play) -> None:
     finally:
         misroute.turn_good(world)
     assert ended.verdict in ("FAILED", "HELD"), ended.reason
+
+
+def all_taken(world: World) -> None:
+    """Wait until the gateway has taken every change so far, among them probe routes that a run made and removed; an instance takes changes in their order."""
+    route = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "last", "namespace": "default"},
+             "spec": {"parentRefs": [{"name": "inference-gateway"}], "hostnames": ["last.example.com"],
+                      "rules": [{"backendRefs": [{"name": "plain", "port": 80}]}]}}
+    world.apply(json.dumps(route) + "\n")
+    world.kubectl("wait", "httproute/last", "--for=jsonpath={.status.parents[0].conditions[0].status}=True", "--timeout=120s")
+    world.kubectl("delete", "httproute", "last")
+
+
+def test_mark(demo: World, play: Play, tmp_path: Path) -> None:
+    """v1's endpoint picker is dead, and the gateway takes longer than warm-up and gate to program the probe routes: all that answers is alpha.
+
+    Red for nothing: 2 in 10^14, a tenth of 300 users' requests or more, of which none meets the dead stack.
+    """
+    prepared = play(demo, extra={"migration_phases": ["plan", "install"]})
+    assert prepared.status == 0, prepared.log[-2000:]
+    demo.fault("pod_kill", namespace="default", deployment="vllm-llama3-8b-instruct-ga-epp", percent=100)
+    demo.fault("gateway", take=[80, 84])
+    shift = {"migration_phases": ["shift"], "migration_warm_seconds": 40, "migration_settle_seconds": 120, "migration_drain_seconds": 2}
+
+    honest = play(demo, rate=10, extra=shift | {"migration_warm_seconds": 12})  # the pairs that are asked then end before the routes are there
+    assert honest.verdict == "HELD" and "not answered by the probe route" in honest.reason, honest.reason
+    assert WARM not in honest.log
+    assert (honest.load["lost"], honest.load["cut"]) == (0, 0)
+    all_taken(demo)
+
+    fooled = play(demo, rate=10, extra=shift, collections=patched(tmp_path, MARK))
+    assert WARM in fooled.log and "step 1 of" in fooled.log, f"warm-up and gate must end before the gateway takes the probe routes: {fooled.log[-3000:]}"
+    assert fooled.load["lost"] > 0, "without the mark users meet the dead stack"
 
 
 def test_warm_up(installed: World, play: Play, tmp_path: Path) -> None:
