@@ -65,29 +65,23 @@ def quick_gates(nox: Path) -> list[Gate]:
 
 
 def all_gates(nox: Path, second: str | None) -> list[Gate]:
-    """Return the gates that ``make test`` runs; ansible-test, which works on one core, runs beside others.
+    """Return the gates that ``make test`` runs: those that reckon beside each other, then ansible-test beside the sandbox's tests, which wait.
 
-    Playbooks run on both Pythons: the integration tests on the first, the scenarios of molecule on the second.
+    Migrations under load have the machine to themselves. Playbooks run on both Pythons: the integration tests on the first,
+    the scenarios of molecule on the second.
 
     :param second: version of the second Python, None if this machine has none; then molecule runs on the first.
     """
-    gates = [
+    versions = ["", f"-{second}"] if second else [""]
+    return [
         *quick_gates(nox),
-        pytest_session("unit", nox, "--ignore=tests/unit/test_layers.py", limit=1200.0, echo=True, beside=True),
         session("package", nox, beside=True),
-        session("sanity", nox, limit=900.0, proof=SANITY, serial=True, beside=True),
-        pytest_session("sandbox", nox, "--durations=10", limit=2400.0, echo=True),
+        *(pytest_session(f"unit{version}", nox, limit=1200.0, echo=True, beside=True) for version in versions),
         pytest_session("integration", nox, "--durations=10", limit=4500.0, echo=True),
+        *(session(f"sanity{version}", nox, limit=1200.0, proof=SANITY, serial=True, beside=True) for version in versions),
+        pytest_session("sandbox", nox, "--durations=10", limit=2400.0, echo=True, beside=True),
+        session(f"molecule{versions[-1]}", nox, limit=1800.0, echo=True, proof=SCENARIOS),
     ]
-    if second is None:
-        gates.append(session("molecule", nox, limit=1800.0, echo=True, proof=SCENARIOS))
-    else:
-        gates += [
-            pytest_session(f"unit-{second}", nox, limit=1200.0, echo=True, beside=True),
-            session(f"sanity-{second}", nox, limit=900.0, proof=SANITY, serial=True, beside=True),
-            session(f"molecule-{second}", nox, limit=2400.0, echo=True, proof=SCENARIOS, beside=True),
-        ]
-    return gates
 
 
 def matrix_gates(nox: Path) -> list[Gate]:

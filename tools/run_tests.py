@@ -124,6 +124,27 @@ def second_version() -> str | None:
     return version_of(interpreter)
 
 
+def no_second_python() -> Counts:
+    """Say that this machine has no second Python, and return how that counts: skipped, in CI failed."""
+    other = "3.12 or newer" if sys.version_info < (3, 12) else "3.11"
+    if os.environ.get("CI"):
+        say(f"\n== second Python: FAILED, this machine has no Python {other}: install it beside {sys.version_info[0]}.{sys.version_info[1]}.")
+        return Counts(failed=1)
+    say(f"\n== second Python: skipped, this machine has no Python {other}.")
+    return Counts(skipped=1)
+
+
+def say_how_it_ended(ran: list[Ran], total: Counts) -> None:
+    """Say every failure, the seconds of each gate, and last the counts.
+
+    Failures once more at the end: it is what one reads first, and of a long run perhaps all that is kept.
+    """
+    for failure in (failure for one in ran for failure in one.failures):
+        say(f"\nFAILED {failure}")
+    say("\n" + ", ".join(f"{one.name} {one.seconds:.0f} s" for one in ran) + f"; logs in build/logs, cache in {cache_folder()}")
+    say(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
+
+
 def main() -> int:
     """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -146,18 +167,8 @@ def main() -> int:
         ran = list(run_all([gate for gate in gates if not arguments.only or gate.name in arguments.only], Path(scratch), home))
     total = sum((one.counts for one in ran), Counts())
     if wants_second and second is None:
-        other = "3.12 or newer" if sys.version_info < (3, 12) else "3.11"
-        if os.environ.get("CI"):
-            say(f"\n== second Python: FAILED, this machine has no Python {other}: install it beside {sys.version_info[0]}.{sys.version_info[1]}.")
-            total += Counts(failed=1)
-        else:
-            say(f"\n== second Python: skipped, this machine has no Python {other}.")
-            total += Counts(skipped=1)
-    # Once more at the end: it is what one reads first, and of a long run perhaps all that is kept.
-    for failure in (failure for one in ran for failure in one.failures):
-        say(f"\nFAILED {failure}")
-    say("\n" + ", ".join(f"{one.name} {one.seconds:.0f} s" for one in ran) + f"; logs in build/logs, cache in {cache_folder()}")
-    say(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
+        total += no_second_python()
+    say_how_it_ended(ran, total)
     return 1 if total.failed or not total.passed else 0
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from igw_sandbox import load
 from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World
 from tests.e2e.product import ALPHA_GROUP, COLLECTION, environment
@@ -34,6 +35,8 @@ SHIFT = {"migration_phases": ["shift"], "migration_warm_seconds": 25}
 QUICK = {"migration_gate": FAST_GATE, "migration_tracers": 100, "migration_stream_seconds": 0}
 QUICK |= {"migration_warm_seconds": 60, "migration_settle_seconds": 90, "migration_gate_seconds": 120}
 V1_EPP = "vllm-llama3-8b-instruct-ga-epp"
+CONTROL = ("controlplane", "registry", "apiproxy")
+"""Services of a sandbox on which nothing runs, for nothing may be written."""
 
 
 @dataclass
@@ -133,6 +136,26 @@ def resets(world: World, percent: float) -> Iterator[None]:
         yield
     finally:
         world.fault("epp_reset", namespace="default", deployment=V1_EPP, percent=0)
+
+
+def held_harmless(world: World, before: Any, ended: Ended, *cause: str) -> None:
+    """Assert that a migration FAILED, its reason says each of ``cause``, and neither the user's route nor a request suffered."""
+    assert (ended.status != 0, ended.verdict) == (True, "FAILED"), ended.reason
+    assert all(words in ended.reason for words in cause), ended.reason
+    assert route_spec(world) == before, "the user's route is as it was"
+    assert (ended.load["lost"], ended.load["cut"], ended.load["problems"]) == (0, 0, []), ended.load["reasons"]
+    assert world.kubectl("get", "httproutes", "-A", "-o", "name").split() == ["httproute.gateway.networking.k8s.io/llm-route"], "no probe route is left"
+
+
+@contextmanager
+def unharmed(world: World) -> Iterator[None]:
+    """Run a load beside all of a block and assert that nothing of it was lost or cut."""
+    load.start(world.directory, load.Options(rate=5, streams=0.5, routes=users_routes(world)))
+    try:
+        yield
+    finally:
+        summary = load.stop(world.directory)
+    assert (summary["lost"], summary["cut"], summary["problems"]) == (0, 0, []), summary["reasons"]
 
 
 # -- other writers of the user's route ----------------------------------------------------------------------------------

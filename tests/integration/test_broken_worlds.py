@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from igw_sandbox.world import World
-from tests.integration.harness import REAL_GATE, SHIFT, Ended, resets, route_spec
+from tests.integration.harness import REAL_GATE, SHIFT, held_harmless, resets, route_spec
 
 EPP = "vllm-llama3-8b-instruct-ga-epp"
 POOL = "vllm-llama3-8b-instruct-ga"
@@ -23,15 +23,6 @@ def failure_mode(world: World, mode: str) -> None:
     """What the gateway does without the v1 endpoint picker."""
     said = json.dumps({"spec": {"endpointPickerRef": {"failureMode": mode}}})
     world.kubectl("patch", "inferencepools.inference.networking.k8s.io", POOL, "--type=merge", "-p", said)
-
-
-def held_harmless(world, before, ended: Ended, *cause: str) -> None:
-    """What every broken world must show."""
-    assert (ended.status != 0, ended.verdict) == (True, "FAILED"), ended.reason
-    assert all(words in ended.reason for words in cause), ended.reason
-    assert route_spec(world) == before, "the user's route is as it was"
-    assert (ended.load["lost"], ended.load["cut"], ended.load["problems"]) == (0, 0, []), ended.load["reasons"]
-    assert world.kubectl("get", "httproutes", "-A", "-o", "name").split() == ["httproute.gateway.networking.k8s.io/llm-route"], "no probe route is left"
 
 
 @pytest.mark.matrix

@@ -12,9 +12,8 @@ import pytest
 
 from igw_sandbox.world import World
 from tests.e2e.product import ZERO_DOWNTIME, PlaybookRun, variables, write_inventory
-from tests.integration.harness import ESTATES
+from tests.integration.harness import CONTROL, ESTATES
 
-CONTROL = ("controlplane", "registry", "apiproxy")
 PARTS = {
     "whole": (),
     "tags": ("--tags", "install"),

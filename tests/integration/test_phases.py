@@ -13,9 +13,8 @@ import pytest
 
 from igw_sandbox.world import World
 from tests.e2e.product import ZERO_DOWNTIME, leftovers
-from tests.integration.harness import ESTATES, alpha_share, route_spec
-from tests.integration.test_broken_worlds import held_harmless
-from tests.integration.test_kills import DEFINITIONS, RELEASE, killed, unharmed
+from tests.integration.harness import ESTATES, alpha_share, held_harmless, route_spec, unharmed
+from tests.integration.killing import DEFINITIONS, killed
 
 ALPHA, V1 = "inference.networking.x-k8s.io", "inference.networking.k8s.io"
 
@@ -75,12 +74,11 @@ def test_a_shift_goes_on_after_an_api_server_was_away_for_20_seconds_in_a_step(c
     assert alpha_share(cluster) == [(ALPHA, 0), (V1, 100)]
 
 
-def test_a_retire_that_is_killed_twice_takes_v1alpha2_away(cluster, play):
-    """Right after Helm has marked v1alpha2's release, and when both definitions are gone; the same command goes on."""
+def test_a_retire_that_is_killed_takes_v1alpha2_away(cluster, play):
+    """When both definitions are gone; the same command goes on."""
     extra = {"migration_phases": ["retire"], "migration_drain_seconds": 2}
     with unharmed(cluster):
-        for write in (RELEASE, DEFINITIONS):
-            killed(cluster, play, write, ZERO_DOWNTIME, extra)
+        killed(cluster, play, DEFINITIONS, ZERO_DOWNTIME, extra)
         retired = play(cluster, extra=extra)
     assert (retired.status, retired.verdict) == (0, "PROVEN"), retired.reason
     assert leftovers(cluster) == []

@@ -9,11 +9,10 @@ import re
 
 import pytest
 
-from tests.e2e.product import leftovers
+from tests.e2e.product import SIMPLE, leftovers
 from tests.e2e.route_check import route_problems
-from tests.integration.harness import ESTATES
-from tests.integration.test_guard import CONTROL
-from tests.integration.test_kills import PICKER, SIMPLE, killed
+from tests.integration.harness import CONTROL, ESTATES
+from tests.integration.killing import PICKER, killed
 
 
 def test_v1_serves_alpha_is_gone_and_the_downtime_is_printed(make_world, play):

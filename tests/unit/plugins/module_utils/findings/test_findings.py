@@ -375,7 +375,7 @@ def test_a_code_is_registered_once():
 
 def test_the_page_is_as_the_catalogue_says():
     page = Path(__file__).resolve().parents[5] / "docs" / "findings.md"
-    assert page.read_text() == catalogue.documentation(), "generate docs/findings.md again: its first lines say how"
+    assert page.read_text() == catalogue.documentation(), "docs/findings.md is not what the code says: make docs"
 
 
 @pytest.mark.parametrize(
