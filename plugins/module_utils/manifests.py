@@ -63,3 +63,21 @@ def ours(manifest: Manifest) -> bool:
 def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
     """Tell whether a label selector (matchLabels) selects these labels; an empty one selects all."""
     return selector.items() <= labels.items()
+
+
+def selects_labels(selector: Manifest | None, labels: Mapping[str, str]) -> bool:
+    """Tell whether a LabelSelector (matchLabels and matchExpressions) selects these labels; an empty one selects all."""
+    wanted = selector or {}
+    return all(labels.get(name) == value for name, value in (wanted.get("matchLabels") or {}).items()) and all(
+        _expression(entry, labels) for entry in wanted.get("matchExpressions") or []
+    )
+
+
+def _expression(entry: Manifest, labels: Mapping[str, str]) -> bool:
+    value, values = labels.get(entry.get("key", "")), entry.get("values") or []
+    return {
+        "In": value in values,
+        "NotIn": value not in values,
+        "Exists": value is not None,
+        "DoesNotExist": value is None,
+    }.get(entry.get("operator", ""), False)

@@ -117,7 +117,7 @@ class PlannedPool(TypedDict):
     models: list[PlannedModel]
     endpoints: list[str]
     references: list[PlannedReference]
-    gateways: list[dict[str, str | None]]
+    gateways: list[dict[str, str | int | None]]
     timeout_seconds: int
     retire: list[Manifest]
     stays: list[dict[str, str]]

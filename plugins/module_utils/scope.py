@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -19,15 +19,17 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import (
     ApiError,
     Cluster,
+    Forbidden,
     NotServed,
     collection_path,
     object_path,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal, Record
-from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, POOL_KIND, V1_GROUP, Manifest
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, POOL_KIND, V1_GROUP, Manifest, name_of, namespace_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets, traffic_split
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, references, step_weights, weights
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listeners, labels_of, wants_labels
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, RouteKey
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import Shares
@@ -100,7 +102,9 @@ class MigrationScope:
     :param nonce: names the migration's probe routes; empty where none was begun.
     :param originals: the routes as they were before the migration. :param live: the same routes as they are.
     :param current: as they are, but with the references that they had, see :func:`weights.current`: from these, probe routes and probes are made.
-    :param gateways: by (namespace, name); only those that are there. :param own: user-defined probes, see :func:`targets.user_defined_targets`.
+    :param gateways: those that routes name, by (namespace, name); only those that are there.
+    :param own: user-defined probes, see :func:`targets.user_defined_targets`.
+    :param answers: for a model the further models that v1alpha2 named in its answers, as the journal has them.
     """
 
     cluster: Cluster
@@ -111,12 +115,14 @@ class MigrationScope:
     current: dict[RouteKey, Manifest]
     gateways: dict[tuple[str, str], Manifest]
     own: Sequence[Manifest] = ()
+    answers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, cluster: Cluster, plan: Mapping[str, Any], nonce: str, backup: list[Manifest] | None, own: Sequence[Manifest] = ()) -> MigrationScope:
+    def read(cls, cluster: Cluster, plan: Mapping[str, Any], nonce: str, backup: list[Manifest] | None, own: Sequence[Manifest] = (),
+             answers: Mapping[str, Sequence[str]] | None = None) -> MigrationScope:
         """Read the scope from the cluster.
 
-        :param backup: the objects as they were; where it is None or lacks a route, what is live counts as such.
+        :param backup: the objects as they were; where it is None or lacks a route, what is live counts as such. :param answers: see :class:`MigrationScope`.
         :raises ApiError: when a route of the Plan is gone.
         """
         keys = route_keys(plan)
@@ -127,12 +133,12 @@ class MigrationScope:
         saved = {references.route_key(manifest): manifest for manifest in backup or [] if manifest["kind"] in ("HTTPRoute", "GRPCRoute")}
         originals = {key: saved.get(key, live[key]) for key in keys}
         current = {key: weights.current(live[key], original, moves(plan)) for key, original in originals.items()}
-        named = {(namespace, name) for route in current.values() for namespace, name, section in references.parents(route)}
+        named = {parent[:2] for route in current.values() for parent in references.parents(route)}
         gateways = {
             place: manifest for place in named
             if (manifest := cluster.get(object_path("gateway.networking.k8s.io/v1", "Gateway", *place)))
         }
-        return cls(cluster, plan, nonce, originals, live, current, gateways, own)
+        return cls(cluster, plan, nonce, originals, live, current, gateways, own, answers or {})
 
     def serves_v1(self, key: RouteKey) -> bool:
         """Tell whether any rule of a live route gives a v1 pool of the migration any traffic."""
@@ -147,14 +153,14 @@ class MigrationScope:
 
     @property
     def models(self) -> dict[str, Manifest]:
-        """The entry in the Plan, by model name; where several pools serve one name, it has the answers of all of them."""
+        """The entry in the Plan, by model name, with what v1alpha2 answered; where several pools serve one name, it has the answers of all of them."""
         found: dict[str, Manifest] = {}
         for model in (model for pool in self.plan["pools"] for model in pool["models"]):
             known = found.setdefault(model["name"], model)
             if known is not model:
                 both = [*(known.get("alpha_answers") or []), *(model.get("alpha_answers") or []), *filter(None, [model.get("answer")])]
                 found[model["name"]] = known | {"alpha_answers": both}
-        return found
+        return {name: model | {"alpha_answers": [*(model.get("alpha_answers") or []), *self.answers.get(name, [])]} for name, model in found.items()}
 
     def pools(self) -> dict[PoolKey, Manifest]:
         """Return the Plan's entries, each under its v1alpha2 and its v1 pool, so that references are known before, during and after the migration."""
@@ -165,23 +171,44 @@ class MigrationScope:
         return found
 
     @cached_property
+    def listeners(self) -> Listeners:
+        """The listeners of the routes' Gateways, with all that is on them: other people's routes as they are, the migration's with the references they had.
+
+        Where the credential may not list HTTPRoutes, only the migration's are known, and without leave to list namespaces no labels are.
+        """
+        mine = {(key.namespace, key.name): route for key, route in self.current.items()}
+        version = next((key.api_version for key in self.current), None)
+        others = [route for route in (self._listed(version, "httproutes") if version else None) or ()
+                  if (namespace_of(route), name_of(route)) not in mine and not probe_routes.is_probe_route(route)]
+        gateways = self.gateways.values()
+        namespaces = self._listed("v1", "namespaces") if wants_labels(gateways) else []
+        return Listeners(gateways, [*others, *mine.values()], None if namespaces is None else labels_of(namespaces))
+
+    def _listed(self, api_version: str, plural: str) -> list[Manifest] | None:
+        """Return all objects of a kind, None where the credential may not list them."""
+        try:
+            return list(self.cluster.list(collection_path(api_version, plural)))
+        except Forbidden:
+            return None
+
+    @cached_property
     def targets(self) -> list[ProbeTarget]:
         """The probe targets of all routes; for each route the user-defined ones come last.
 
         :raises ApiError: when a moved rule has none, or a user-defined probe comes by no moved rule; the message has the remedy.
         """
         pools, found = self.pools(), []
-        everything = list(self.current.values())
         extra: list[ProbeTarget] = []
         for number, own in enumerate(self.own):
-            offered = [target for route in everything for target in targets.user_defined_targets(route, self.gateways, pools, own)]
-            mine = targets.reached(offered, everything)
+            offered = [target for route in self.current.values() for target in targets.user_defined_targets(route, self.listeners, pools, own)]
+            mine = targets.reached(offered, self.listeners)
             extra += mine
             if not mine:
                 raise ApiError(f"Probe {number} of probes ({own.get('hostname') or 'any hostname'}{own['path']}) comes by no rule that is moved: correct its "
                                "hostname, path or headers, or leave it out.")
         for key, route in self.current.items():
-            mine = targets.reached(targets.probe_targets(route, self.gateways, pools), everything) + [target for target in extra if target.route == str(key)]
+            mine = targets.reached(targets.probe_targets(route, self.listeners, pools), self.listeners)
+            mine += [target for target in extra if target.route == str(key)]
             bare = targets.unprobed(route, mine, pools)
             if bare:
                 raise ApiError(

@@ -112,6 +112,10 @@ kinds:
   returned: with O(check=baseline)
   type: list
   elements: str
+answers:
+  description: For a model the further models that answers to requests for it named, beyond what the plan expects.
+  returned: with O(check=baseline)
+  type: dict
 serves_v1:
   description: Whether the users' rules give v1 any traffic already. Then nothing was asked, for it would not be v1alpha2's baseline.
   returned: with O(check=baseline)

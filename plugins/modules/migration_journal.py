@@ -32,11 +32,12 @@ options:
       - V(opened) makes O(state_namespace) where it is missing, takes the Lease, then begins a migration with O(plan) or continues the open one. An open one
         that has not begun to write takes another O(plan) in place of its own.
       - V(retiring) records, before it happens, that v1alpha2 is taken away, and keeps the time when that was first said.
+      - V(learnt) records which models v1alpha2 names in its answers (O(answers)), beside those recorded before.
       - V(noted) records that a phase is done.
       - V(closed) records the verdict and gives the Lease up. Without O(verdict) there was nothing to prove.
       - V(released) gives the Lease up and leaves the journal as it is.
     type: str
-    choices: [opened, retiring, noted, closed, released]
+    choices: [opened, learnt, retiring, noted, closed, released]
     required: true
   run:
     description: Who writes. Made anew by O(state=opened) where it is not given; the other states need the one that was returned.
@@ -56,6 +57,9 @@ options:
     default: [plan]
   stack:
     description: What of v1 a shift proved, with O(phase=shift), as M(inference_gateway.migration.shift_traffic) returns it.
+    type: dict
+  answers:
+    description: For a model the further models that answers named, with O(state=learnt), as M(inference_gateway.migration.migration_evidence) returns it.
     type: dict
   phase:
     description: The phase that is done.
@@ -129,11 +133,12 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 def argument_spec() -> dict:
     """Return the options of the module."""
     return auth_argument_spec() | journal.argument_spec() | {
-        "state": {"type": "str", "choices": ["opened", "retiring", "noted", "closed", "released"], "required": True},
+        "state": {"type": "str", "choices": ["opened", "learnt", "retiring", "noted", "closed", "released"], "required": True},
         "run": {"type": "str"},
         "plan": {"type": "dict"},
         "phases": {"type": "list", "elements": "str", "choices": ["plan", "install", "shift", "retire"], "default": ["plan"]},
         "stack": {"type": "dict"},
+        "answers": {"type": "dict"},
         "phase": {"type": "str", "choices": ["install", "shift", "retire"]},
         "verdict": {"type": "str", "choices": ["PROVEN", "HELD", "FAILED"]},
         "reason": {"type": "str"},
@@ -181,7 +186,7 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
 
 
 def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
-    """Note that v1alpha2 is taken away or that a phase is done, close with a verdict, or only give the Lease up; ``state`` says which.
+    """Note what was learnt, that v1alpha2 is taken away or that a phase is done, close with a verdict, or only give the Lease up; ``state`` says which.
 
     :raises LeaseLost: when this run does not hold the Lease.
     """
@@ -195,6 +200,9 @@ def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
     store.renew(run)
     if state == "retiring":
         record = store.begin_to_retire(record)
+    elif state == "learnt":
+        known, said = record.get("answers") or {}, params["answers"]
+        record = store.update(record, answers=known | {model: sorted({*known.get(model, []), *names}) for model, names in said.items()})
     elif state == "noted":
         phases = [*record["phases"], *([params["phase"]] if params["phase"] not in record["phases"] else [])]
         record = store.update(record, f"phase {params['phase']} done", phases=phases, **({"stack": params["stack"]} if params["phase"] == "shift" else {}))
@@ -212,6 +220,7 @@ def main() -> None:
         argument_spec=argument_spec(),
         supports_check_mode=True,
         required_if=[
+            ("state", "learnt", ("run", "answers")),
             ("state", "retiring", ("run",)),
             ("state", "noted", ("run", "phase")),
             ("state", "closed", ("run", "reason")),

@@ -217,6 +217,10 @@ class ShiftController:
         self.keep(known=found.kinds, shifting=found.serves_v1, baseline_known=True, standing=(found.shares,), stack=found.stack)
         if found.stop:
             raise found.stop
+        if found.answers:
+            self.session.execute("migration_journal", state="learnt", answers=found.answers)
+            for model, names in found.answers.items():
+                self.say(f"v1alpha2 answers requests for {model} as {', '.join(names)}; v1 may too")
         return found.share
 
     def settle(self, what: str, variants: list[str], seconds: int, check: str = "settled", watched: bool = False) -> None:

@@ -70,7 +70,8 @@ class Baseline:
 
     :param share: percent at which the routes stand, over 0 in a run that goes on where another ended. :param shares: the same for each route.
     :param kinds: kinds of failure. :param serves_v1: whether v1 has traffic of users already; then nothing was asked.
-    :param stack: fingerprints of what is installed of v1. :param stop: why the shift must not go on, None where it may.
+    :param stack: fingerprints of what is installed of v1. :param answers: for a model the further models that answers named.
+    :param stop: why the shift must not go on, None where it may.
     """
 
     share: int
@@ -78,6 +79,7 @@ class Baseline:
     kinds: tuple[str, ...]
     serves_v1: bool
     stack: dict[str, str]
+    answers: dict[str, list[str]]
     stop: Stop | None
 
 
@@ -125,7 +127,7 @@ class Phases:
             self.say(f"baseline: none, v1 has {found['share']} % of users' traffic already: every kind of failure counts as new")
         else:
             self.say("baseline: v1alpha2 serves every way" + (f", with failures: {'; '.join(found['faults'])}" if found["faults"] else ""))
-        return Baseline(int(found["share"]), found["shares"], tuple(found["kinds"]), found["serves_v1"], found["stack"], stop)
+        return Baseline(int(found["share"]), found["shares"], tuple(found["kinds"]), found["serves_v1"], found["stack"], found["answers"], stop)
 
     def settle(self, state: ShiftState, what: str, variants: list[str], seconds: int, check: str = "settled", watched: bool = False) -> tuple[str, ...]:
         """Wait until every gateway instance has taken the last change, by traffic and by status.

@@ -29,6 +29,7 @@ LISTS = {
     "v1_pools": "/apis/inference.networking.k8s.io/v1/inferencepools",
     "services": "/api/v1/services",
     "pods": "/api/v1/pods",
+    "namespaces": "/api/v1/namespaces",
 }
 RECONNECT_SECONDS = 0.5
 
@@ -68,7 +69,8 @@ class Cluster:
         found = {name: (await self.all_of(path))[0] for name, path in LISTS.items()}
         running = [pod for pod in found["pods"] if pod.get("status", {}).get("phase") == "Running"]
         return discover(
-            found["routes"], found["gateways"], found["alpha_pools"] + found["v1_pools"], found["models"], found["services"], running)
+            found["routes"], found["gateways"], found["alpha_pools"] + found["v1_pools"], found["models"], found["services"], running,
+            found["namespaces"])
 
     async def watch_routes(self, seen: Callable[[str, int, str, float], None]) -> None:
         """Call seen(NAMESPACE/NAME, generation, resourceVersion, time) for every state of every HTTPRoute, until cancelled.

@@ -7,8 +7,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
+from .gateway.listeners import Listener
 from .load_answer import EMBEDDINGS, STREAMING, Target
 
 Object = Mapping[str, Any]
@@ -18,7 +20,7 @@ MODEL_FLAG = re.compile(r"^--(model|served-model-name)(?:=(.*))?$")
 
 def discover(
     routes: Sequence[Object], gateways: Sequence[Object], pools: Sequence[Object],
-    models: Sequence[Object], services: Sequence[Object], pods: Sequence[Object],
+    models: Sequence[Object], services: Sequence[Object], pods: Sequence[Object], namespaces: Sequence[Object] = (),
 ) -> tuple[list[Target], list[str]]:
     """(targets, what was skipped and why). All lists are plain API objects of all namespaces.
 
@@ -27,11 +29,12 @@ def discover(
     """
     targets: dict[tuple[str, ...], Target] = {}
     skipped: list[str] = []
+    labels = {namespace["metadata"]["name"]: dict(namespace["metadata"].get("labels") or {}) for namespace in namespaces}
     for route in routes:
         where = f"{route['metadata']['namespace']}/{route['metadata']['name']}"
-        addresses = _addresses(route, gateways)
+        addresses = _addresses(route, gateways, labels)
         if not addresses:
-            skipped.append(f"route {where}: none of its Gateways has an address and an HTTP listener")
+            skipped.append(f"route {where}: none of its Gateways has an address and an HTTP listener that takes it")
             continue
         host = _host(route)
         for index, rule in enumerate(route.get("spec", {}).get("rules", [])):
@@ -46,8 +49,8 @@ def discover(
     return list(targets.values()), skipped
 
 
-def _addresses(route: Object, gateways: Sequence[Object]) -> list[str]:
-    """ADDRESS:PORT of the first HTTP listener that the route attaches to, for each parent Gateway."""
+def _addresses(route: Object, gateways: Sequence[Object], labels: dict[str, dict[str, str]]) -> list[str]:
+    """ADDRESS:PORT of the first HTTP listener that the route attaches to, for each parent Gateway. labels: namespace -> its labels."""
     found: list[str] = []
     for parent in route.get("spec", {}).get("parentRefs", []):
         namespace = parent.get("namespace") or route["metadata"]["namespace"]
@@ -58,6 +61,8 @@ def _addresses(route: Object, gateways: Sequence[Object]) -> list[str]:
                 listener for listener in gateway.get("spec", {}).get("listeners", [])
                 if listener.get("protocol") == "HTTP" and parent.get("sectionName") in (None, listener.get("name"))
                 and parent.get("port") in (None, listener.get("port"))
+                and Listener(listener["name"], listener["port"], None, dict(listener.get("allowedRoutes") or {})).admits(
+                    route["metadata"]["namespace"], namespace, labels)
             ]
             values = [address.get("value") for address in gateway.get("status", {}).get("addresses", [])]
             if wanted and values:
@@ -80,11 +85,12 @@ def _served_models(
         namespace = reference.get("namespace") or route["metadata"]["namespace"]
         kind, name = reference.get("kind", "Service"), reference.get("name")
         owned = _declared_models(models, namespace, name) if kind == "InferencePool" else {}
+        known: dict[str, set[str]] = {}
         for backend in pools if kind == "InferencePool" else services:
             if (backend["metadata"]["namespace"], backend["metadata"]["name"]) == (namespace, name):
-                owned = owned or pod_models(_selected(pods, namespace, _selector(backend)))
-        for model, names in owned.items():
-            served.setdefault(model, set()).update(names)
+                known = known or pod_models(_selected(pods, namespace, _selector(backend)))
+        for model, names in (owned or known).items():
+            served.setdefault(model, set()).update(names | known.get(model, set()))
     return served
 
 
@@ -112,31 +118,34 @@ def _selected(pods: Sequence[Object], namespace: str, selector: Mapping[str, str
 
 
 def pod_models(pods: Iterable[Object]) -> dict[str, set[str]]:
-    """The models that model server pods say they serve in their arguments: --model or --served-model-name, and --lora-modules."""
+    """The models that model server pods say they serve in their arguments: --model or --served-model-name, and --lora-modules.
+
+    Of several served names every answer carries the first.
+    """
     found: dict[str, set[str]] = {}
     for pod in pods:
         for container in pod["spec"].get("containers", []):
             words = [*container.get("command", []), *container.get("args", [])]
-            names: dict[str, str] = {}
+            names: dict[str, list[str]] = {}
             for position, word in enumerate(words):
                 match = MODEL_FLAG.match(word)
                 if match:
-                    names[match[1]] = match[2] if match[2] is not None else words[position + 1]
+                    names[match[1]] = [match[2]] if match[2] is not None else _values(words[position + 1:])
                 elif word.startswith("--lora-modules"):
                     found.update({name: {name} for name in _lora_names(words[position:])})
-            base = names.get("served-model-name") or names.get("model")
-            if base:
-                found[base] = {base}
+            base = names.get("served-model-name") or names.get("model") or []
+            found.update({name: {name, base[0]} for name in base})
     return found
+
+
+def _values(words: Sequence[str]) -> list[str]:
+    """The words up to the next flag."""
+    return list(takewhile(lambda word: not word.startswith("--"), words))
 
 
 def _lora_names(words: Sequence[str]) -> list[str]:
     """The "name" of each JSON value that follows --lora-modules (or its =) up to the next flag."""
-    values = [words[0].partition("=")[2]] if "=" in words[0] else []
-    for word in words[1:]:
-        if word.startswith("--"):
-            break
-        values.append(word)
+    values = ([words[0].partition("=")[2]] if "=" in words[0] else []) + _values(words[1:])
     names: list[str] = []
     for value in values:
         try:

@@ -107,8 +107,27 @@ def test_paths_of_a_match(kind: str, value: str, filters: Any, paths: dict[str, 
     (["--model", "a", "--lora-modules", '{"name":"x"}', '{"name":"y"}', "--max-loras", "2"], {"a", "x", "y"}),
     (["--model", "a", '--lora-modules=[{"name":"x"}]'], {"a", "x"}),
     (["--model", "a", "--lora-modules", "x=/path"], {"a", "x"}),
+    (["--model", "a", "--served-model-name", "b", "c", "--port", "1"], {"b", "c"}),
     (["--config", "c"], set()),
 ])
 def test_models_of_a_pod(words: list[str], models: set[str]) -> None:
     """vLLM's spellings of the same flags."""
     assert set(pod_models([{"spec": {"containers": [{"args": words}]}}])) == models
+
+
+@pytest.mark.parametrize(("labels", "expected"), [({"tenant": "a"}, {"8081"}), ({"tenant": "b"}, set()), ({}, set())])
+def test_a_listener_that_does_not_take_the_route_is_not_asked(labels: dict[str, str], expected: set[str]) -> None:
+    """By a label of the route's namespace, or because it takes routes of its Gateway's namespace alone."""
+    allowed = {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"tenant": "a"}}}}
+    listeners = [{"name": "own", "protocol": "HTTP", "port": 8080}, {"name": "a", "protocol": "HTTP", "port": 8081, "allowedRoutes": allowed}]
+    gateway = named("gw", "edge", spec={"listeners": listeners}, status=GATEWAY["status"])
+    asked = route(rule(), parentRefs=[{"name": "gw", "namespace": "edge"}])
+    targets, _skipped = discover([asked], [gateway], [POOL], MODELS, [SERVICE], [POD], [named("default", "", labels=labels)])
+    assert {target.url.split("/")[2].rpartition(":")[2] for target in targets} == expected
+
+
+def test_of_several_served_names_answers_carry_the_first() -> None:
+    """Also where InferenceModels declare the others."""
+    pod = named("pod", labels={"app": "llm"}, spec={"containers": [{"args": ["--model", "/x", "--served-model-name", "dated", "base"]}]})
+    targets, _skipped = found(rule(), pods=(pod,), models=MODELS[:1])
+    assert {(target.model, target.accepts) for target in targets} == {("base", ("base", "dated"))}

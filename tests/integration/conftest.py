@@ -56,18 +56,18 @@ def installed(make_world: Callable[..., World], play: Callable[..., Ended]) -> W
 @pytest.fixture(scope="session")
 def play(collections_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
     """Run a playbook against a world, under ``rate`` requests a second where that is not 0, one in forty of them a stream unless ``streams`` says how many.
-    ``stream_seconds`` are the lengths of streams, in turn.
+    ``stream_seconds`` are the lengths of streams, in turn. ``routes`` are those that the load asks by (``namespace/name``), by default every user's.
 
     ``show`` gets each line as it comes, so that a test can break something in the middle; ``begun`` gets the playbook's process id.
     """
     def run(world: World, playbook: str = ZERO_DOWNTIME, rate: float = 0, target: str = "v1.5.0", extra: dict[str, Any] | None = None,
             arguments: tuple[str, ...] = (), collections: Path | None = None, show: Callable[[str], None] = lambda line: None,
             begun: Callable[[int], None] = lambda pid: None, streams: float | None = None,
-            stream_seconds: tuple[float, ...] = load.Options().stream_seconds) -> Ended:
+            stream_seconds: tuple[float, ...] = load.Options().stream_seconds, routes: tuple[str, ...] = ()) -> Ended:
         folder = tmp_path_factory.mktemp("run")
         job = PlaybookRun(world, folder, collections or collections_path, target, playbook, QUICK | (extra or {}), arguments)
         options = load.Options(rate=rate, streams=rate / 40 if streams is None else streams, stream_seconds=stream_seconds,
-                               routes=users_routes(world) if rate else ())
+                               routes=routes or users_routes(world) if rate else ())
         loaded = load.start(world.directory, options) if rate else {}
         summary: dict[str, Any] = {}
         try:

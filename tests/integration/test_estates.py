@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from igw_sandbox.world import World
-from tests.e2e.product import leftovers
+from tests.e2e.product import SIMPLE, leftovers
 from tests.e2e.route_check import route_problems
-from tests.integration.harness import ESTATES, Ended
+from tests.integration.harness import ESTATES, Ended, module
 
 RATE = 40
 ENDPOINTS = {"migration_endpoints": ["/v1/completions", "/v1/chat/completions", "/v1/embeddings"]}
@@ -42,16 +42,22 @@ def routes(world: World) -> dict[str, Any]:
     return {f"{route['metadata']['namespace']}/{route['metadata']['name']}": route for route in found}
 
 
-def proven(world: World, play: Callable[..., Any], extra: dict[str, Any] | None = None) -> Ended:
-    """Migrate under load and check what holds for every estate; returns how it ended."""
+def proven(world: World, play: Callable[..., Any], extra: dict[str, Any] | None = None, loaded: tuple[str, ...] = ()) -> Ended:
+    """Migrate under load and check what holds for every estate; returns how it ended.
+
+    ``loaded``: the routes that the load asks by, and that are moved, by default all; the others must stay as they were.
+    """
     before = routes(world)
-    ended = play(world, rate=RATE, extra=extra)
+    ended = play(world, rate=RATE, extra=extra, routes=loaded)
     assert (ended.status, ended.verdict) == (0, "PROVEN"), ended.reason
     assert (ended.load["lost"], ended.load["cut"], ended.load["problems"]) == (0, 0, []), ended.load["reasons"]
     assert leftovers(world) == []
     after = routes(world)
     assert set(after) == set(before), "no probe route is left"
-    assert [problem for name in before for problem in route_problems(before[name], after[name])] == []
+    moved = loaded or (*before,)
+    assert [problem for name in moved for problem in route_problems(before[name], after[name])] == []
+    assert all(after[name]["spec"] == route["spec"] and after[name]["metadata"]["generation"] == route["metadata"]["generation"]
+               for name, route in before.items() if name not in moved)
     assert ended.begun["skipped"] == []
     return ended
 
@@ -110,9 +116,42 @@ def test_embeddings_are_refused_on_v1_0_0_and_migrate_to_v1_5_0(up, play):
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize(("estate", "count"), [("two_models", 4), ("sixteen_models", 32), ("header_rules", 4), ("v1beta1", 2), ("two_labels", 2)])
+@pytest.mark.parametrize(
+    ("estate", "count"),
+    [("two_models", 4), ("sixteen_models", 32), ("header_rules", 4), ("v1beta1", 2), ("two_labels", 2), ("served_names", 6)],
+)
 def test_an_estate_migrates_whole(up, play, estate, count):
     assert len(migrated_whole(up(estate), play)) == count
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(
+    ("estate", "route", "other"),
+    [
+        ("redirect_listener", "assist/assist", "assist/a-redirect"),
+        ("tenant_listeners", "chat/chat", "search/a-index"),
+        ("listener_port", "chat/chat", None),
+    ],
+)
+def test_probes_go_to_the_listeners_that_take_the_route(up, play, estate, route, other):
+    """To port 8080 alone: on the other one nothing of the route is served. What is on that listener is not written."""
+    world = up(estate)
+    assert other is None or other in routes(world)
+    ended = proven(world, play, loaded=(route,))
+    assert {target["url"].split("/")[2].rpartition(":")[2] for target in ended.begun["targets"]} == {"8080"}
+    measured = [text for gate in ended.report["evidence"] for text in gate.get("counted", [])]
+    assert measured and all(":8080" in text and ":8081" not in text for text in measured), measured
+
+
+@pytest.mark.matrix
+def test_names_that_v1alpha2_alone_knows_are_learnt_before_it_goes(up, play, tmp_path, collections_path):
+    """On the path with a downtime; and whoever asks afterwards, by hand and without a plan, gets the same verdict."""
+    world = up("served_names")
+    ended = play(world, SIMPLE)
+    assert (ended.status, ended.verdict) == (0, "PROVEN"), ended.reason
+    pool = {"namespace": "names", "name": "writer-ga", "models": ["writer", "writer-8b", "writer-8b-2026-03"]}
+    answer = module("verify_gateway", world, tmp_path, collections_path, pools=[pool])
+    assert answer.returncode == 0, answer.stdout
 
 
 PLUGINS = """\

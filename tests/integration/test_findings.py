@@ -30,8 +30,9 @@ REWRITES = "inferencemodelrewrites.inference.networking.x-k8s.io"
 ALPHA_POOLS = "inferencepools.inference.networking.x-k8s.io"
 
 CASES = [case for path in sorted(FOLDER.glob("*.yaml")) for case in cases(path)]
-OF_THE_CLUSTER = {"alpha-crd-in-v1-manifests", "crd-older-than-target", "managed-crd", "may-not-list", "pool-names-unused", "request-shape-rejected"}
-"""Findings about no namespace: tested below, one by one."""
+OF_THE_CLUSTER = {"alpha-crd-in-v1-manifests", "crd-older-than-target", "listener-undecided", "managed-crd", "may-not-list", "pool-names-unused",
+                  "request-shape-rejected"}
+"""Findings about no namespace, or about what a credential may see of one: tested below, one by one."""
 
 Detect = Callable[..., dict[str, Any]]
 
@@ -216,6 +217,29 @@ def test_a_list_that_is_forbidden_and_a_record_that_may_not_be_read(small: World
     assert (pool["owner"]["kind"], pool["owner"]["left"], pool["stays"][0]["object"]) == ("objects", "helm/chat", "Helm release helm/chat")
     with stranger(small, [{"apiGroups": ["*"], "resources": ["*"]} | READ]) as connection:
         assert ask(small, **ORDINARY | connection)["findings"] == []
+
+
+def test_a_listener_that_chooses_namespaces_whose_labels_may_not_be_read(small: World, ask: Detect):
+    """The near miss may read them; and where they say that the listener does not take the route, there is nothing to probe."""
+    chosen = {"from": "Selector", "selector": {"matchLabels": {"kubernetes.io/metadata.name": "plain"}}}
+    listener = {"name": "http", "protocol": "HTTP", "port": 80}
+    words = "listener http of Gateway plain/gateway depends on the labels of namespace plain"
+    few = [CORE[0] | {"resources": [kind for kind in CORE[0]["resources"] if kind != "namespaces"]},
+           CORE[0] | {"resources": ["namespaces"], "resourceNames": ["kube-system"]}]
+    gateways = {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["*"]} | READ
+    listen(small, listener | {"allowedRoutes": {"namespaces": chosen}})
+    with stranger(small, [*few, *OTHERS, gateways, {"apiGroups": [""], "resources": ["secrets"]} | READ]) as connection:
+        check(ask(small, **ORDINARY | connection)["findings"], [Expected("listener-undecided", "blocker", "HTTPRoute plain/chat", words)])
+    assert ask(small, **ORDINARY)["findings"] == []
+    elsewhere = chosen | {"selector": {"matchLabels": {"tenant": "search"}}}
+    listen(small, listener | {"allowedRoutes": {"namespaces": elsewhere}})
+    check(ask(small, **ORDINARY)["findings"], [Expected("address-not-probed", "blocker", "Gateway plain/gateway", "no HTTP or HTTPS listener for the route")])
+    listen(small, listener)
+
+
+def listen(world: World, listener: Manifest) -> None:
+    """Give the Gateway of the ordinary estate in namespace plain this listener and no other."""
+    world.kubectl("patch", "gateway", "gateway", "-n", "plain", "--type=merge", "-p", json.dumps({"spec": {"listeners": [listener]}}))
 
 
 # -- found in the wild --------------------------------------------------------------------------------------------------

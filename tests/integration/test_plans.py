@@ -6,15 +6,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Cluster
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import ENDPOINTS, Options, pool_migrations
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.reader import read_estate
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import Plan
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import ProbeTarget
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope
+
 from tests.integration.harness import ESTATES
 from tests.integration.planning import SERVICES, Board, comparable, differences, reduced
 
+SILENT = {"two_namespaces"}
+"""Estates without a route, so that nothing can be reached."""
 EXPECTED = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((Path(__file__).resolve().parent / "plans").glob("*.yaml"))}
 
 
@@ -25,6 +40,8 @@ def estate_of(name: str) -> str:
 
 # One after the other on one estate: applying and removing it takes longer than asking.
 NAMES = sorted(EXPECTED, key=lambda name: (estate_of(name), name))
+EACH = pytest.mark.parametrize("name", NAMES, scope="module")
+"""Both tests of one name in a row: that is what the scope says to pytest."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +56,7 @@ def test_every_estate_has_an_expected_plan():
     assert {estate_of(name) for name in EXPECTED} == {folder.name for folder in ESTATES.iterdir() if folder.is_dir()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@EACH
 def test_the_plan_is_the_one_that_a_specialist_wrote(board: Board, name: str):
     board.show(estate_of(name))
     board.world.reset_requests()
@@ -47,6 +64,31 @@ def test_the_plan_is_the_one_that_a_specialist_wrote(board: Board, name: str):
     told = differences(comparable(EXPECTED[name]), comparable(reduced(plan)))
     assert not told, "\n".join([f"the plan of {name} differs:", *told])
     assert board.world.requests()["writes"] == 0
+
+
+def of_detect(estate: Estate, chosen: Options) -> set[ProbeTarget]:
+    """What detect says that users reach, whatever the model."""
+    found = CheckContext(estate, chosen, tuple(pool_migrations(estate, chosen))).reachability
+    return {target for entry in found for target in set(entry.ways) - {taken for taken, _by in entry.taken}}
+
+
+def of_the_run(cluster: Cluster, made: Plan) -> set[ProbeTarget]:
+    """What a run with this plan probes, its models and streams left out."""
+    return {replace(target, model="any", stream=False) for target in MigrationScope.read(cluster, made, "igm", None).targets}
+
+
+@EACH
+def test_the_run_probes_what_detect_calls_reachable(board: Board, name: str):
+    board.show(estate_of(name))
+    said = EXPECTED[name].get("options", {})
+    # As much of a module as kubernetes.core wants for a connection.
+    module = SimpleNamespace(params={"kubeconfig": str(board.world.kubeconfig)}, requires=lambda *_names, **_options: None, server_side_dry_run=False)
+    cluster = Cluster(module)
+    here = read_estate(cluster, [])
+    chosen = Options(release=releases.target(said.get("target_version", releases.DEFAULT_TARGET)), endpoints=tuple(said.get("endpoints", ENDPOINTS)))
+    expected = of_detect(here, chosen)
+    assert of_the_run(cluster, plan.make(here, chosen)) == expected
+    assert expected or name in SILENT
 
 
 def changed(fields: dict[str, Any]) -> dict[str, Any]:

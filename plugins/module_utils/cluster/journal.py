@@ -92,7 +92,8 @@ class Record(TypedDict):
     """The journal of one migration, as its ConfigMap keeps it.
 
     ``status``: ``open`` or ``finished``. ``begun``: whether the cluster was begun to be changed. ``retiring_since``: when v1alpha2 began to be taken away, in
-    seconds since the epoch. ``stack``: fingerprints of what of v1 the shift proved, by pool. ``phases``: those that are done.
+    seconds since the epoch. ``stack``: fingerprints of what of v1 the shift proved, by pool. ``answers``: for a model the further models that v1alpha2 named
+    in its answers. ``phases``: those that are done.
     """
 
     migration: str
@@ -102,6 +103,7 @@ class Record(TypedDict):
     begun: bool
     retiring_since: float | None
     stack: dict[str, str] | None
+    answers: dict[str, list[str]]
     phases: list[str]
     entries: list[Event]
     verdict: str | None
@@ -207,10 +209,10 @@ class Journal:
     def read(self) -> Record | None:
         """Read the record of the migration; None where there was none.
 
-        Its fields: ``migration`` (id), ``nonce`` (of its probe routes), ``status`` (open or finished), ``plan``, ``begun``
-        (whether it has begun to change the cluster), ``phases`` (done), ``stack`` (fingerprints of what of v1 the shift proved, by
-        pool), ``retiring_since`` (when it began to take v1alpha2 away, in seconds since the epoch), ``entries`` (``time`` and
-        ``event``), ``verdict``, ``reason``, ``backup`` (``names`` of ConfigMaps, ``sha256``).
+        Its fields: ``migration`` (id), ``nonce`` (of its probe routes), ``status`` (open or finished), ``plan``, ``begun`` (whether it has begun to change the
+        cluster), ``phases`` (done), ``stack`` (fingerprints of what of v1 the shift proved, by pool), ``answers`` (models that v1alpha2 named beyond what the
+        plan expects, by model), ``retiring_since`` (when it began to take v1alpha2 away, in seconds since the epoch), ``entries`` (``time`` and ``event``),
+        ``verdict``, ``reason``, ``backup`` (``names`` of ConfigMaps, ``sha256``).
         """
         found = self.cluster.get(self._record)
         return json.loads(found["data"]["record"]) if found else None
@@ -230,6 +232,7 @@ class Journal:
             "begun": False,
             "retiring_since": None,
             "stack": None,
+            "answers": {},
             "phases": ["plan"],
             "entries": [],
             "verdict": None,

@@ -28,6 +28,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
     namespace_of,
     selects,
 )
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listeners, labels_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, Reference, RouteKey, opened, references
 
 DEFAULT_EPP_PORT = 9002
@@ -216,6 +217,12 @@ class Estate:
     def route_of(self) -> dict[tuple[str, str, str], Manifest]:
         """Routes by (kind, namespace, name)."""
         return {(route["kind"], namespace_of(route), name_of(route)): route for route in self.routes}
+
+    @cached_property
+    def listeners(self) -> Listeners:
+        """The listeners of all Gateways, with the HTTPRoutes that are on them."""
+        labels = labels_of(self.of("namespaces")) if "namespaces" in self.objects else None
+        return Listeners(self.of("gateways"), self.of("http_routes"), labels)
 
     @cached_property
     def references(self) -> dict[PoolKey, list[Reference]]:

@@ -17,13 +17,14 @@ class Listing(NamedTuple):
     :param api_versions: in order of preference; the first one that serves the kind is listed.
     :param scope: ``alpha``: its objects show whether v1alpha2 is in use; ``pools``: only those in the pools' namespaces matter; ``cluster``: those of any
         namespace may name a pool or the rights of its EPP; ``workloads``: only those matter that run as an alpha EPP's ServiceAccount; ``crowds``: the same,
-        but a cluster holds so many that they are listed only in the namespaces in question.
+        but a cluster holds so many that they are listed only in the namespaces in question; ``labels``: listed only where a listener chooses routes by
+        the labels of their namespaces.
     """
 
     name: str
     api_versions: tuple[str, ...]
     plural: str
-    scope: Literal["alpha", "pools", "cluster", "workloads", "crowds"]
+    scope: Literal["alpha", "pools", "cluster", "workloads", "crowds", "labels"]
 
 
 ALPHA_VERSION = f"{ALPHA_GROUP}/v1alpha2"
@@ -63,5 +64,6 @@ LISTINGS = (
     Listing("replica_sets", ("apps/v1",), "replicasets", "crowds"),
     Listing("jobs", ("batch/v1",), "jobs", "crowds"),
     Listing("pods", ("v1",), "pods", "crowds"),
+    Listing("namespaces", ("v1",), "namespaces", "labels"),
 )
 BINDINGS = frozenset({"role_bindings", "cluster_role_bindings"})

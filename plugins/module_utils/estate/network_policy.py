@@ -11,28 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig, selects_labels
 
 Direction = Literal["Ingress", "Egress"]
 Labels = Mapping[str, str]
-
-
-def fits(selector: Manifest | None, labels: Labels) -> bool:
-    """Tell whether a LabelSelector (matchLabels and matchExpressions) selects these labels; an empty one selects all."""
-    wanted = selector or {}
-    return all(labels.get(name) == value for name, value in (wanted.get("matchLabels") or {}).items()) and all(
-        _expression(entry, labels) for entry in wanted.get("matchExpressions") or []
-    )
-
-
-def _expression(entry: Manifest, labels: Labels) -> bool:
-    value, values = labels.get(entry.get("key", "")), entry.get("values") or []
-    return {
-        "In": value in values,
-        "NotIn": value not in values,
-        "Exists": value is not None,
-        "DoesNotExist": value is None,
-    }.get(entry.get("operator", ""), False)
 
 
 def applying(policies: Iterable[Manifest], direction: Direction, pods: Labels) -> list[Manifest]:
@@ -40,14 +22,14 @@ def applying(policies: Iterable[Manifest], direction: Direction, pods: Labels) -
     return [
         policy for policy in policies
         if direction in (dig(policy, "spec", "policyTypes") or ["Ingress", *(["Egress"] if dig(policy, "spec", "egress") else [])])
-        and fits(dig(policy, "spec", "podSelector"), pods)
+        and selects_labels(dig(policy, "spec", "podSelector"), pods)
     ]
 
 
 def _admits(policy: Manifest, peer: Labels) -> bool:
     """Tell whether an ingress rule of a policy lets pods with these labels in."""
     return any(
-        not sources or any("podSelector" not in source or fits(source["podSelector"], peer) for source in sources)
+        not sources or any("podSelector" not in source or selects_labels(source["podSelector"], peer) for source in sources)
         for rule in dig(policy, "spec", "ingress", default=[])
         for sources in [rule.get("from") or []]
     )

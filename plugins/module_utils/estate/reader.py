@@ -17,6 +17,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS, Listing
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, namespace_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import ALPHA_CRDS, CRD_FILES
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import wants_labels
 
 
 def read_estate(cluster: Cluster, namespaces: list[str]) -> Estate:
@@ -49,6 +50,8 @@ class _Reader:
                     found[listing.name] = in_scope(self.read(listing, self.namespaces), scope)
                 elif listing.scope == "cluster":
                     found[listing.name] = tuple(self.read(listing))
+            if wants_labels(found["gateways"]):
+                found |= self.namespace_labels()
             crds = self.crds()
         releases, hidden = self.releases(found["pools"])
         cluster = self.cluster
@@ -81,6 +84,14 @@ class _Reader:
             query = {name: {"fieldSelector": f"spec.serviceAccountName={of[0]}"} for name, of in open_.items() if listing.name == "pods" and len(of) == 1}
             every = (entry for namespace in open_ for entry in self.read(listing, [namespace], **query.get(namespace, {})))
             found[listing.name] = tuple(of_accounts(every))
+
+    def namespace_labels(self) -> dict[str, tuple[Manifest, ...]]:
+        """Read the cluster's namespaces under the name of their listing; nothing where that is refused (finding listener-undecided)."""
+        (listing,) = (entry for entry in LISTINGS if entry.scope == "labels")
+        try:
+            return {listing.name: tuple(self.cluster.list(collection_path("v1", listing.plural)))}
+        except Forbidden:
+            return {}
 
     def read(self, listing: Listing, namespaces: Sequence[str] = (), **query: Any) -> Iterator[Manifest]:
         """Yield every object of one kind, in the first version that serves it: a group may be served in v1, and the kind in v1beta1 alone.

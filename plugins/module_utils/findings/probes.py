@@ -49,6 +49,21 @@ def _why_silent(gateway: Manifest) -> str:
 
 
 @finding(
+    "listener-undecided", "blocker",
+    about="A listener chooses routes by the labels of their namespaces, and these may not be read. So nobody can tell whether users reach the pool there.",
+    remedy="Grant the permission to list namespaces (the shipped ClusterRole for detect has it), or accept listener-undecided: then that listener is "
+           "probed too, and where it does not take the route, the shift ends HELD.",
+    source="Gateway API: allowedRoutes.namespaces.selector",
+)
+def listener_undecided(context: CheckContext) -> Iterator[Occurrence]:
+    """Find listeners of which nobody can tell whether they take a route of a planned pool."""
+    for key in dict.fromkeys(entry.reference.route for entry in context.reachability):
+        for listener in context.estate.listeners.undecided(context.estate.route_of[key.kind, key.namespace, key.name]):
+            text = f"whether it is on {listener} depends on the labels of namespace {key.namespace}, which may not be read."
+            yield Occurrence(str(key), text)
+
+
+@finding(
     "hostname-not-concrete", "info",
     about="A route takes requests for any hostname, or for a wildcard. Probes ask for one name below it, or for the bare address.",
     remedy="Nothing to do where every name is served alike; with TLS, the listener's certificate must cover the name that is probed.",
@@ -58,7 +73,7 @@ def hostname_not_concrete(context: CheckContext) -> Iterator[Occurrence]:
     """Find routes that take requests for any hostname or for a wildcard, within what their listeners take."""
     for route, parents in sorted({entry.reference.route: entry.parents for entry in context.reachability}.items(), key=lambda item: item[0]):
         manifest = context.estate.route_of[route.kind, route.namespace, route.name]
-        listeners = {place.hostname or "" for parent in parents for place in parent.addresses} or {""}
+        listeners = {place.listener.hostname for parent in parents for place in parent.addresses} or {""}
         met = {meet(wanted, listener) for wanted in dig(manifest, "spec", "hostnames", default=[]) or [""] for listener in listeners}
         vague = sorted(name or "any" for name in met if name is not None and (not name or name.startswith("*")))
         if vague:
@@ -92,8 +107,9 @@ def probe_shadowed_by_rule(context: CheckContext) -> Iterator[Occurrence]:
     for entry in _by_rule(context):
         if entry.taken:
             every = len(entry.taken) == len(entry.ways)
-            target, route, rule = entry.taken[0]
-            text = f"rule {entry.reference.rule}: requests for {target.hostname or 'any host'}{target.path} are taken by rule {rule} of {route}"
+            target, winner = entry.taken[0]
+            whose = f"are taken by rule {winner[1]} of {winner[0]}" if winner else f"come by {target.address.listener}, where no rule takes them"
+            text = f"rule {entry.reference.rule}: requests for {target.hostname or 'any host'}{target.path} {whose}"
             end = "; nothing reaches this rule." if every else "."
             yield Occurrence(str(entry.reference.route), text + end, severity="blocker" if every else None, overridable=not every)
 

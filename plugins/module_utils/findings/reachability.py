@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import PoolMigration
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate
-from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig, name_of, namespace_of
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.precedence import Table
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listeners
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, Reference, RouteKey, parents, rules
 
 ANY_MODEL = [{"name": "any"}]
@@ -47,7 +47,8 @@ class Reachability:
     :param matches: those of its rule; one empty match, which fits all requests, where the rule has none.
     :param open_ended: the matches with a regular expression, for which no request can be made.
     :param ways: probe targets by which a user would reach the reference, whatever the model, all without a stream.
-    :param taken: the probe targets of ``ways`` that another rule takes first, each with that rule's route and index.
+    :param taken: the probe targets of ``ways`` that another rule takes first, each with that rule's route and index; with None where they meet another
+        listener, on which no rule takes them.
     """
 
     reference: Reference
@@ -55,7 +56,7 @@ class Reachability:
     matches: tuple[Manifest, ...]
     open_ended: tuple[Manifest, ...]
     ways: tuple[targets.ProbeTarget, ...]
-    taken: tuple[tuple[targets.ProbeTarget, str, int], ...]
+    taken: tuple[tuple[targets.ProbeTarget, tuple[str, int] | None], ...]
 
 
 def reachability(estate: Estate, migrations: Sequence[PoolMigration], endpoints: Sequence[str]) -> list[Reachability]:
@@ -64,34 +65,28 @@ def reachability(estate: Estate, migrations: Sequence[PoolMigration], endpoints:
     :param endpoints: the paths that clients call.
     """
     pools = {migration.key: {"models": ANY_MODEL, "endpoints": list(endpoints)} for migration in migrations}
-    gateways = {(namespace_of(entry), name_of(entry)): entry for entry in estate.of("gateways")}
-    tables = targets.gateway_tables(estate.of("http_routes"))
     keys = dict.fromkeys(reference.route for migration in migrations for reference in migration.references if reference.route.kind == "HTTPRoute")
-    return [entry for key in keys for entry in _of_route(key, estate, gateways, pools, tables)]
+    return [entry for key in keys for entry in _of_route(key, estate, pools)]
 
 
-def _of_route(
-    key: RouteKey, estate: Estate, gateways: Mapping[tuple[str, str], Manifest], pools: Mapping[PoolKey, Manifest], tables: Mapping[str, Table]
-) -> Iterator[Reachability]:
-    route = estate.route_of[key.kind, key.namespace, key.name]
-    named = tuple(_parents(route, gateways))
-    every = {target if not target.stream else replace(target, stream=False) for target in targets.probe_targets(route, gateways, pools)}
+def _of_route(key: RouteKey, estate: Estate, pools: Mapping[PoolKey, Manifest]) -> Iterator[Reachability]:
+    route, listeners = estate.route_of[key.kind, key.namespace, key.name], estate.listeners
+    named = tuple(_parents(route, listeners))
+    every = {target if not target.stream else replace(target, stream=False) for target in targets.probe_targets(route, listeners, pools)}
     found = sorted(every, key=str)
     for reference in estate.route_references(key):
         if reference.kind != "backend" or reference.target not in pools:
             continue
         matches = tuple(rules(route)[reference.rule].get("matches") or [{}])
         mine = tuple(target for target in found if (target.rule, target.index) == (reference.rule, reference.index))
-        winners = [(target, targets.taken_by(target, tables)) for target in mine]
-        taken = tuple((target, *winner) for target, winner in winners if winner and winner != (target.route, target.rule))
+        winners = [(target, targets.taken_by(target, listeners)) for target in mine]
+        taken = tuple((target, winner) for target, winner in winners if winner != (target.route, target.rule))
         yield Reachability(reference, named, matches, tuple(match for match in matches if open_ended(match)), mine, taken)
 
 
-def _parents(route: Manifest, gateways: Mapping[tuple[str, str], Manifest]) -> Iterator[ParentGateway]:
-    for namespace, name, section in parents(route):
-        gateway = gateways.get((namespace, name))
-        places = tuple(targets.addresses(gateway, section, namespace_of(route))) if gateway else ()
-        yield ParentGateway(namespace, name, gateway, places)
+def _parents(route: Manifest, listeners: Listeners) -> Iterator[ParentGateway]:
+    for parent in parents(route):
+        yield ParentGateway(parent.namespace, parent.name, listeners.gateways.get(parent[:2]), tuple(targets.addresses(route, parent, listeners)))
 
 
 def open_ended(match: Manifest) -> bool:

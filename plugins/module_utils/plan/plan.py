@@ -205,12 +205,12 @@ def references(migration: PoolMigration) -> list[PlannedReference]:
     ]
 
 
-def gateways(migration: PoolMigration) -> list[dict[str, str | None]]:
-    """Return the Gateways through which users reach the pool, each once: ``namespace``, ``name``, ``section`` (a listener, None for all)."""
-    found: dict[tuple[str, str, str], dict[str, str | None]] = {}
+def gateways(migration: PoolMigration) -> list[dict[str, str | int | None]]:
+    """Return the Gateways through which users reach the pool, each once: ``namespace``, ``name``, ``section`` (a listener) and ``port``, None for all."""
+    found: dict[tuple[str, str, str, int], dict[str, str | int | None]] = {}
     for entry in migration.references:
         for parent in parents(migration.estate.route_of[entry.route.kind, entry.route.namespace, entry.route.name]):
-            found[parent.namespace, parent.name, parent.section or ""] = parent._asdict()
+            found[parent.namespace, parent.name, parent.section or "", parent.port or 0] = parent._asdict()
     return [parent for _key, parent in sorted(found.items())]
 
 

@@ -31,12 +31,14 @@ class Answer:
 
     :param status: HTTP status, 0 where no answer came. :param reason: None for a complete, valid answer, else one short sentence.
     :param sent: when the probe was sent, in seconds since the epoch. :param seconds: from then until the last byte, or until it failed.
+    :param model: the model that it names, see :func:`model_named`.
     """
 
     status: int
     reason: str | None
     sent: float
     seconds: float
+    model: str = ""
 
     @property
     def ok(self) -> bool:
@@ -87,6 +89,21 @@ def head_fault(probe: Probe, status: int, headers: dict[str, str], body: bytes) 
     if probe.epp and EPP_HEADER not in headers:
         return "answered without the endpoint picker (it is down or not asked)"
     return None
+
+
+def model_named(probe: Probe, headers: dict[str, str], body: bytes) -> str:
+    """Return the model that an answer names, empty where it names none or no endpoint picker has handled it: then another backend may have answered."""
+    if EPP_HEADER not in headers:
+        return ""
+    parts = [line[5:] for line in body.splitlines() if line.startswith(b"data:")] if probe.target.stream else [body]
+    for part in parts:
+        try:
+            answer = json.loads(part)
+        except ValueError:
+            continue
+        if isinstance(answer, dict) and isinstance(answer.get("model"), str):
+            return answer["model"]
+    return ""
 
 
 def _detail(body: bytes) -> str:

@@ -32,6 +32,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
     StreamOutcome,
     head_fault,
     judge,
+    model_named,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import LENGTHS, Probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import Signature, signature
@@ -119,18 +120,19 @@ class Client:
     def send(self, probe: Probe) -> Answer:
         """Send one probe and judge its answer: status, mark, EPP header, JSON shape, model, finish_reason, ``[DONE]``."""
         sent, begun = time.time(), time.monotonic()
-        status, reason = 0, None
+        status, reason, model = 0, None, ""
         try:
             with self._asked(probe, _body(probe)) as response:
-                status = response.status
-                reason = judge(probe, status, _named(response), _read(response, begun + self.timeout))
+                status, headers = response.status, _named(response)
+                body = _read(response, begun + self.timeout)
+                reason, model = judge(probe, status, headers, body), model_named(probe, headers, body)
         except (TimeoutError, socket.timeout):
             reason = f"no complete answer within {self.timeout:g} s"
         except TooLong as error:
             reason = f"{error}"
         except (OSError, http.client.HTTPException) as error:
             reason = f"connection failed: {error or type(error).__name__}"
-        return Answer(status, reason, sent, time.monotonic() - begun)
+        return Answer(status, reason, sent, time.monotonic() - begun, model)
 
     def send_tracer(self, probe: Probe) -> Signature | None:
         """Send one tracer request and return the signature of its answer, or None where no complete answer came."""

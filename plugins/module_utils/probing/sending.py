@@ -23,6 +23,9 @@ class Answered(Protocol):
     """What a sender returns, see :class:`answer_checks.Answer`. ``kind`` is the reason without what differs between failures of one kind."""
 
     @property
+    def model(self) -> str: ...
+
+    @property
     def status(self) -> int: ...
 
     @property

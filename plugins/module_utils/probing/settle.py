@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -95,12 +96,24 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace
                 return Settled(clean >= rounds, clean, passing, last, first, sent)
 
 
-def baseline(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int) -> tuple[Faults, tuple[str, ...], tuple[str, ...]]:
-    """Ask the users' own rules, for ``rounds`` rounds or until the deadline, before v1 has any of their traffic.
+@dataclass(frozen=True)
+class Baseline:
+    """How the users' own rules answer before v1 has any of their traffic.
 
-    :returns: what failed, the kinds of failure, and the targets (as text) that never answered.
+    :param faults: what failed. :param kinds: the kinds of failure. :param silent: the targets (as text) that never answered.
+    :param answers: for each model that was asked for, the models that good answers named.
     """
+
+    faults: Faults
+    kinds: tuple[str, ...]
+    silent: tuple[str, ...]
+    answers: dict[str, frozenset[str]]
+
+
+def baseline(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int) -> Baseline:
+    """Ask the users' own rules, for ``rounds`` rounds or until the deadline, before v1 has any of their traffic."""
     faults, kinds, answered = Faults(), set(), {str(probe.target): False for probe in probes}
+    answers: dict[str, set[str]] = defaultdict(set)
     with ThreadPoolExecutor(workers) as pool:
         for number in range(rounds):
             if number and time.monotonic() >= deadline:
@@ -109,4 +122,7 @@ def baseline(probes: list[Probe], send: Sender, rounds: int, deadline: float, pa
                 faults.note(probe, answer)
                 answered[str(probe.target)] |= answer.ok
                 kinds |= set() if answer.ok else {answer.kind}
-    return faults, tuple(sorted(kinds)), tuple(target for target, ok in answered.items() if not ok)
+                if answer.ok and answer.model and probe.target.model:
+                    answers[probe.target.model].add(answer.model)
+    silent = tuple(target for target, ok in answered.items() if not ok)
+    return Baseline(faults, tuple(sorted(kinds)), silent, {model: frozenset(names) for model, names in answers.items()})

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Computes what to probe: a route, its Gateways and the Plan's pool become targets; a target and a variant become a request. Pure.
+"""Computes what to probe: a route, its listeners and the Plan's pool become targets; a target and a variant become a request. Pure.
 
 A target is Gateway address x hostname x match of a rule x model x endpoint x stream: every way by which a user's request can
 reach a moved pool.
@@ -10,16 +10,16 @@ reach a moved pool.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from urllib.parse import urlencode
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.precedence import Table, meet
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listener, Listeners
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.precedence import meet
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import PROBE_HEADER, Variant, mark, probe_value
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, parents, references, route_key, rules
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import Parent, PoolKey, parents, references, route_key, rules
 
 COMPLETIONS = "/v1/completions"
 CHAT = "/v1/chat/completions"
@@ -44,15 +44,26 @@ UNIQUE = "{unique}"
 class Address:
     """Where a listener of a Gateway answers.
 
-    :param gateway: ``namespace/name``. :param host: an address of the Gateway. :param port: 1 to 65535. :param tls: whether it speaks HTTPS.
-    :param hostname: the listener's, None for any.
+    :param host: an address of the Gateway.
     """
 
-    gateway: str
+    listener: Listener
     host: str
-    port: int
-    tls: bool
-    hostname: str | None = None
+
+    @property
+    def port(self) -> int:
+        """The listener's port, 1 to 65535."""
+        return self.listener.port
+
+    @property
+    def tls(self) -> bool:
+        """Whether it speaks HTTPS."""
+        return self.listener.tls
+
+    @property
+    def gateway(self) -> str:
+        """The Gateway's ``namespace/name``."""
+        return f"{self.listener.namespace}/{self.listener.gateway}"
 
 
 @dataclass(frozen=True)
@@ -121,33 +132,22 @@ class Probe:
         return self.body(text) | {"max_tokens": tokens} | ({"ignore_eos": True} if ignore_eos else {})
 
 
-def addresses(gateway: Manifest, section: str | None = None, namespace: str | None = None) -> list[Address]:
-    """Return each address of a Gateway with each HTTP(S) listener that takes routes of ``namespace`` (None: of the Gateway's own).
-
-    A listener that selects namespaces by label counts, whatever it selects. :param section: the name of one listener, None for all.
-    """
-    own = gateway["metadata"].get("namespace", "default")
-    name = f"{own}/{gateway['metadata']['name']}"
-    listeners = [
-        listener
-        for listener in (gateway.get("spec") or {}).get("listeners") or []
-        if listener.get("protocol") in ("HTTP", "HTTPS") and section in (None, listener.get("name"))
-        and (namespace in (None, own) or ((listener.get("allowedRoutes") or {}).get("namespaces") or {}).get("from", "Same") != "Same")
-    ]
+def addresses(route: Manifest, parent: Parent, listeners: Listeners) -> list[Address]:
+    """Return each address of a route's parent with each of its listeners that the route is on; none where there is no such Gateway."""
+    gateway = listeners.gateways.get((parent.namespace, parent.name)) or {}
     return [
-        Address(name, found["value"], listener["port"], listener["protocol"] == "HTTPS", listener.get("hostname"))
-        for found, listener in product((gateway.get("status") or {}).get("addresses") or [], listeners)
+        Address(listener, found["value"])
+        for found, listener in product(dig(gateway, "status", "addresses", default=[]), listeners.of(route, parent)) if found.get("value")
     ]
 
 
-def probe_targets(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: Mapping[PoolKey, Manifest]) -> list[ProbeTarget]:
+def probe_targets(route: Manifest, listeners: Listeners, pools: Mapping[PoolKey, Manifest]) -> list[ProbeTarget]:
     """Return every target of a route's moved references; a match for which no request can be made (a regular expression, another method) has none.
 
-    :param gateways: (namespace, name) to manifest. :param pools: pool to its entry in the Plan (models, endpoints).
+    :param pools: pool to its entry in the Plan (models, endpoints).
     """
     key = route_key(route)
-    places = _places(route, gateways)
-    hostnames = (route.get("spec") or {}).get("hostnames") or [""]
+    places = _places(route, (route.get("spec") or {}).get("hostnames") or [""], listeners)
     found = []
     for reference in references(route):
         pool = pools.get(reference.target)
@@ -155,11 +155,10 @@ def probe_targets(route: Manifest, gateways: Mapping[tuple[str, str], Manifest],
             continue
         rule = rules(route)[reference.rule]
         shared = _shared(route, reference.rule, pools)
-        for place, wanted, match, endpoint in product(places, hostnames, rule.get("matches") or [{}], pool["endpoints"]):
-            hostname = _concrete(meet(wanted, place.hostname or ""))
+        for (place, hostname), match, endpoint in product(places, rule.get("matches") or [{}], pool["endpoints"]):
             path = _path(match, rule, endpoint)
             headers = _headers(match)
-            if hostname is None or path is None or headers is None or match.get("method", "POST") != "POST":
+            if path is None or headers is None or match.get("method", "POST") != "POST":
                 continue
             found += [
                 ProbeTarget(place, hostname, str(key), reference.rule, reference.index, path, headers, model["name"], endpoint, stream, shared)
@@ -168,7 +167,7 @@ def probe_targets(route: Manifest, gateways: Mapping[tuple[str, str], Manifest],
     return list(dict.fromkeys(found))
 
 
-def user_defined_targets(route: Manifest, gateways: Mapping[tuple[str, str], Manifest], pools: Mapping[PoolKey, Manifest], own: Manifest) -> list[ProbeTarget]:
+def user_defined_targets(route: Manifest, listeners: Listeners, pools: Mapping[PoolKey, Manifest], own: Manifest) -> list[ProbeTarget]:
     """Return a user-defined probe as targets of every moved reference of a route; :func:`reached` tells which of these its requests come by.
 
     :param own: ``path``, ``body`` (dict), and where they are given ``hostname`` and ``headers``.
@@ -178,13 +177,11 @@ def user_defined_targets(route: Manifest, gateways: Mapping[tuple[str, str], Man
     body = json.dumps(own["body"])
     moved = [reference for reference in references(route) if reference.kind == "backend" and reference.target in pools]
     hostnames = [own["hostname"]] if own.get("hostname") else (route.get("spec") or {}).get("hostnames") or [""]
-    found = []
-    for place, wanted, reference in product(_places(route, gateways), hostnames, moved):
-        hostname = _concrete(meet(wanted, place.hostname or ""))
-        if hostname is not None:
-            shared = _shared(route, reference.rule, pools)
-            found.append(ProbeTarget(place, hostname, str(key), reference.rule, reference.index, own["path"], headers, "", OWN,
-                                     bool(own["body"].get("stream")), shared, body))
+    found = [
+        ProbeTarget(place, hostname, str(key), reference.rule, reference.index, own["path"], headers, "", OWN,
+                    bool(own["body"].get("stream")), _shared(route, reference.rule, pools), body)
+        for (place, hostname), reference in product(_places(route, hostnames, listeners), moved)
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -197,10 +194,18 @@ def streaming(found: list[ProbeTarget]) -> list[ProbeTarget]:
     return list(chosen.values())
 
 
-def _places(route: Manifest, gateways: Mapping[tuple[str, str], Manifest]) -> list[Address]:
-    """Where the Gateways of a route answer."""
-    return [place for namespace, name, section in parents(route) if (namespace, name) in gateways
-            for place in addresses(gateways[namespace, name], section, route_key(route).namespace)]
+def _places(route: Manifest, hostnames: Iterable[str], listeners: Listeners) -> list[tuple[Address, str]]:
+    """Return where requests for some hostnames go: each address of the route's Gateways, by the listener that they meet there, and the hostname to ask for.
+
+    That listener may be another than the route is on, one with a closer hostname at the same port: then its routes take the requests.
+    """
+    found = []
+    for parent, wanted in product(parents(route), hostnames):
+        for place in addresses(route, parent, listeners):
+            hostname = _concrete(meet(wanted, place.listener.hostname))
+            if hostname is not None:
+                found.append((replace(place, listener=listeners.reached(place.listener, hostname)), hostname))
+    return list(dict.fromkeys(found))
 
 
 def _shared(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> bool:
@@ -208,27 +213,14 @@ def _shared(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> bo
     return any(other.kind == "backend" and other.rule == rule and other.weight and other.target not in pools for other in references(route))
 
 
-def reached(found: list[ProbeTarget], candidates: list[Manifest]) -> list[ProbeTarget]:
-    """Return the targets whose requests are taken by their own rule. Where a more specific rule takes them, it takes users' requests too.
-
-    :param candidates: every route known.
-    """
-    tables = gateway_tables(candidates)
-    return [target for target in found if taken_by(target, tables) == (target.route, target.rule)]
+def reached(found: list[ProbeTarget], listeners: Listeners) -> list[ProbeTarget]:
+    """Return the targets whose requests are taken by their own rule. Where a more specific rule takes them, it takes users' requests too."""
+    return [target for target in found if taken_by(target, listeners) == (target.route, target.rule)]
 
 
-def gateway_tables(candidates: Iterable[Manifest]) -> dict[str, Table]:
-    """Return for each Gateway (``namespace/name``) the matches of the HTTPRoutes that name it as their parent."""
-    beside: dict[str, list[Manifest]] = defaultdict(list)
-    for route in candidates:
-        for gateway in {f"{namespace}/{name}" for namespace, name, _section in parents(route)}:
-            beside[gateway].append(route)
-    return {gateway: Table(routes) for gateway, routes in beside.items()}
-
-
-def taken_by(target: ProbeTarget, tables: Mapping[str, Table]) -> tuple[str, int] | None:
+def taken_by(target: ProbeTarget, listeners: Listeners) -> tuple[str, int] | None:
     """Return the route (as text) and rule that take a target's requests, or None where no rule does."""
-    found = tables[target.address.gateway].winner(target.hostname, target.path, dict(target.headers))
+    found = listeners.winner(target.address.listener, target.hostname, target.path, dict(target.headers))
     return (str(found[0]), found[1]) if found else None
 
 
@@ -250,12 +242,16 @@ def probe(target: ProbeTarget, variant: Variant | None, nonce: str, models: Mapp
         was asked for (seen), so an answer may show either. Where other backends serve the user's rule too, its answer need not
         come from a pool, nor name the pool's models.
     """
-    entry = models.get(target.model, {})
-    answers = {target.model, entry.get("answer") or target.model} | set(entry.get("alpha_answers") or []) if target.model else set()
+    answers = answers_of(target.model, models.get(target.model, {})) if target.model else set()
     own = () if variant is None else ((PROBE_HEADER, probe_value(nonce, variant, target.rule, target.index)),)
     if variant is None or gone:
         return Probe(target, variant, target.headers + own, None, frozenset(() if target.shared else answers), epp=not target.shared)
     return Probe(target, variant, target.headers + own, mark(variant, target.rule, target.index), frozenset(answers))
+
+
+def answers_of(model: str, entry: Manifest) -> set[str]:
+    """Return the models that an answer may name to a request for a model. :param entry: the model's in the Plan, empty where it has none."""
+    return {model, entry.get("answer") or model, *(entry.get("alpha_answers") or [])}
 
 
 def _concrete(hostname: str | None) -> str | None:

@@ -22,10 +22,11 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import RouteKey, route_key, rules
 
 Rank = tuple[Any, ...]
+HostRank = tuple[bool, int]
 
 
 class Table:
-    """Finds the matches of a Gateway's HTTPRoutes by hostname and path, since a Gateway may hold thousands."""
+    """Finds the matches of a listener's HTTPRoutes by hostname and path, since a listener may hold thousands."""
 
     def __init__(self, routes: Iterable[Manifest]) -> None:
         self._entries: dict[tuple[str, str, str], list[tuple[Manifest, int, Manifest]]] = defaultdict(list)
@@ -45,7 +46,8 @@ class Table:
             (rank, (*_age(route), number), (route_key(route), number))
             for key in _keys(hostname, urlsplit(url).path)
             for route, number, match in self._entries.get(key, ())
-            if (host := host_rank(route, hostname)) is not None and (rank := _rank(match, host, url, headers)) is not None
+            if (host := host_rank((route.get("spec") or {}).get("hostnames") or [""], hostname)) is not None
+            and (rank := _rank(match, host, url, headers)) is not None
         ]
         best = max((rank for rank, _order, _place in ranked), default=None)
         return min(((order, place) for rank, order, place in ranked if rank == best), default=(None, None))[1]
@@ -72,9 +74,12 @@ def _place(kind: str, value: str) -> str:
     return {"Exact": value, "PathPrefix": value.rstrip("/")}.get(kind, "")
 
 
-def host_rank(route: Manifest, hostname: str) -> tuple[bool, int] | None:
-    """Return how closely a route's hostnames fit, the greater the closer: a name before a wildcard, then by length; None where none fits."""
-    fitting = [(not entry.startswith("*"), len(entry)) for entry in (route.get("spec") or {}).get("hostnames") or [""] if _covers(entry, hostname)]
+def host_rank(hostnames: Iterable[str], hostname: str) -> HostRank | None:
+    """Return how closely the hostnames of a route or a listener fit, the greater the closer; None where none fits.
+
+    A name is closer than a wildcard, a longer wildcard closer than a shorter one, and any of these closer than the empty hostname, which stands for all.
+    """
+    fitting = [(bool(entry) and not entry.startswith("*"), len(entry)) for entry in hostnames if _covers(entry, hostname)]
     return max(fitting, default=None)
 
 
@@ -96,7 +101,7 @@ def _age(route: Manifest) -> tuple[str, str, str]:
     return meta.get("creationTimestamp") or "", meta.get("namespace", ""), meta["name"]
 
 
-def _rank(match: Manifest, host: tuple[bool, int], url: str, headers: Mapping[str, str]) -> Rank | None:
+def _rank(match: Manifest, host: HostRank, url: str, headers: Mapping[str, str]) -> Rank | None:
     """Return a match's rank: hostname, exact path, length of path, method, headers, parameters; None where it does not cover the request."""
     parts = urlsplit(url)
     kind, value = _path(match)

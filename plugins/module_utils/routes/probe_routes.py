@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Literal
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, Reference, references, route_key, rules
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.weights import move_reference
 
@@ -68,6 +68,11 @@ def probe_routes_of(original: Manifest, moves: Mapping[PoolKey, str], variant: V
         }
         for number, chunk in enumerate(_chunks(copies))
     ]
+
+
+def is_probe_route(route: Manifest) -> bool:
+    """Tell whether a route is a probe route, of whatever migration."""
+    return LABEL in dig(route, "metadata", "labels", default={})
 
 
 def _probe_rule(rule: Manifest, reference: Reference, moves: Mapping[PoolKey, str], variant: Variant, nonce: str) -> Manifest:

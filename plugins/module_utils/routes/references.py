@@ -11,6 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, POOL_KIND, Manifest, dig, namespace_of
 
+GATEWAY_GROUP = "gateway.networking.k8s.io"
+
 
 class PoolKey(NamedTuple):
     """The object that a reference names. Never by the name alone: pools of both groups may share name and namespace."""
@@ -51,19 +53,20 @@ class Reference:
 
 
 class Parent(NamedTuple):
-    """A Gateway that a route names as its parent; ``section`` is one listener's name, None means all listeners."""
+    """A Gateway that a route names as its parent; ``section`` is one listener's name, ``port`` that of some, None means all listeners."""
 
     namespace: str
     name: str
     section: str | None
+    port: int | None
 
 
 def parents(route: Manifest) -> list[Parent]:
     """Return every Gateway that a route names as its parent, in order."""
     return [
-        Parent(entry.get("namespace") or namespace_of(route), entry.get("name") or "", entry.get("sectionName"))
+        Parent(entry.get("namespace") or namespace_of(route), entry.get("name") or "", entry.get("sectionName"), entry.get("port"))
         for entry in dig(route, "spec", "parentRefs", default=[])
-        if entry.get("kind", "Gateway") == "Gateway"
+        if (entry.get("group", GATEWAY_GROUP), entry.get("kind", "Gateway")) == (GATEWAY_GROUP, "Gateway")
     ]
 
 

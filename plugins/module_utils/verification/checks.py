@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
@@ -81,14 +82,16 @@ class Lookout:
 
 def read(cluster: Cluster, params: Params) -> MigrationScope:
     """Read the migration scope of ``plan``, with the original routes from the backup where a migration was begun; without a plan, the scope of ``pools``."""
-    if params["plan"] is None:
-        return MigrationScope.read(cluster, plan_of(cluster, params["pools"]), "", None, params["probes"])
     store = journal.Journal(cluster, params["state_namespace"])
     record = store.read()
+    # A journal of an earlier version has no answers.
+    answers = (record or {}).get("answers")
+    if params["plan"] is None:
+        return MigrationScope.read(cluster, plan_of(cluster, params["pools"]), "", None, params["probes"], answers)
     if record is None:
         return MigrationScope.read(cluster, params["plan"], "", None, params["probes"])
     saved = store.backup(record["backup"]) if record["backup"] else None
-    return MigrationScope.read(cluster, params["plan"], record["nonce"], saved, params["probes"])
+    return MigrationScope.read(cluster, params["plan"], record["nonce"], saved, params["probes"], answers)
 
 
 def asked(scope: MigrationScope, params: Params, gone: bool = False) -> list[targets.Probe]:
@@ -137,7 +140,8 @@ def settled(cluster: Cluster, params: Params, deadline: float) -> Result:
 def baseline(cluster: Cluster, params: Params, deadline: float) -> Result:
     """Record how rules answer while v1 has none of their traffic, at which shares the routes stand, and what is installed of v1.
 
-    Where v1 has some traffic already, nothing is asked of the users' own rules, and no kind of failure is known.
+    Whatever model an answer names is right here: that is how v1alpha2 serves. ``answers`` has the names that the Plan does not expect. Where v1 has some
+    traffic already, nothing is asked of the users' own rules, and no kind of failure is known.
 
     :raises weights.Drifted: when the moved rules of a route stand at no share of this migration.
     """
@@ -152,11 +156,17 @@ def baseline(cluster: Cluster, params: Params, deadline: float) -> Result:
     look = Lookout(scope, params["shares"])
     at = {"shares": shares, "stack": proof.stack(scope), "share": min(shares.values(), default=0), "others": list(proof.others(scope, "shift"))}
     if "user" in params["variants"] and any(scope.serves_v1(key) for key in scope.live):
-        return {"ok": True, "kinds": [], "serves_v1": True, "faults": [], "sent": 0} | at
+        return {"ok": True, "kinds": [], "serves_v1": True, "faults": [], "answers": {}, "sent": 0} | at
     pace = sending.Pace(params["probe_rate"])
-    faults, kinds, silent = settle.baseline(asked(scope, params), http_client.client(params).send, params["rounds"], deadline, pace, WORKERS)
+    probes = [replace(probe, answers=frozenset()) for probe in asked(scope, params)]
+    found = settle.baseline(probes, http_client.client(params).send, params["rounds"], deadline, pace, WORKERS)
     look.last()
-    return {"ok": not silent, "kinds": list(kinds), "serves_v1": False, "faults": faults.worst(), "sent": sum(faults.sent.values())} | at
+    expected = {model: targets.answers_of(model, scope.models.get(model, {})) for model in found.answers}
+    further = {model: sorted(names - expected[model]) for model, names in found.answers.items() if names - expected[model]}
+    return {
+        "ok": not found.silent, "kinds": list(found.kinds), "serves_v1": False, "faults": found.faults.worst(), "answers": further,
+        "sent": sum(found.faults.sent.values()),
+    } | at
 
 
 def measured(cluster: Cluster, params: Params, deadline: float) -> Result:

@@ -78,7 +78,7 @@ def others(scope: MigrationScope, phase: str) -> Iterator[str]:
         key = references.route_key(route)
         place = (key.kind, key.namespace, key.name)
         seen.add(place)
-        if probe_routes.LABEL in (route["metadata"].get("labels") or {}):
+        if probe_routes.is_probe_route(route):
             continue
         after = weights.reshape(route, moved[place], scope.moves, "finished") if place in moved else route
         for reference in references.references(after):

@@ -90,6 +90,14 @@ def shadow(world):
     spec(world, "HTTPRoute")["rules"].append({"matches": [{"path": {"type": "Exact", "value": "/v1/completions"}}], "backendRefs": [{"name": "s", "port": 80}]})
 
 
+def chosen_by_label(world, **labels):
+    """A listener for namespaces with a label; by default nobody may read which ones have it."""
+    selector = {"from": "Selector", "selector": {"matchLabels": {"tenant": "chat"}}}
+    spec(world, "Gateway")["listeners"][0]["allowedRoutes"] = {"namespaces": selector}
+    if labels:
+        world.add("v1", "Namespace", "default", None)["metadata"]["labels"] = labels
+
+
 def hpa(world, name, words=None):
     metric = {"name": name} | ({"selector": {"matchLabels": {"name": words}}} if words else {})
     world.add("autoscaling/v2", "HorizontalPodAutoscaler", "scaler", spec={"metrics": [{"type": "External", "external": {"metric": metric}}]})

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Conflict, NotServed, object_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import references
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listeners, NamespaceLabels
 
 Manifest = dict[str, Any]
 ALPHA = {"group": manifests.ALPHA_GROUP, "kind": "InferencePool", "name": "llama-preview"}
@@ -158,6 +159,11 @@ def gateway(*listeners: Manifest, name: str = "gw", namespace: str = "default", 
         "spec": {"listeners": chosen},
         "status": {"addresses": [{"type": "IPAddress", "value": address}], "conditions": [condition("Programmed")]},
     }
+
+
+def listeners(*gateways: Manifest, routes: Iterable[Manifest] = (), labels: NamespaceLabels | None = None) -> Listeners:
+    """The listeners of some Gateways, by default of one that is programmed, with some routes on them."""
+    return Listeners(gateways or [gateway()], routes, labels)
 
 
 def plan_pool(**fields: Any) -> Manifest:

@@ -12,10 +12,11 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Pace
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listener
 
-from tests.unit.helpers.migration_fakes import ALPHA, KEY, gateway, http_route, plan_pool, rule
+from tests.unit.helpers.migration_fakes import ALPHA, KEY, http_route, listeners, plan_pool, rule
 
-CELLS = targets.probe_targets(http_route(rule(ALPHA)), {("default", "gw"): gateway()}, {KEY: plan_pool()})
+CELLS = targets.probe_targets(http_route(rule(ALPHA)), listeners(), {KEY: plan_pool()})
 GATE = Bounds(p1=0.2)
 
 
@@ -23,6 +24,7 @@ GATE = Bounds(p1=0.2)
 class Said:
     reason: str | None = None
     status: int = 200
+    model: str = ""
 
     @property
     def ok(self) -> bool:
@@ -31,6 +33,11 @@ class Said:
     @property
     def kind(self) -> str:
         return self.reason or ""
+
+
+def address(host: str, port: int, tls: bool) -> targets.Address:
+    """Where a listener of Gateway default/gw answers."""
+    return targets.Address(Listener("default", "gw", "http", port, tls, ""), host)
 
 
 OK, BAD = Said(), Said("status 503", 503)

@@ -28,7 +28,7 @@ FAST = {"probe_rate": 100_000, "plan": PLAN}
 
 
 class Here:
-    """A cluster with an open migration; ``failing`` says which probes fail, and why."""
+    """A cluster with an open migration; ``failing`` says which probes fail, and why, ``naming`` which model an answer names."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
@@ -36,6 +36,7 @@ class Here:
         self.store = Journal(self.cluster, NAMESPACE)
         self.asked: list[Probe] = []
         self.failing: Callable[[Probe], str | None] = lambda probe: None
+        self.naming: Callable[[Probe], str] = lambda probe: probe.target.model
         monkeypatch.setattr(Client, "send", lambda client, probe: self.send(probe, client))
         monkeypatch.setattr(checks.time, "sleep", lambda seconds: None)
 
@@ -46,8 +47,9 @@ class Here:
     def send(self, probe: Probe, client: Client) -> Answer:
         self.client = client
         self.asked.append(probe)
-        reason = self.failing(probe)
-        return Answer(200 if reason is None else 503, reason, 0.0, 0.0)
+        model = self.naming(probe)
+        reason = self.failing(probe) or (f"answer names model {model}" if probe.answers and model not in probe.answers else None)
+        return Answer(200 if reason is None else 503, reason, 0.0, 0.0, model)
 
     def __call__(self, check_mode: bool = False, **given: Any) -> dict[str, Any]:
         self.cluster.requests.clear()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, NotServed
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Forbidden, NotServed
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, affected, moves, route_keys
 
@@ -82,6 +82,51 @@ def test_a_target_that_a_rule_of_another_route_takes_is_not_asked() -> None:
     here = read(gateway(), ORIGINAL, http_route(rule(ALPHA, path="/v1/chat"), name="chat"), plan=make_plan(plan_pool(references=references)))
     asked = {(target.route.rpartition("/")[2], target.endpoint) for target in here.targets}
     assert asked == {("llm-route", "/v1/completions"), ("chat", "/v1/chat/completions")}
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch, plural: str) -> None:
+    """Nobody may list a kind any more."""
+    real = FakeCluster.list
+
+    def listed(self: FakeCluster, path: str, **query: str) -> Iterator[Manifest]:
+        if path.endswith(f"/{plural}"):
+            raise Forbidden(f"{path} is forbidden")
+        return real(self, path, **query)
+
+    monkeypatch.setattr(FakeCluster, "list", listed)
+
+
+def endpoints(here: MigrationScope) -> set[str]:
+    return {target.endpoint for target in here.targets}
+
+
+def test_a_target_that_a_route_of_somebody_else_takes_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As detect says it. Probe routes are no such routes, and where HTTPRoutes may not be listed, others are not known."""
+    other = http_route(rule({"name": "plain"}, path="/v1/chat"), name="others")
+    left = http_route(rule({"name": "plain"}, path="/v1/completions"), name="left")
+    left["metadata"]["labels"] = {probe_routes.LABEL: "v1"}
+    manifests_ = (gateway(), ORIGINAL, other, left)
+    assert endpoints(read(*manifests_)) == {"/v1/completions"}
+    forbid(monkeypatch, "httproutes")
+    assert endpoints(read(*manifests_)) == {"/v1/completions", "/v1/chat/completions"}
+
+
+def test_a_finished_route_counts_with_the_references_that_it_had() -> None:
+    """Live it names v1 alone, and the list of all routes holds it as it is live."""
+    live = weights.reshape(ORIGINAL, ORIGINAL, MOVES, "finished")
+    assert len(read(live, gateway(), backup=[ORIGINAL]).targets) == 4
+
+
+def test_a_listener_chooses_by_the_labels_of_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    def listens(name: str, port: int, tenant: str) -> Manifest:
+        selector = {"from": "Selector", "selector": {"matchLabels": {"tenant": tenant}}}
+        return {"name": name, "protocol": "HTTP", "port": port, "allowedRoutes": {"namespaces": selector}}
+
+    place = gateway(listens("a", 8080, "chat"), listens("b", 8081, "search"))
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default", "labels": {"tenant": "chat"}}}
+    assert {target.address.port for target in read(place, ORIGINAL, namespace).targets} == {8080}
+    forbid(monkeypatch, "namespaces")
+    assert {target.address.port for target in read(place, ORIGINAL, namespace).targets} == {8080, 8081}, "as a plan that was accepted so"
 
 
 def test_pools_that_serve_one_name_accept_the_answers_of_both() -> None:

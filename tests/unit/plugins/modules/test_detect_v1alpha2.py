@@ -13,6 +13,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import reader
 from ansible_collections.inference_gateway.migration.plugins.modules import detect_v1alpha2
 
+from tests.unit.helpers.estate_changes import chosen_by_label
+
 POOL = "vllm-llama3-8b-instruct-preview"
 PARAMS = {
     "namespaces": [], "target_version": "v1.5.0", "pool_names": {}, "criticality": "preserve_shedding", "accept": [], "endpoints": None, "expected_plan": None,
@@ -243,6 +245,17 @@ def test_only_the_pools_namespaces_are_kept(fake_cluster, demo):
     demo.add("apps/v1", "Deployment", "elsewhere", "other", spec={})
     kept = reader.read_estate(fake_cluster(demo.manifests), []).of("deployments")
     assert {entry["metadata"]["namespace"] for entry in kept} == {"default"}
+
+
+def test_namespaces_are_listed_only_where_a_listener_chooses_by_their_labels(fake_cluster, demo):
+    demo.add("v1", "Namespace", "default", None)["metadata"]["labels"] = {"tenant": "chat"}
+    cluster = fake_cluster(demo.manifests)
+    assert reader.read_estate(cluster, []).of("namespaces") == () and "/api/v1/namespaces" not in cluster.lists
+    chosen_by_label(demo)
+    here = reader.read_estate(fake_cluster(demo.manifests), [])
+    assert len(here.of("namespaces")) == 1 and here.listeners.undecided(demo.get("HTTPRoute")) == []
+    hidden = reader.read_estate(fake_cluster(demo.manifests, forbidden=("namespaces",)), [])
+    assert len(hidden.listeners.undecided(demo.get("HTTPRoute"))) == 1 and hidden.refused == (), "one finding of its own says it"
 
 
 def test_an_older_version_is_read_where_the_newer_is_not_served(fake_cluster, demo):

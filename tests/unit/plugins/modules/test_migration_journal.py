@@ -104,6 +104,13 @@ def test_a_journal_from_before_there_was_such_a_note_counts_as_begun(here: Here)
     assert here("opened", plan={"pools": [], "hash": "other"})["plan"] == PLAN
 
 
+def test_answers_are_added_to_those_that_are_known(here: Here) -> None:
+    run = here("opened", plan=PLAN)["run"]
+    assert here("learnt", run=run, answers={"a": ["x"], "b": ["y"]})["journal"]["answers"] == {"a": ["x"], "b": ["y"]}
+    assert here("learnt", run=run, answers={"a": ["w", "x"]})["journal"]["answers"] == {"a": ["w", "x"], "b": ["y"]}
+    assert here("learnt", run="another", answers={"a": ["z"]})["failed"], "who does not hold the Lease writes nothing"
+
+
 def test_without_a_plan_nothing_begins(here: Here) -> None:
     result = here("opened")
     assert result["failed"] and "run the phase plan first" in result["msg"] and here.cluster.writes == []

@@ -171,6 +171,32 @@ def test_a_baseline_asks_the_users_rules_before_v1_serves(here: Here) -> None:
     assert silent["failed"] and silent["msg"].startswith("user: status 500")
 
 
+def test_what_v1alpha2_names_in_its_answers_is_learnt_and_then_demanded(here: Here) -> None:
+    """A server with several served names answers with the first of them, whatever was asked for."""
+    here.begin()
+    here.naming = lambda probe: "llama-2026-03"
+    assert "answer names model llama-2026-03" in here(check="settled", rounds=1, seconds=0)["msg"], "else anything could answer"
+    learnt = here(check="baseline", rounds=1)
+    assert (learnt["ok"], learnt["answers"]) == (True, {"llama": ["llama-2026-03"]})
+    here.store.update(here.store.read(), answers=learnt["answers"])
+    assert here(check="settled", rounds=1)["ok"]
+    assert here(check="baseline", rounds=1)["answers"] == {}, "nothing that is not known yet"
+    here.naming = lambda probe: "other"
+    assert "answer names model other" in here(check="settled", rounds=1, seconds=0)["msg"]
+
+
+def test_names_that_the_plan_expects_are_nothing_to_learn(here: Here) -> None:
+    here.begin()
+    here.naming = lambda probe: "llama-base"
+    assert here(check="baseline", rounds=1)["answers"] == {}
+
+
+def test_a_journal_from_before_there_were_answers_is_read(here: Here) -> None:
+    here.begin()
+    here.store.update({field: value for field, value in here.store.read().items() if field != "answers"})
+    assert here(check="settled", rounds=1)["ok"]
+
+
 def test_where_v1_serves_users_already_there_is_no_baseline(here: Here) -> None:
     """A run that goes on where another was cut or held: alpha's probe routes need not be there either."""
     here.begin()

@@ -194,6 +194,12 @@ def test_where_alpha_is_ill_from_the_start_nothing_is_made(start: Start) -> None
     assert "v1alpha2 does not serve every way by which users reach it" in result["reason"] and "status 500 x9" in result["reason"]
 
 
+def test_what_v1alpha2_answers_is_recorded_before_any_probe_route_is_made(start: Start, lines: list[str]) -> None:
+    result, played = start(("baseline", BASELINE | {"answers": {"writer": ["writer-2026-03"]}}))
+    assert played.done[:3] == ["baseline", "learnt", START[1]] and result["verdict"] == "PROVEN"
+    assert "east: v1alpha2 answers requests for writer as writer-2026-03; v1 may too" in lines
+
+
 def test_a_run_that_goes_on_has_no_baseline_and_goes_back_by_alphas_probe_routes(start: Start, lines: list[str]) -> None:
     result, played = start(("baseline", BASELINE | {"serves_v1": True, "kinds": []}), ("gate", REJECTED))
     assert played.done[: len(START) + 1] == [*START, "baseline alpha"] and result["verdict"] == "FAILED"

@@ -104,8 +104,10 @@ def test_references_name_pools_by_group_never_by_name_alone(demo):
 @pytest.mark.parametrize(
     ("parent", "expected"),
     [
-        ({"name": "g"}, [("default", "g", None)]),
-        ({"name": "g", "namespace": "infra", "sectionName": "https"}, [("infra", "g", "https")]),
+        ({"name": "g"}, [("default", "g", None, None)]),
+        ({"name": "g", "namespace": "infra", "sectionName": "https"}, [("infra", "g", "https", None)]),
+        ({"name": "g", "port": 8080}, [("default", "g", None, 8080)]),
+        ({"group": "other.example.com", "name": "g"}, []),
         ({"kind": "Service", "name": "g"}, []),
     ],
 )

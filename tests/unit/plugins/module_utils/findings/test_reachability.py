@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.helpers.estate_changes import rule, shadow, spec
+from tests.unit.helpers.estate_changes import chosen_by_label, rule, shadow, spec
 
 
 def test_a_route_whose_only_gateway_is_silent_blocks(demo):
@@ -20,6 +20,41 @@ def test_listeners_that_take_no_probe(demo, listener, words):
     spec(demo, "Gateway")["listeners"][0].update(listener)
     found = demo.found("address-not-probed")
     assert [words in entry.message for entry in found] == ([True] if words else [])
+
+
+@pytest.mark.parametrize(("tenant", "probed"), [("chat", True), ("search", False)])
+def test_a_listener_that_chooses_namespaces_is_decided_by_their_labels(demo, tenant, probed):
+    chosen_by_label(demo, tenant=tenant)
+    assert demo.found("listener-undecided") == []
+    assert (demo.found("address-not-probed") == []) is probed
+
+
+@pytest.mark.parametrize("created", ["2024-01-01T00:00:00Z", "2026-01-01T00:00:00Z"])
+def test_a_redirect_on_a_sibling_listener_takes_nothing(demo, created):
+    """Whether it is the older route of the two or the younger one; on the same listener the older one would take all."""
+    spec(demo, "Gateway")["listeners"].append({"name": "plain", "protocol": "HTTP", "port": 8081})
+    parent = {"name": "inference-gateway", "sectionName": "plain"}
+    redirect = demo.add("gateway.networking.k8s.io/v1", "HTTPRoute", "a-redirect", spec={
+        "parentRefs": [parent], "hostnames": ["llm.example.com"],
+        "rules": [{"filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https"}}]}],
+    })
+    demo.get("HTTPRoute", "llm-route")["metadata"]["creationTimestamp"] = "2025-01-01T00:00:00Z"
+    redirect["metadata"]["creationTimestamp"] = created
+    spec(demo, "HTTPRoute", "llm-route")["parentRefs"][0]["sectionName"] = "http"
+    spec(demo, "HTTPRoute", "llm-route")["rules"][0]["matches"] = [{}]
+    assert demo.found("probe-shadowed-by-rule") == []
+    parent["sectionName"] = "http"
+    assert [entry.severity for entry in demo.found("probe-shadowed-by-rule")] == (["blocker"] if created < "2025" else [])
+
+
+def test_requests_that_meet_another_listener_are_no_way_to_the_rule(demo):
+    """Both are at one port, and the other has the closer hostname."""
+    spec(demo, "Gateway")["listeners"].append({"name": "named", "protocol": "HTTP", "port": 8080, "hostname": "llm.example.com"})
+    spec(demo, "HTTPRoute")["parentRefs"][0]["sectionName"] = "http"
+    (found,) = demo.found("probe-shadowed-by-rule")
+    assert found.severity == "blocker" and "come by listener named of Gateway default/inference-gateway, where no rule takes them" in found.message
+    spec(demo, "HTTPRoute")["parentRefs"][0].pop("sectionName")
+    assert demo.found("probe-shadowed-by-rule") == []
 
 
 def test_a_gateway_that_does_not_exist(demo):

@@ -61,7 +61,7 @@ def test_the_demos_plan(demo):
     assert one["references"] == [
         {"api_version": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "namespace": "default", "name": "llm-route", "rule": 0, "index": 0, "weight": 1}
     ]
-    assert one["gateways"] == [{"namespace": "default", "name": "inference-gateway", "section": None}]
+    assert one["gateways"] == [{"namespace": "default", "name": "inference-gateway", "section": None, "port": None}]
     assert [(model["name"], model["answer"], model["criticality"], model["priority"], model["objective"]) for model in one["models"]] == [
         ("meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.1-8B-Instruct", "Critical", 2, "base-model"),
         ("food-review-1", "food-review-1", "Standard", -1, "food-review"),

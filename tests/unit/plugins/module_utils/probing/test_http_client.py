@@ -28,11 +28,12 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
     COMPLETIONS,
     EMBEDDINGS,
     RESPONSES,
-    Address,
     Probe,
     ProbeTarget,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import MARK_HEADER, PROBE_HEADER
+
+from tests.unit.helpers.probing_fakes import address
 
 HEADERS = {MARK_HEADER: "v1-0-0", answer_checks.EPP_HEADER: "true"}
 MODELS = {"llama": {"name": "llama", "answer": "llama", "alpha_answers": ["llama-base"]}}
@@ -40,7 +41,7 @@ MODELS = {"llama": {"name": "llama", "answer": "llama", "alpha_answers": ["llama
 
 def probe(*, stream: bool = False, endpoint: str = COMPLETIONS, port: int = 8080, variant: targets.Variant | None = "v1", **fields: Any) -> Probe:
     target = ProbeTarget(
-        Address("default/gw", "127.0.0.1", port, False), "llm.example.com", "HTTPRoute default/r", 0, 0, endpoint, (("tenant", "x"),), "llama", endpoint, stream
+        address("127.0.0.1", port, False), "llm.example.com", "HTTPRoute default/r", 0, 0, endpoint, (("tenant", "x"),), "llama", endpoint, stream
     )
     return targets.probe(replace(target, **fields), variant, "igm1", MODELS)
 
@@ -93,6 +94,25 @@ def test_an_answer(body: bytes) -> None:
 )
 def test_what_is_no_answer(status: int, headers: dict[str, str], body: bytes, expected: str) -> None:
     assert answer_checks.judge(probe(), status, headers, body) == expected
+
+
+@pytest.mark.parametrize(
+    ("stream", "headers", "body", "expected"),
+    [
+        (False, HEADERS, answer(), "llama"),
+        (False, {}, answer(), ""),
+        (False, HEADERS, b"[]", ""),
+        (False, HEADERS, b"no JSON", ""),
+        (False, HEADERS, answer(model=["x"]), ""),
+        (True, HEADERS, b": comment\n\n" + event(model="other") + STOP + DONE, "other"),
+        (True, HEADERS, DONE, ""),
+        (True, {}, event() + DONE, ""),
+    ],
+)
+def test_the_model_that_an_answer_names_is_read_where_an_endpoint_picker_has_handled_it(
+    stream: bool, headers: dict[str, str], body: bytes, expected: str
+) -> None:
+    assert answer_checks.model_named(probe(stream=stream), headers, body) == expected
 
 
 def test_the_users_rule_must_not_carry_a_mark() -> None:
@@ -482,7 +502,7 @@ def test_https_through_a_proxy(server: Server, proxy: tuple[str, list[str]], tmp
     ca, context = authority(tmp_path, "llm.example.com")
     server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
     server.script = plain(answer())
-    place = Address("default/gw", "127.0.0.1", server.port, True)
+    place = address("127.0.0.1", server.port, True)
     assert through(proxy[0], probe_ca_cert=str(ca)).send(probe(address=place)).reason is None
     assert len(proxy[1]) == 1
 
@@ -531,7 +551,7 @@ def test_https_asks_for_the_hostname_and_checks_its_certificate(server: Server, 
     context.sni_callback = lambda connection, name, _context: asked.append(name)
     server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
     server.script = plain(answer())
-    secure = probe(address=Address("default/gw", "127.0.0.1", server.port, True))
+    secure = probe(address=address("127.0.0.1", server.port, True))
     assert http_client.Client(5, ca_file=str(ca)).send(secure).reason is None
     assert asked == ["llm.example.com"]
     assert "certificate verify failed" in str(http_client.Client(5).send(secure).reason), "an authority that nobody named"
@@ -541,8 +561,7 @@ def test_https_asks_for_the_hostname_and_checks_its_certificate(server: Server, 
 
 
 def test_tls_where_there_is_none(server: Server) -> None:
-    secure = probe(port=server.port)
-    secure = replace(secure, target=replace(secure.target, address=replace(secure.target.address, tls=True)))
+    secure = probe(address=address("127.0.0.1", server.port, True))
     for verify in (True, False):
         found = http_client.Client(5, verify=verify).send(secure)
         assert found.status == 0 and str(found.reason).startswith("connection failed: ")
@@ -550,5 +569,5 @@ def test_tls_where_there_is_none(server: Server) -> None:
 
 @pytest.mark.parametrize(("port", "tls", "expected"), [(80, False, "llm.example.com"), (443, True, "llm.example.com"), (443, False, "llm.example.com:443")])
 def test_the_host_header_names_a_port_that_is_not_usual(port: int, tls: bool, expected: str) -> None:
-    place = Address("default/gw", "127.0.0.1", port, tls)
+    place = address("127.0.0.1", port, tls)
     assert dict(http_client._headers(probe(address=place)))["Host"] == expected

@@ -12,9 +12,11 @@ import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import long_streams, targets
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.long_streams import Lasted, StreamComparison, keep_open
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import COMPLETIONS, Address, Probe, ProbeTarget
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import COMPLETIONS, Probe, ProbeTarget
 
-CELL = ProbeTarget(Address("default/gw", "192.0.2.1", 80, False), "llm.example.com", "HTTPRoute default/r", 0, 0, COMPLETIONS, (), "llama", COMPLETIONS, True)
+from tests.unit.helpers.probing_fakes import address
+
+CELL = ProbeTarget(address("192.0.2.1", 80, False), "llm.example.com", "HTTPRoute default/r", 0, 0, COMPLETIONS, (), "llama", COMPLETIONS, True)
 PAIR = [targets.probe(CELL, "alpha", "igm1", {}), targets.probe(CELL, "v1", "igm1", {})]
 CUT = "it ended before [DONE]"
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -141,9 +142,15 @@ def test_worst_names_the_most_frequent_first() -> None:
 
 def test_a_baseline_knows_the_kinds_of_failure_and_who_never_answers() -> None:
     asked = probes(None)
-    faults, kinds, silent = settle.baseline(asked, in_rounds(len(asked), [1]), 3, soon(), fast(), 4)
-    assert (kinds, silent, faults.sent["user"]) == (("status 503",), (), 3 * len(asked))
-    _faults, kinds, silent = settle.baseline(asked, lambda probe: BAD if probe.target == CELLS[0] else OK, 3, soon(), fast(), 4)
-    assert (kinds, silent) == (("status 503",), (str(CELLS[0]),))
-    faults, _kinds, _silent = settle.baseline(asked, lambda probe: OK, 3, time.monotonic(), fast(), 4)
-    assert faults.sent["user"] == len(asked), "one round is the least"
+    found = settle.baseline(asked, in_rounds(len(asked), [1]), 3, soon(), fast(), 4)
+    assert (found.kinds, found.silent, found.faults.sent["user"]) == (("status 503",), (), 3 * len(asked))
+    found = settle.baseline(asked, lambda probe: BAD if probe.target == CELLS[0] else OK, 3, soon(), fast(), 4)
+    assert (found.kinds, found.silent) == (("status 503",), (str(CELLS[0]),))
+    found = settle.baseline(asked, lambda probe: OK, 3, time.monotonic(), fast(), 4)
+    assert found.faults.sent["user"] == len(asked), "one round is the least"
+
+
+def test_a_baseline_learns_names_from_good_answers() -> None:
+    names = iter(["a", "b", "", "d"])
+    found = settle.baseline(probes(None), lambda probe: replace(BAD if probe.target == CELLS[3] else OK, model=next(names)), 1, soon(), fast(), 1)
+    assert found.answers == {"llama": {"a", "b"}}

@@ -11,19 +11,19 @@ import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Address, ProbeTarget
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, ProbeTarget
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import precedence, probe_routes, references
 
-from tests.unit.helpers.migration_fakes import ALPHA, KEY, V1, gateway, http_route, plan_pool, rule
+from tests.unit.helpers.migration_fakes import ALPHA, KEY, V1, gateway, http_route, listeners, plan_pool, rule
 
 Manifest = dict[str, Any]
 POOLS = {KEY: plan_pool()}
-GATEWAYS = {("default", "gw"): gateway()}
+HERE = listeners()
 
 
 def paths(match: Manifest, *, filters: list[Manifest] | None = None) -> list[str]:
     route = http_route({"matches": [match], "backendRefs": [ALPHA], "filters": filters or []})
-    return [target.path for target in targets.probe_targets(route, GATEWAYS, POOLS) if not target.stream]
+    return [target.path for target in targets.probe_targets(route, HERE, POOLS) if not target.stream]
 
 
 def prefix(value: str, **fields: Any) -> Manifest:
@@ -89,11 +89,12 @@ def test_a_target_for_every_address_listener_hostname_model_endpoint_and_stream(
     place["status"]["addresses"].append({"value": "127.0.0.2"})
     pools = {KEY: plan_pool(models=[{"name": "llama"}, {"name": "food"}])}
     found = targets.probe_targets(
-        http_route(rule(ALPHA, {"name": "plain", "weight": 0}), hostnames=["a.example.com", "b.example.com"]), {("default", "gw"): place}, pools
+        http_route(rule(ALPHA, {"name": "plain", "weight": 0}), hostnames=["a.example.com", "b.example.com"]), listeners(place), pools
     )
     assert len(found) == len({str(target) for target in found}) == 2 * 2 * 2 * 2 * 2 * 2
-    assert {target.address for target in found} == {
-        Address("default/gw", host, port, tls) for host in ("127.0.0.1", "127.0.0.2") for port, tls in ((80, False), (443, True))
+    assert {(str(target.address.listener), target.address.gateway, target.address.host, target.address.port, target.address.tls) for target in found} == {
+        (f"listener {name} of Gateway default/gw", "default/gw", host, port, tls)
+        for host in ("127.0.0.1", "127.0.0.2") for name, port, tls in (("a", 80, False), ("b", 443, True))
     }
     assert {(target.rule, target.index, target.shared) for target in found} == {(0, 0, False)}
 
@@ -102,7 +103,7 @@ def test_every_target_has_a_name_of_its_own() -> None:
     other = references.PoolKey(manifests.ALPHA_GROUP, "InferencePool", "default", "llama-two")
     match = [prefix("/"), prefix("/", headers=[{"name": "tenant", "value": "x"}])]
     route = http_route({"matches": match, "backendRefs": [ALPHA, ALPHA | {"name": "llama-two"}]})
-    found = targets.probe_targets(route, GATEWAYS, POOLS | {other: plan_pool(name="llama-two")})
+    found = targets.probe_targets(route, HERE, POOLS | {other: plan_pool(name="llama-two")})
     assert len({str(target) for target in found}) == len(found) == 2 * 2 * 2 * 2
 
 
@@ -118,7 +119,7 @@ def test_every_target_has_a_name_of_its_own() -> None:
 )
 def test_parents_say_which_listeners(parents: list[Manifest], expected: set[int]) -> None:
     place = gateway({"name": "a", "protocol": "HTTP", "port": 8080}, {"name": "b", "protocol": "HTTP", "port": 8081})
-    found = targets.probe_targets(http_route(rule(ALPHA), parentRefs=parents), {("default", "gw"): place}, POOLS)
+    found = targets.probe_targets(http_route(rule(ALPHA), parentRefs=parents), listeners(place), POOLS)
     assert {target.address.port for target in found} == expected
 
 
@@ -139,7 +140,7 @@ def test_parents_say_which_listeners(parents: list[Manifest], expected: set[int]
 def test_a_hostname_must_fit_route_and_listener(wanted: list[str] | None, listens: str | None, expected: set[str]) -> None:
     place = gateway({"name": "a", "protocol": "HTTP", "port": 8080} | ({"hostname": listens} if listens else {}))
     route = http_route(rule(ALPHA), hostnames=wanted)
-    assert {target.hostname for target in targets.probe_targets(route, {("default", "gw"): place}, POOLS)} == expected
+    assert {target.hostname for target in targets.probe_targets(route, listeners(place), POOLS)} == expected
 
 
 @pytest.mark.parametrize(
@@ -155,23 +156,23 @@ def test_a_listener_takes_routes_of_the_namespaces_it_allows(allowed: Manifest, 
     open_one = {"name": "a", "protocol": "HTTP", "port": 8080, "allowedRoutes": {"namespaces": {"from": "All"}}}
     place = gateway(open_one, {"name": "b", "protocol": "HTTP", "port": 8081} | allowed, namespace="infra")
     route = http_route(rule(ALPHA), parentRefs=[{"name": "gw", "namespace": "infra"}])
-    assert {target.address.port for target in targets.probe_targets(route, {("infra", "gw"): place}, POOLS)} == expected
+    assert {target.address.port for target in targets.probe_targets(route, listeners(place), POOLS)} == expected
 
 
 def test_a_gateway_without_an_address_has_no_targets_and_its_rules_are_named() -> None:
     place = gateway()
     del place["status"]
     route = http_route(rule({"name": "plain"}), rule(ALPHA, path="/v1"))
-    found = targets.probe_targets(route, {("default", "gw"): place}, POOLS)
+    found = targets.probe_targets(route, listeners(place), POOLS)
     assert found == [] and targets.unprobed(route, found, POOLS) == [1]
-    assert targets.unprobed(route, targets.probe_targets(route, GATEWAYS, POOLS), POOLS) == []
+    assert targets.unprobed(route, targets.probe_targets(route, HERE, POOLS), POOLS) == []
 
 
 # -- probes --------------------------------------------------------------------------------------------------------------
 
 
 def first(route: Manifest, **wanted: Any) -> ProbeTarget:
-    return next(target for target in targets.probe_targets(route, GATEWAYS, POOLS) if all(getattr(target, field) == value for field, value in wanted.items()))
+    return next(target for target in targets.probe_targets(route, HERE, POOLS) if all(getattr(target, field) == value for field, value in wanted.items()))
 
 
 def test_a_probe_through_a_marked_rule_and_through_the_users() -> None:
@@ -203,7 +204,7 @@ def test_a_probe_through_a_marked_rule_and_through_the_users() -> None:
     ],
 )
 def test_every_endpoint_has_a_request_of_its_own(endpoint: str, said: Manifest | None, streams: int) -> None:
-    found = targets.probe_targets(http_route(rule(ALPHA)), GATEWAYS, {KEY: plan_pool(endpoints=[endpoint])})
+    found = targets.probe_targets(http_route(rule(ALPHA)), HERE, {KEY: plan_pool(endpoints=[endpoint])})
     assert len(found) == streams
     if said is not None:
         assert targets.probe(found[0], None, "igm1", {}).body("hi") == {"model": "llama"} | said
@@ -227,7 +228,7 @@ def test_a_users_answer_from_a_shared_rule_need_not_come_from_a_pool() -> None:
     assert (user.epp, user.answers) == (False, frozenset())
     assert (marked.epp, marked.answers) == (True, {"llama"})
     v1 = references.PoolKey(manifests.V1_GROUP, "InferencePool", "default", "llama-ga")
-    assert not any(target.shared for target in targets.probe_targets(http_route(rule(ALPHA, V1)), GATEWAYS, POOLS | {v1: plan_pool()}))
+    assert not any(target.shared for target in targets.probe_targets(http_route(rule(ALPHA, V1)), HERE, POOLS | {v1: plan_pool()}))
     gone = targets.probe(target, "both", "igm1", {}, gone=True)
     assert (gone.mark, gone.epp, gone.answers) == (None, False, frozenset()), "what falls through to the users' rule is answered by it"
 
@@ -237,7 +238,7 @@ def test_a_users_answer_from_a_shared_rule_need_not_come_from_a_pool() -> None:
 
 def test_long_streams_are_asked_for_once_at_each_address_and_reference() -> None:
     route = http_route(*[rule(ALPHA, matches=[prefix(path)]) for path in ("/", "/v1")])
-    found = targets.streaming(targets.probe_targets(route, {("default", "gw"): gateway()}, POOLS))
+    found = targets.streaming(targets.probe_targets(route, listeners(), POOLS))
     assert [(target.rule, target.stream) for target in found] == [(0, True), (1, True)]
     assert targets.streaming([target for target in found if not target.stream]) == []
     asked = targets.probe(found[0], "v1", "n", {}).long_body("text", 99, False)
@@ -245,8 +246,8 @@ def test_long_streams_are_asked_for_once_at_each_address_and_reference() -> None
 
 
 def kept(*candidates: Manifest) -> set[tuple[str, int, str]]:
-    every = [target for route in candidates for target in targets.probe_targets(route, GATEWAYS, POOLS)]
-    return {(target.route.rpartition("/")[2], target.rule, target.path) for target in targets.reached(every, list(candidates))}
+    every = [target for route in candidates for target in targets.probe_targets(route, HERE, POOLS)]
+    return {(target.route.rpartition("/")[2], target.rule, target.path) for target in targets.reached(every, listeners(routes=candidates))}
 
 
 @pytest.mark.parametrize(
@@ -320,7 +321,8 @@ TOKENS = {"path": COMPLETIONS, "body": {"model": "llama", "prompt": [1, 2, 3]}}
 
 
 def own(route: Manifest, given: Manifest) -> list[ProbeTarget]:
-    return targets.reached(targets.user_defined_targets(route, GATEWAYS, POOLS, given), [route])
+    here = listeners(routes=[route])
+    return targets.reached(targets.user_defined_targets(route, here, POOLS, given), here)
 
 
 def test_a_persons_probe_comes_by_the_rule_that_takes_it() -> None:

@@ -19,12 +19,12 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import Signature, plausible
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import references, weights
 
-from tests.unit.helpers.migration_fakes import ALPHA, KEY, MOVES, V1, gateway, http_route, plan_pool, rule
+from tests.unit.helpers.migration_fakes import ALPHA, KEY, MOVES, V1, http_route, listeners, plan_pool, rule
 
 V1_KEY = references.PoolKey(manifests.V1_GROUP, "InferencePool", "default", "llama-ga")
 POOLS = {KEY: plan_pool(), V1_KEY: plan_pool()}
 ROUTE = http_route(rule(ALPHA), rule(ALPHA, path="/v1/chat"))
-CELLS = targets.probe_targets(ROUTE, {("default", "gw"): gateway()}, {KEY: plan_pool()})
+CELLS = targets.probe_targets(ROUTE, listeners(), {KEY: plan_pool()})
 
 
 def test_one_group_for_each_rule_and_address() -> None:
