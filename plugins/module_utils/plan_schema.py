@@ -75,12 +75,15 @@ class PlannedOwner(TypedDict):
 
 
 class PlannedModel(TypedDict):
-    """A model as clients call it, and the names that answers of each stack may show; ``answer`` None for several."""
+    """A model as clients call it, and the names that answers of each stack may show.
+
+    ``answer``: None for several. ``objective``: None for a model that no InferenceModel declares.
+    """
 
     name: str
     answer: str | None
     alpha_answers: list[str | None]
-    objective: str
+    objective: str | None
     criticality: str | None
     priority: int
 

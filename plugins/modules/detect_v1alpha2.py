@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - inference_gateway.migration.attributes
   - inference_gateway.migration.attributes.read_only
   - inference_gateway.migration.cluster
+  - inference_gateway.migration.probing
 options:
   namespaces:
     description:
@@ -57,6 +58,18 @@ options:
       - Without them, V(/v1/completions) and V(/v1/chat/completions) are probed.
     type: list
     elements: str
+  models:
+    description:
+      - Models that clients ask a pool for, by alpha pool, as C(name) or C(namespace/name), beside those that InferenceModels declare.
+      - A pool without InferenceModels for which nothing is said is asked for its C(/v1/models) through its Gateway.
+    type: dict
+    default: {}
+  connect:
+    description:
+      - Whether to open a connection to each address of a Gateway that the migration will probe, and to ask pools for their models.
+      - Say no where this runs elsewhere than the migration will. Then a Gateway that can't be reached is only found when v1 is installed.
+    type: bool
+    default: true
   epp_resources:
     description:
       - What the v1 endpoint picker asks of its node. V(preserve) is what alpha's asks today, V(chart) is what the chart asks (4 CPU and 8 GiB from
@@ -232,22 +245,26 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import ENDPOINTS, PRIORITIES, Options
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.reader import read_estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import catalogue
-from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan, render
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import contact, plan, render
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.contact import Caller
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import difference
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import Plan
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
 def argument_spec() -> dict[str, Any]:
     """Return the options of the module."""
-    return auth_argument_spec() | {
+    return auth_argument_spec() | http_client.argument_spec() | {
         "namespaces": {"type": "list", "elements": "str", "default": []},
         "target_version": {"type": "str", "default": releases.DEFAULT_TARGET},
         "pool_names": {"type": "dict", "default": {}},
         "criticality": {"type": "raw", "default": "preserve_shedding"},
         "accept": {"type": "list", "elements": "str", "default": []},
         "endpoints": {"type": "list", "elements": "str"},
+        "models": {"type": "dict", "default": {}},
         "epp_resources": {"type": "str", "choices": ["preserve", "chart"], "default": "preserve"},
+        "connect": {"type": "bool", "default": True},
         "expected_plan": {"type": "raw"},
         "dry_run": {"type": "bool", "default": True},
         "report": {"type": "path"},
@@ -273,6 +290,14 @@ def priorities(said: Any) -> dict[str, int]:
     return table | {name: int(value) for name, value in said.items()}
 
 
+def models(said: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the models by pool that option ``models`` names. :raises ValueError: with the remedy."""
+    for pool, names in said.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+            raise ValueError(f"models gives pool {pool} {names!r}: give a list of model names.")
+    return said
+
+
 def options(params: dict[str, Any]) -> Options:
     """Make the options of the plan from the module's parameters. :raises ValueError: with the remedy."""
     unknown = catalogue.unknown_code(params["accept"])
@@ -284,6 +309,7 @@ def options(params: dict[str, Any]) -> Options:
         pool_names=params["pool_names"],
         endpoints=tuple(params["endpoints"] or ENDPOINTS),
         endpoints_said=bool(params["endpoints"]),
+        models=models(params["models"]),
         accept=frozenset(params["accept"]),
         namespaces=tuple(params["namespaces"]),
         epp_resources=params["epp_resources"],
@@ -332,9 +358,17 @@ def refusal(expected: Any, made: Plan) -> dict[str, Any] | None:
     return {"msg": f"The plan is {made['hash']}, but {wanted} was approved: {shown}. Approve the new plan if it is meant.", "difference": lines}
 
 
-def work(cluster: Cluster, chosen: Options, dry_run: bool) -> Plan:
-    """Read the estate, make the plan, and try on the server what can be tried."""
-    made = plan.make(read_estate(cluster, list(chosen.namespaces)), chosen)
+def work(cluster: Cluster, chosen: Options, dry_run: bool, caller: Caller | None) -> Plan:
+    """Read the estate, ask its Gateways, make the plan, and try on the server what can be tried.
+
+    :param caller: connects to Gateways; None where nothing is to be asked of them.
+    """
+    estate = read_estate(cluster, list(chosen.namespaces))
+    context = plan.context_of(estate, contact.learnt(estate, chosen, caller) if caller else chosen)
+    if caller:
+        # In place: a copy would have to compute again what reaches what.
+        context.unreachable.update(contact.unreachable(context, caller))
+    made = plan.of(context)
     if dry_run and made["pools"]:
         made = plan.with_trial(made, *attempt(cluster, made), accept=chosen.accept)
     return made
@@ -345,7 +379,8 @@ def main() -> None:
     module = AnsibleK8SModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
         chosen = options(module.params)
-        made = work(Cluster(module), chosen, module.params["dry_run"])
+        caller = http_client.client(module.params) if module.params["connect"] else None
+        made = work(Cluster(module), chosen, module.params["dry_run"], caller)
         refused = refusal(module.params["expected_plan"], made)
     except (ValueError, ApiError) as error:
         module.fail_json(msg=str(error))

@@ -39,8 +39,14 @@ def variables(world: World, target: str, folder: Path, extra: Mapping[str, Any] 
         "migration_crds_source": str(Path(world.state["crds"]) / target / "bases"),
         "migration_cluster_id": world.kubectl("get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}").strip(),
         "migration_report_path": str(folder / REPORT),
+        "migration_connect": serves(world),
         **(extra or {}),
     }
+
+
+def serves(world: World) -> bool:
+    """Whether a sandbox has a gateway that answers: some have an API server alone."""
+    return "gateway" in world.state["services"]
 
 
 def write_inventory(path: Path, hosts: Mapping[str, Mapping[str, Any]]) -> Path:

@@ -21,7 +21,7 @@ from typing import Any
 from igw_sandbox import load
 from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World
-from tests.e2e.product import ALPHA_GROUP, COLLECTION, environment
+from tests.e2e.product import ALPHA_GROUP, COLLECTION, environment, serves
 from tools.stage import ROOT
 
 SANDBOX = ROOT / "sandbox"
@@ -80,7 +80,7 @@ def module(name: str, world: World, folder: Path, collections: Path, **options: 
 
 def detect(world: World, folder: Path, collections: Path, **options: Any) -> dict[str, Any]:
     """Run detect_v1alpha2, which must succeed, and return its result."""
-    answer = module("detect_v1alpha2", world, folder, collections, **options)
+    answer = module("detect_v1alpha2", world, folder, collections, **{"connect": serves(world)} | options)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return json.loads(answer.stdout.partition("=> ")[2])
 

@@ -53,7 +53,7 @@ class Board:
 
     def plan(self, **options: Any) -> Plan:
         """The plan of what is shown. ``options``: the module's own."""
-        arguments = json.dumps({"kubeconfig": str(self.world.kubeconfig), **options})
+        arguments = json.dumps({"kubeconfig": str(self.world.kubeconfig), "connect": False, **options})
         ended = subprocess.run(
             [*self._argv, "-m", f"{COLLECTION}.detect_v1alpha2", "-a", arguments],
             cwd=self._folder, env=self._environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=180)

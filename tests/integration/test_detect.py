@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,18 @@ def test_the_shipped_cluster_role_is_enough_and_what_it_can_not_try_is_listed(ba
     assert len(found["pools"]) == 2
     assert found["unchecked"] == ["1 InferenceModelRewrite: the credential may not create it", "3 InferenceObjective: the credential may not create it"]
     assert bare.requests()["writes"] == 0
+
+
+@pytest.mark.parametrize(("said", "passes"), [({}, True), ({"migration_validate_certs": True}, False)], ids=["kubeconfig", "option"])
+def test_a_kubeconfig_that_skips_the_check_of_the_certificate(bare, play, tmp_path, said, passes):
+    """It means what it means to kubectl, unless the option says otherwise. It names no authority, so nothing else could let it through."""
+    config = json.loads(bare.kubeconfig.read_text())
+    for entry in config["clusters"]:
+        entry["cluster"] = {"server": entry["cluster"]["server"], "insecure-skip-tls-verify": True}
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    ended = play(bare, DETECT, extra={"migration_kubeconfig": str(tmp_path / "kubeconfig")} | said)
+    assert (ended.status == 0) is passes, ended.log[-2000:]
+    assert passes or "certificate verify failed" in ended.log
 
 
 def test_two_namespaces_are_found_and_nothing_is_written(bare, play):

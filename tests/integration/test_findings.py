@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,9 +31,9 @@ REWRITES = "inferencemodelrewrites.inference.networking.x-k8s.io"
 ALPHA_POOLS = "inferencepools.inference.networking.x-k8s.io"
 
 CASES = [case for path in sorted(FOLDER.glob("*.yaml")) for case in cases(path)]
-OF_THE_CLUSTER = {"alpha-crd-in-v1-manifests", "crd-older-than-target", "listener-undecided", "managed-crd", "may-not-list", "pool-names-unused",
-                  "request-shape-rejected"}
-"""Findings about no namespace, or about what a credential may see of one: tested below, one by one."""
+OF_THE_CLUSTER = {"alpha-crd-in-v1-manifests", "crd-older-than-target", "gateway-unreachable", "listener-undecided", "managed-crd", "may-not-list",
+                  "pool-names-unused", "request-shape-rejected"}
+"""Findings about no namespace, about what a credential may see of one, or about a connection: tested below, one by one."""
 
 Detect = Callable[..., dict[str, Any]]
 
@@ -235,6 +236,15 @@ def test_a_listener_that_chooses_namespaces_whose_labels_may_not_be_read(small: 
     listen(small, listener | {"allowedRoutes": {"namespaces": elsewhere}})
     check(ask(small, **ORDINARY)["findings"], [Expected("address-not-probed", "blocker", "Gateway plain/gateway", "no HTTP or HTTPS listener for the route")])
     listen(small, listener)
+
+
+def test_a_gateway_to_which_no_connection_can_be_opened(small: World, ask: Detect):
+    """Of two Gateways somebody listens at one."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listen(small, {"name": "http", "protocol": "HTTP", "port": server.getsockname()[1]})
+        found = ask(small, **ORDINARY | {"connect": True})["findings"]
+    check(found, [Expected("gateway-unreachable", "blocker", "Gateway helm/gateway", "no connection to 127.0.0.1:80 can be opened")])
+    listen(small, {"name": "http", "protocol": "HTTP", "port": 80})
 
 
 def listen(world: World, listener: Manifest) -> None:

@@ -47,7 +47,6 @@ MODULES = {
 }
 OTHER_DEFAULTS = {
     ("migration_phases", "migration_journal", "phases"): "the module by itself begins a migration; the role goes through all of it",
-    ("migration_validate_certs", None, "validate_certs"): "kubernetes.core leaves it to the environment; the role says what happens",
 }
 """Where role and module differ on purpose; no module stands for all."""
 NOT_GIVEN = ("", [])

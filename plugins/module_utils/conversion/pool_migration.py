@@ -8,7 +8,7 @@ v1_objects.py makes the v1 objects of a PoolMigration, findings/ judges it, plan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -48,6 +48,7 @@ class Options:
     :param release: the release of the inference extension to migrate to.
     :param priorities: criticality (and ``Unset``) to priority.
     :param pool_names: alpha pool, as ``name`` or ``namespace/name``, to the name of its v1 pool.
+    :param models: alpha pool, as ``name`` or ``namespace/name``, to the models that clients ask it for beside those that InferenceModels declare.
     :param endpoints: paths that clients call.
     :param endpoints_said: whether a person listed ``endpoints``; otherwise they are the default.
     :param accept: codes of blockers that a person accepts.
@@ -58,6 +59,7 @@ class Options:
     release: releases.Release
     priorities: Mapping[str, int] = field(default_factory=lambda: PRIORITIES["preserve_shedding"])
     pool_names: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, Sequence[str]] = field(default_factory=dict)
     endpoints: tuple[str, ...] = ENDPOINTS
     endpoints_said: bool = False
     accept: frozenset[str] = frozenset()
@@ -234,6 +236,12 @@ class PoolMigration:
             if model_name(model):
                 oldest.setdefault(model_name(model), model)
         return list(oldest.values())
+
+    @cached_property
+    def undeclared(self) -> list[str]:
+        """The models that clients ask for though no InferenceModel declares them."""
+        said = self.options.models.get(f"{self.namespace}/{self.name}") or self.options.models.get(self.name) or ()
+        return sorted(set(said) - {model_name(model) for model in self.models})
 
     @property
     def every_model(self) -> list[Manifest]:

@@ -98,15 +98,19 @@ def model_without_pool(context: CheckContext) -> Iterator[Occurrence]:
 
 @finding(
     "pool-without-models", "blocker",
-    about="A pool has no InferenceModel, so no model name is known that a probe could ask for, and v1 can't be proven before users meet it.",
-    remedy="Create an InferenceModel for a model that the pool serves; accept pool-without-models only for a pool that serves nobody.",
+    about="A pool has no InferenceModel. Where /v1/models lists what it serves, or migration_models says it, these models are probed; else no name "
+          "is known that a probe could ask for, and v1 can't be proven before users meet it.",
+    remedy="Say which models clients ask it for (migration_models); accept pool-without-models for a pool that serves nobody, or that migration_probes ask.",
     source="docs/protocol.md 7.1",
 )
 def pool_without_models(context: CheckContext) -> Iterator[Occurrence]:
-    """Find pools without an InferenceModel that has a modelName."""
+    """Find pools without an InferenceModel that has a modelName; where their models are known all the same, this is information."""
     for migration in context.migrations:
-        if not migration.models:
-            yield Occurrence(describe(migration.pool), "no InferenceModel names it.")
+        if migration.undeclared and not migration.models:
+            text = f"no InferenceModel names it; it is probed for {', '.join(migration.undeclared)}."
+            yield Occurrence(describe(migration.pool), text, "Say others by migration_models where clients ask for others.", "info")
+        elif not migration.models:
+            yield Occurrence(describe(migration.pool), "no InferenceModel names it, and nothing else tells which models it serves.")
 
 
 @finding(
@@ -318,12 +322,13 @@ def name_taken(context: CheckContext) -> Iterator[Occurrence]:
 
 @finding(
     "pool-names-unused", "warning",
-    about="pool_names names a pool that this cluster does not have.",
+    about="pool_names or models names a pool that this cluster does not have.",
     remedy="Correct the name, or ignore it where one list serves several clusters.",
     source="docs/protocol.md 3.8",
 )
 def pool_names_unused(context: CheckContext) -> Iterator[Occurrence]:
-    """Find entries of ``pool_names`` for which there is no alpha pool."""
+    """Find entries of ``pool_names`` and ``models`` for which there is no alpha pool."""
     known = {name for migration in context.migrations for name in (migration.name, f"{migration.namespace}/{migration.name}")}
-    for name in sorted(set(context.options.pool_names) - known):
-        yield Occurrence(f"pool_names {name}", f"there is no alpha InferencePool {name} here.")
+    for option, said in (("pool_names", context.options.pool_names), ("models", context.options.models)):
+        for name in sorted(set(said) - known):
+            yield Occurrence(f"{option} {name}", f"there is no alpha InferencePool {name} here.")

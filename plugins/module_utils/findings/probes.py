@@ -49,6 +49,22 @@ def _why_silent(gateway: Manifest) -> str:
 
 
 @finding(
+    "gateway-unreachable", "blocker",
+    about="From where the modules run no connection can be opened to an address that will be probed: an internal load balancer, a proxy, "
+          "a certificate that is not trusted or of another name. The migration would install v1, then end HELD.",
+    remedy="Run where the Gateway answers: on a bastion (the inventory host's ansible_host), a runner in the cluster, or by a proxy (migration_probe_proxy). "
+           "For a certificate name its authority (migration_probe_ca_cert). Accept gateway-unreachable where the migration itself will run elsewhere.",
+    source="docs/protocol.md 1.5",
+)
+def gateway_unreachable(context: CheckContext) -> Iterator[Occurrence]:
+    """Find addresses to which no connection can be opened."""
+    for (place, hostname), why in context.unreachable.items():
+        asked = f" for {hostname}" if hostname else ""
+        text = f"no connection to {place.host}:{place.port}{asked} can be opened from where the modules run: {why}."
+        yield Occurrence(f"Gateway {place.gateway}", text)
+
+
+@finding(
     "listener-undecided", "blocker",
     about="A listener chooses routes by the labels of their namespaces, and these may not be read. So nobody can tell whether users reach the pool there.",
     remedy="Grant the permission to list namespaces (the shipped ClusterRole for detect has it), or accept listener-undecided: then that listener is "

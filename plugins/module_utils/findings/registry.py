@@ -10,7 +10,7 @@ catalogue.py runs all checks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -20,6 +20,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.rbac import Rights, rights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.reachability import Reachability, reachability
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Address
 from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import Facts
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey
 
@@ -34,11 +35,13 @@ class CheckContext:
 
     :param options: what a person chose.
     :param migrations: one for each planned pool.
+    :param unreachable: why no connection to an address can be opened, see plan/contact.py; empty where none was tried.
     """
 
     estate: Estate
     options: Options
     migrations: tuple[PoolMigration, ...]
+    unreachable: dict[tuple[Address, str], str] = field(default_factory=dict)
 
     @property
     def facts(self) -> Facts:

@@ -57,8 +57,18 @@ _LEFT = {
 
 
 def make(estate: Estate, options: Options) -> Plan:
-    """Make the plan of one cluster. Where v1alpha2 is not in use, it holds no pools and nothing is blocked."""
-    context = CheckContext(estate, options, tuple(pool_migrations(estate, options)))
+    """Make the plan of one cluster; see :func:`of`."""
+    return of(context_of(estate, options))
+
+
+def context_of(estate: Estate, options: Options) -> CheckContext:
+    """Return what checks may look at, with a pool migration for every alpha pool."""
+    return CheckContext(estate, options, tuple(pool_migrations(estate, options)))
+
+
+def of(context: CheckContext) -> Plan:
+    """Make the plan by what checks may look at. Where v1alpha2 is not in use, it holds no pools and nothing is blocked."""
+    estate, options = context.estate, context.options
     found = catalogue.find(context) if estate.in_use else []
     body: PlanBody = {"target": options.release.version, "crds": crds(context), "pools": [pool(migration, context) for migration in context.migrations]}
     return {
@@ -144,7 +154,7 @@ def pool(migration: PoolMigration, context: CheckContext) -> PlannedPool:
         "chart": {"values": v1_objects.chart_values(migration)},
         "objects": context.planned[migration.key],
         "failure_mode": migration.failure_mode,
-        "models": [model(migration, entry) for entry in migration.models],
+        "models": [*(model(migration, entry) for entry in migration.models), *map(undeclared_model, migration.undeclared)],
         "endpoints": list(migration.options.endpoints),
         "references": references(migration),
         "gateways": gateways(migration),
@@ -192,6 +202,11 @@ def model(migration: PoolMigration, manifest: Manifest) -> PlannedModel:
         "criticality": dig(manifest, "spec", "criticality"),
         "priority": migration.priority(manifest),
     }
+
+
+def undeclared_model(name: str) -> PlannedModel:
+    """Return a model that no InferenceModel declares: it gets no objective, so its requests keep the priority 0 that they have."""
+    return {"name": name, "answer": name, "alpha_answers": [name], "objective": None, "criticality": None, "priority": 0}
 
 
 def references(migration: PoolMigration) -> list[PlannedReference]:

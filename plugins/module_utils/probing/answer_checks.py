@@ -106,6 +106,17 @@ def model_named(probe: Probe, headers: dict[str, str], body: bytes) -> str:
     return ""
 
 
+def listed_models(status: int, headers: dict[str, str], body: bytes) -> list[str] | None:
+    """Return the models in an answer of ``/v1/models``; None where it is no such answer, or no endpoint picker has handled it."""
+    if status != 200 or EPP_HEADER not in headers:
+        return None
+    try:
+        found = json.loads(body)["data"]
+        return [entry["id"] for entry in found if isinstance(entry["id"], str)]
+    except (ValueError, TypeError, LookupError):
+        return None
+
+
 def _detail(body: bytes) -> str:
     """The start of a gateway's or server's error text. Never of a 200: that would be model output."""
     text = " ".join(body[:120].decode("utf-8", "replace").split())

@@ -18,7 +18,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -32,9 +32,10 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
     StreamOutcome,
     head_fault,
     judge,
+    listed_models,
     model_named,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import LENGTHS, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import LENGTHS, Address, Probe, ProbeTarget
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import Signature, signature
 
 READ_LIMIT = 1_000_000
@@ -178,21 +179,50 @@ class Client:
             reason = f"connection failed: {error or type(error).__name__}"
         return StreamOutcome(status, reason, opened, time.monotonic() - begun if opened else 0.0)
 
+    def connect(self, place: Address, hostname: str) -> str | None:
+        """Open a connection to an address as a probe would, and close it. Return why that fails, None where it does not.
+
+        :param hostname: for which the certificate must be; empty for the address itself.
+        """
+        connection = self._connection(place, hostname)
+        try:
+            connection.connect()
+        except (TimeoutError, socket.timeout):
+            return f"no answer within {self.timeout:g} s"
+        except (OSError, http.client.HTTPException) as error:
+            return f"{error or type(error).__name__}"
+        finally:
+            connection.close()
+        return None
+
+    def served_models(self, target: ProbeTarget) -> list[str] | None:
+        """Ask by a target of endpoint ``/v1/models`` and return the models that are listed, None where no such answer came from an endpoint picker."""
+        begun = time.monotonic()
+        try:
+            with self._request("GET", target, None, _headers(target)) as response:
+                headers, body = _named(response), _read(response, begun + self.timeout)
+                return listed_models(response.status, headers, body)
+        except (OSError, http.client.HTTPException, TooLong):
+            return None
+
+    def _asked(self, probe: Probe, body: bytes) -> AbstractContextManager[http.client.HTTPResponse]:
+        """Send one probe and yield the response, its body unread."""
+        return self._request("POST", probe.target, body, (*_headers(probe.target, probe.headers), ("Content-Type", "application/json")))
+
     @contextmanager
-    def _asked(self, probe: Probe, body: bytes) -> Iterator[http.client.HTTPResponse]:
+    def _request(self, method: str, target: ProbeTarget, body: bytes | None, headers: tuple[tuple[str, str], ...]) -> Iterator[http.client.HTTPResponse]:
         """Send one request over a connection of its own and yield the response, its body unread."""
-        connection = self._connection(probe)
+        connection = self._connection(target.address, target.hostname)
         try:
             own = (("Authorization", f"Bearer {self.token}"),) if self.token else ()
-            connection.request("POST", probe.target.path, body, dict((*_headers(probe), *own)))
+            connection.request(method, target.path, body, dict((*headers, *own)))
             yield connection.getresponse()
         finally:
             connection.close()
 
-    def _connection(self, probe: Probe) -> http.client.HTTPConnection:
-        place = probe.target.address
+    def _connection(self, place: Address, hostname: str) -> http.client.HTTPConnection:
         host, port = self.proxy or (place.host, place.port)
-        made = (_NamedTLS(host, port, self.timeout, self.tls, probe.target.hostname or place.host) if place.tls
+        made = (_NamedTLS(host, port, self.timeout, self.tls, hostname or place.host) if place.tls
                 else http.client.HTTPConnection(host, port, timeout=self.timeout))
         if self.proxy:
             # A tunnel for plain HTTP as well: a proxy that forwards puts the address into the Host header, and routes match by hostname.
@@ -219,11 +249,12 @@ def _named(response: http.client.HTTPResponse) -> dict[str, str]:
     return {name.lower(): value for name, value in response.getheaders()}
 
 
-def _headers(probe: Probe) -> tuple[tuple[str, str], ...]:
-    place = probe.target.address
-    host = probe.target.hostname or place.host
+def _headers(target: ProbeTarget, further: tuple[tuple[str, str], ...] | None = None) -> tuple[tuple[str, str], ...]:
+    """Return the headers of a request by a target: the ones that its match asks for, or ``further`` in their place."""
+    place = target.address
+    host = target.hostname or (f"[{place.host}]" if ":" in place.host else place.host)
     port = "" if place.port == (443 if place.tls else 80) else f":{place.port}"
-    return (("Host", host + port), ("Content-Type", "application/json"), ("Connection", "close"), *probe.headers)
+    return (("Host", host + port), ("Connection", "close"), *(target.headers if further is None else further))
 
 
 def _body(probe: Probe) -> bytes:

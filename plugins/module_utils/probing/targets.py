@@ -29,6 +29,8 @@ STREAMS = {COMPLETIONS: (False, True), CHAT: (False, True), EMBEDDINGS: (False,)
 """Endpoints for which a request can be made and its answer judged, each with the values of ``stream`` to ask with."""
 LONG = (COMPLETIONS, CHAT)
 """Endpoints that can be asked for a long stream."""
+MODELS = "/v1/models"
+"""The endpoint that lists the models of a server."""
 OWN = "own"
 """The endpoint of a user-defined probe: its request is the person's, and of its answer only status and form are known."""
 LENGTHS = ((16_000, True), (7_500, True), (1_900, True), (1_900, False))
@@ -185,6 +187,21 @@ def user_defined_targets(route: Manifest, listeners: Listeners, pools: Mapping[P
     return list(dict.fromkeys(found))
 
 
+def model_lists(route: Manifest, listeners: Listeners, pool: PoolKey) -> list[ProbeTarget]:
+    """Return the targets by which a GET of ``/v1/models`` reaches a pool by a route's own rules, those that have no other backend."""
+    key, found = route_key(route), []
+    places = _places(route, (route.get("spec") or {}).get("hostnames") or [""], listeners)
+    for reference in references(route):
+        if reference.kind != "backend" or reference.target != pool or _shared(route, reference.rule, {pool: {}}):
+            continue
+        rule = rules(route)[reference.rule]
+        for (place, hostname), match in product(places, rule.get("matches") or [{}]):
+            path, headers = _path(match, rule, MODELS), _headers(match)
+            if path is not None and headers is not None and match.get("method", "GET") == "GET":
+                found.append(ProbeTarget(place, hostname, str(key), reference.rule, reference.index, path, headers, "", MODELS, False))
+    return [target for target in dict.fromkeys(found) if taken_by(target, listeners, "GET") == (target.route, target.rule)]
+
+
 def streaming(found: list[ProbeTarget]) -> list[ProbeTarget]:
     """Choose for each address and moved reference one target to ask for a long stream."""
     chosen: dict[tuple[Address, str, int, int], ProbeTarget] = {}
@@ -218,9 +235,9 @@ def reached(found: list[ProbeTarget], listeners: Listeners) -> list[ProbeTarget]
     return [target for target in found if taken_by(target, listeners) == (target.route, target.rule)]
 
 
-def taken_by(target: ProbeTarget, listeners: Listeners) -> tuple[str, int] | None:
+def taken_by(target: ProbeTarget, listeners: Listeners, method: str = "POST") -> tuple[str, int] | None:
     """Return the route (as text) and rule that take a target's requests, or None where no rule does."""
-    found = listeners.winner(target.address.listener, target.hostname, target.path, dict(target.headers))
+    found = listeners.winner(target.address.listener, target.hostname, target.path, dict(target.headers), method)
     return (str(found[0]), found[1]) if found else None
 
 

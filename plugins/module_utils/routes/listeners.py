@@ -94,10 +94,10 @@ class Listeners:
         ranked = [(rank, other) for other in beside if (rank := host_rank([other.hostname], hostname)) is not None]
         return max(ranked, key=lambda entry: entry[0], default=(None, listener))[1]
 
-    def winner(self, listener: Listener, hostname: str, url: str, headers: Mapping[str, str]) -> tuple[RouteKey, int] | None:
-        """Return the route and the index of the rule that take a POST request at a listener, None where no rule does; see :meth:`Table.winner`."""
+    def winner(self, listener: Listener, hostname: str, url: str, headers: Mapping[str, str], method: str = "POST") -> tuple[RouteKey, int] | None:
+        """Return the route and the index of the rule that take a request at a listener, None where no rule does; see :meth:`Table.winner`."""
         table = self._tables.get(listener)
-        return table.winner(hostname, url, headers) if table else None
+        return table.winner(hostname, url, headers, method) if table else None
 
     def _asked_for(self, route: Manifest, parent: Parent) -> list[Listener]:
         """Return the listeners of a parent that a route asks for and whose hostname has a name in common with its own."""

@@ -37,8 +37,8 @@ class Table:
                     kind, value = _path(match)
                     self._entries[hostname, kind, _place(kind, value)].append((route, number, match))
 
-    def winner(self, hostname: str, url: str, headers: Mapping[str, str]) -> tuple[RouteKey, int] | None:
-        """Return the route and the index of the rule that take a POST request, None where no rule does.
+    def winner(self, hostname: str, url: str, headers: Mapping[str, str], method: str = "POST") -> tuple[RouteKey, int] | None:
+        """Return the route and the index of the rule that take a request, None where no rule does.
 
         :param url: path and query.
         """
@@ -47,7 +47,7 @@ class Table:
             for key in _keys(hostname, urlsplit(url).path)
             for route, number, match in self._entries.get(key, ())
             if (host := host_rank((route.get("spec") or {}).get("hostnames") or [""], hostname)) is not None
-            and (rank := _rank(match, host, url, headers)) is not None
+            and (rank := _rank(match, host, url, headers, method)) is not None
         ]
         best = max((rank for rank, _order, _place in ranked), default=None)
         return min(((order, place) for rank, order, place in ranked if rank == best), default=(None, None))[1]
@@ -101,7 +101,7 @@ def _age(route: Manifest) -> tuple[str, str, str]:
     return meta.get("creationTimestamp") or "", meta.get("namespace", ""), meta["name"]
 
 
-def _rank(match: Manifest, host: HostRank, url: str, headers: Mapping[str, str]) -> Rank | None:
+def _rank(match: Manifest, host: HostRank, url: str, headers: Mapping[str, str], method: str) -> Rank | None:
     """Return a match's rank: hostname, exact path, length of path, method, headers, parameters; None where it does not cover the request."""
     parts = urlsplit(url)
     kind, value = _path(match)
@@ -112,7 +112,7 @@ def _rank(match: Manifest, host: HostRank, url: str, headers: Mapping[str, str])
     }.get(kind, False)
     sent = {name.lower(): content for name, content in headers.items()}
     asked = dict(parse_qsl(parts.query))
-    if not covered or match.get("method", "POST") != "POST":
+    if not covered or match.get("method", method) != method:
         return None
     if not all(_same(entry, sent.get(entry["name"].lower())) for entry in match.get("headers") or []):
         return None

@@ -9,6 +9,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils import
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import health_check_policy
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Address
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listener
 
 ALPHA = "inference.networking.x-k8s.io"
 V1 = "inference.networking.k8s.io"
@@ -96,6 +98,11 @@ def chosen_by_label(world, **labels):
     spec(world, "Gateway")["listeners"][0]["allowedRoutes"] = {"namespaces": selector}
     if labels:
         world.add("v1", "Namespace", "default", None)["metadata"]["labels"] = labels
+
+
+def unreachable(world):
+    """Nobody answers at the Gateway's address."""
+    world.unreachable[Address(Listener("default", "inference-gateway", "http", 8080, False, ""), "127.0.0.1"), ""] = "connection refused"
 
 
 def hpa(world, name, words=None):

@@ -19,6 +19,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.conver
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import estate, helm_records
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, CheckContext, Finding, occurrences
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Address
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 Manifest = dict[str, Any]
@@ -34,6 +35,7 @@ class World:
         self.releases: dict[tuple[str, str], helm_records.HelmRelease | None] | None = None
         self.hidden_records: frozenset[str] = frozenset()
         self.config_maps: dict[tuple[str, str], Manifest] = {}
+        self.unreachable: dict[tuple[Address, str], str] = {}
 
     def get(self, kind: str, name: str | None = None) -> Manifest:
         """The one manifest of a kind (and name), to be changed in place."""
@@ -71,7 +73,7 @@ class World:
         """With pool migrations of all pools."""
         chosen = choose(**options)
         here = self.estate()
-        return CheckContext(here, chosen, tuple(pool_migration.pool_migrations(here, chosen)))
+        return CheckContext(here, chosen, tuple(pool_migration.pool_migrations(here, chosen)), self.unreachable)
 
     def plan(self, **options: Any) -> dict[str, Any]:
         """The plan."""

@@ -46,6 +46,7 @@ from tests.unit.helpers.estate_changes import (
     shadow,
     spec,
     strict_health,
+    unreachable,
 )
 
 POSITIVE = {
@@ -115,6 +116,7 @@ POSITIVE = {
     "grant-for-alpha-group": (grant, {}, "info", "v1 counterpart"),
     "cross-namespace-without-grant": (foreign_route, {}, "warning", f"default/{POOL}"),
     "address-not-probed": (lambda w: gateway(w, "silent"), {}, "warning", "Gateway default/silent has no address"),
+    "gateway-unreachable": (unreachable, {}, "blocker", "no connection to 127.0.0.1:8080 can be opened from where the modules run: connection refused."),
     "listener-undecided": (chosen_by_label, {}, "blocker", "listener http of Gateway default/inference-gateway depends on the labels of namespace default"),
     "hostname-not-concrete": (lambda w: spec(w, "HTTPRoute").update(hostnames=["*.example.com"]), {}, "info", "*.example.com"),
     "regex-precedence-undefined": (regex, {}, "warning", "1 of"),

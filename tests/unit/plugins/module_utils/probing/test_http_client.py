@@ -183,10 +183,17 @@ Handler = BaseHTTPRequestHandler
 Script = Callable[[Handler], None]
 
 
+class ServerV6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
+ServerOf = {socket.AF_INET: ThreadingHTTPServer, socket.AF_INET6: ServerV6}
+
+
 class Server:
     """A gateway on loopback that does what it is told, and remembers what it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, family: socket.AddressFamily = socket.AF_INET) -> None:
         self.script: Script = lambda handler: None
         self.seen: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         outer = self
@@ -199,10 +206,14 @@ class Server:
                 outer.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}, json.loads(body)))
                 outer.script(self)
 
+            def do_GET(self) -> None:
+                outer.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}, {}))
+                outer.script(self)
+
             def log_message(self, *_arguments: Any) -> None:
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Scripted)
+        self.http = ServerOf[family](("::1" if family == socket.AF_INET6 else "127.0.0.1", 0), Scripted)
         self.http.daemon_threads = True
         self.port = self.http.server_address[1]
         threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
@@ -524,6 +535,77 @@ def test_what_is_no_proxy_is_one_sentence(url: str) -> None:
         through(url)
 
 
+# -- before anything is written ------------------------------------------------------------------------------------------
+
+
+def test_a_connection_is_opened_without_a_request(server: Server) -> None:
+    assert http_client.Client(5).connect(address("127.0.0.1", server.port, False), "") is None
+    assert server.seen == []
+
+
+def test_why_no_connection_can_be_opened(server: Server, tmp_path: Path) -> None:
+    """Nobody listens, nobody answers by TLS, or the certificate is of another name or authority."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        assert "refused" in str(http_client.Client(5).connect(address("127.0.0.1", free.getsockname()[1], False), ""))
+    assert http_client.Client(5).connect(address("127.0.0.1", server.port, True), "llm.example.com")
+    ca, context = authority(tmp_path, "llm.example.com")
+    server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+    place = address("127.0.0.1", server.port, True)
+    assert http_client.Client(5, ca_file=str(ca)).connect(place, "llm.example.com") is None
+    assert "mismatch" in str(http_client.Client(5, ca_file=str(ca)).connect(place, "else.example.com"))
+    assert "certificate verify failed" in str(http_client.Client(5).connect(place, "llm.example.com"))
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up_on() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        place = address("127.0.0.1", silent.getsockname()[1], True)
+        assert http_client.Client(0.2).connect(place, "llm.example.com") == "no answer within 0.2 s"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "expected"),
+    [
+        (200, b'{"data": [{"id": "a"}, {"id": "b", "parent": "a"}]}', {}, ["a", "b"]),
+        (200, b'{"data": []}', {}, []),
+        (200, b'{"data": null}', {}, None),
+        (200, b'{"data": [{}]}', {}, None),
+        (200, b"no JSON", {}, None),
+        (200, b"[]", {}, None),
+        (404, b'{"data": [{"id": "a"}]}', {}, None),
+    ],
+)
+def test_models_that_a_server_lists(server: Server, status: int, body: bytes, headers: dict[str, str], expected: list[str] | None) -> None:
+    server.script = plain(body, status, **headers)
+    assert http_client.Client(5, token="secret").served_models(replace(probe(port=server.port).target, path=targets.MODELS)) == expected
+    ((path, sent, _body),) = server.seen
+    assert (path, sent["host"], sent["tenant"], sent["authorization"]) == (targets.MODELS, f"llm.example.com:{server.port}", "x", "Bearer secret")
+
+
+def test_models_that_no_endpoint_picker_lists_are_none() -> None:
+    assert answer_checks.listed_models(200, {}, b'{"data": [{"id": "a"}]}') is None
+
+
+# -- addresses -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_address_of_version_6_and_one_that_is_a_hostname() -> None:
+    """The bare address stands in brackets in the Host header."""
+    six = Server(socket.AF_INET6)
+    try:
+        for host, named in (("::1", "[::1]"), ("localhost", "localhost")):
+            here = six if host == "::1" else Server()
+            here.script = plain(answer())
+            assert http_client.Client(5).send(probe(address=address(host, here.port, False), hostname="")).reason is None
+            assert here.seen[-1][1]["host"] == f"{named}:{here.port}"
+            here.http.shutdown()
+            here.http.server_close()
+    finally:
+        six.http.server_close()
+
+
 # -- TLS -----------------------------------------------------------------------------------------------------------------
 
 
@@ -570,4 +652,4 @@ def test_tls_where_there_is_none(server: Server) -> None:
 @pytest.mark.parametrize(("port", "tls", "expected"), [(80, False, "llm.example.com"), (443, True, "llm.example.com"), (443, False, "llm.example.com:443")])
 def test_the_host_header_names_a_port_that_is_not_usual(port: int, tls: bool, expected: str) -> None:
     place = address("127.0.0.1", port, tls)
-    assert dict(http_client._headers(probe(address=place)))["Host"] == expected
+    assert dict(http_client._headers(probe(address=place).target))["Host"] == expected

@@ -315,6 +315,30 @@ def test_hostnames_meet(one: str, other: str, expected: str | None) -> None:
     assert precedence.meet(one, other) == expected
 
 
+# -- lists of models -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ([rule(ALPHA)], {(0, "/v1/models")}),
+        ([rule(ALPHA, path="/v1/chat")], set()),
+        ([{"matches": [prefix("/x")], "backendRefs": [ALPHA], "filters": rewrite(type="ReplacePrefixMatch", replacePrefixMatch="/v1")}], {(0, "/x/models")}),
+        ([rule(ALPHA, matches=[prefix("/", method="POST")])], set()),
+        ([rule(ALPHA, matches=[prefix("/", method="GET")])], {(0, "/v1/models")}),
+        ([rule(ALPHA), rule({"name": "plain"}, path="/v1/models")], set()),
+        ([rule(ALPHA), {"matches": [prefix("/v1/models", method="POST")], "backendRefs": [{"name": "plain"}]}], {(0, "/v1/models")}),
+        ([rule(ALPHA, {"name": "plain"})], set()),
+        ([rule({"name": "plain"})], set()),
+    ],
+)
+def test_where_a_pool_can_be_asked_for_its_models(rules: list[Manifest], expected: set[tuple[int, str]]) -> None:
+    route = http_route(*rules)
+    found = targets.model_lists(route, listeners(routes=[route]), KEY)
+    assert {(target.rule, target.path) for target in found} == expected
+    assert all((target.endpoint, target.model, target.stream) == (targets.MODELS, "", False) for target in found)
+
+
 # -- probes that a person added ------------------------------------------------------------------------------------------
 
 TOKENS = {"path": COMPLETIONS, "body": {"model": "llama", "prompt": [1, 2, 3]}}
