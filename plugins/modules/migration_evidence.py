@@ -112,6 +112,16 @@ kinds:
   returned: with O(check=baseline)
   type: list
   elements: str
+unproven:
+  description: Addresses, models and endpoints (C(kind)) that can't be asked, each by name (C(what)).
+  returned: with O(check=baseline)
+  type: list
+  elements: dict
+streaming:
+  description: The moved references and addresses that can be asked for long streams.
+  returned: with O(check=baseline)
+  type: list
+  elements: str
 answers:
   description: For a model the further models that answers to requests for it named, beyond what the plan expects.
   returned: with O(check=baseline)

@@ -94,6 +94,14 @@ options:
       - V(0) leaves the measurement out.
     type: int
     default: 500
+  require:
+    description:
+      - What must be proven for PROVEN (RV(unproven)); without it, or where it is not, the verdict says so and stands.
+      - HELD comes as soon as it is known, where it can be before any traffic is moved.
+    type: list
+    elements: str
+    choices: [long-streams, share, address, model, endpoint]
+    default: []
   on_held:
     description:
       - What HELD does with the traffic. V(previous) takes it back to the last share that passed its gate, V(stay) leaves the weights.
@@ -150,6 +158,13 @@ reason:
   description: One sentence that says why.
   returned: with the driven states
   type: str
+unproven:
+  description:
+    - What was not proven, each with its C(kind) and C(what) it is. V(long-streams) that no server begins or that end by themselves too early, the V(share)
+      where nothing tells the stacks apart, and each V(address), V(model) or V(endpoint) that no request can ask.
+  returned: with O(state=migrated)
+  type: list
+  elements: dict
 stack:
   description: Fingerprints of what of v1 was proven, by pool, for M(inference_gateway.migration.migration_journal).
   returned: with O(state=migrated)
@@ -184,7 +199,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import step_weights, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import references, route_key
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, open_migration
-from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof, unproven
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 FORMS: dict[str, weights.Form] = {"shifted": "split", "restored": "original", "finished": "finished", "replaced": "finished"}
@@ -210,6 +225,7 @@ def argument_spec() -> dict:
         "soak_seconds": {"type": "int", "default": 0},
         "drain_seconds": {"type": "int"},
         "tracers": {"type": "int", "default": 500},
+        "require": {"type": "list", "elements": "str", "choices": list(unproven.KINDS), "default": []},
         "on_held": {"type": "str", "choices": ["previous", "stay"], "default": "previous"},
         "stream_seconds": {"type": "int", "default": 35},
         "probe_limit": {"type": "int", "default": 1_000_000},

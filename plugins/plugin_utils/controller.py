@@ -10,12 +10,15 @@ here, and every piece of work is a module execution that ends by itself and must
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import FINISHED
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import unproven
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.unproven import Unproven
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import LongStreams
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.phases import Phases, TrafficSplit
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.session import Executor, Session
@@ -67,7 +70,8 @@ class ShiftController:
                     "evidence": list(self.state.evidence)}
         self.say(reason)
         verdict = "PROVEN" if self.routed else ""
-        return {"changed": self.state.written, "verdict": verdict, "reason": reason, "evidence": list(self.state.evidence), "stack": self.state.stack}
+        return {"changed": self.state.written, "verdict": verdict, "reason": reason, "evidence": list(self.state.evidence), "stack": self.state.stack,
+                "unproven": self.unproven if verdict and self.options["state"] == "migrated" else []}
 
     @property
     def routed(self) -> bool:
@@ -91,6 +95,7 @@ class ShiftController:
         if not self.routed:
             return NOT_ROUTED
         at = self.baseline()
+        self.require(self.state.unproven)
         if not self.state.shifting:
             self.streams.begin(before_a_change=True, variants=["user"])
         made = self.probe_routes("present")
@@ -99,6 +104,7 @@ class ShiftController:
         self.streams.keep()
         self.streams.begin()
         self.gate(at, 0, TrafficSplit())
+        self.require(unproven.of_refused(self.state.evidence, self.options["stream_seconds"]))
         soak_until = 0.0
         for number, share in enumerate(steps, 1):
             if share < at:  # an earlier run was further: traffic is not taken back only to be given again
@@ -113,9 +119,11 @@ class ShiftController:
             split = self.phases.traffic_split(self.state, share)
             self.gate(share, soak_until - (self.streams.lead if share < 100 else 0), split, written)
             self.keep(passed=share)
+        self.require(self.unproven)
         self.phases.prove(self.state)
         evidence = self.state.evidence
-        return f"v1 proven at 100 % by {sum(gate['pairs'] for gate in evidence)} pairs in {len(evidence)} gates"
+        proven = f"v1 proven at 100 % by {sum(gate['pairs'] for gate in evidence)} pairs in {len(evidence)} gates"
+        return "; ".join(filter(None, [proven, unproven.sentence(self.unproven)]))
 
     def withdraw(self) -> str:
         """Take v1alpha2 out of the users' rules, and out of the gateway only when no request can be on its way there.
@@ -214,7 +222,8 @@ class ShiftController:
         :raises Stop: where v1 could not be compared with v1alpha2, or a route made since the plan sends to v1alpha2.
         """
         found = self.phases.baseline(self.state)
-        self.keep(known=found.kinds, shifting=found.serves_v1, baseline_known=True, standing=(found.shares,), stack=found.stack)
+        self.keep(known=found.kinds, shifting=found.serves_v1, baseline_known=True, standing=(found.shares,), stack=found.stack,
+                  unproven=found.unproven, streaming=found.streaming)
         if found.stop:
             raise found.stop
         if found.answers:
@@ -233,6 +242,18 @@ class ShiftController:
         self.keep(evidence=(*self.state.evidence, outcome.evidence), new_failures=())
         if outcome.stop:
             raise outcome.stop
+
+    @property
+    def unproven(self) -> list[Unproven]:
+        """What the shift has not proven so far: what can't be asked, and what its gates did not measure."""
+        by_gates = unproven.of_gates(self.state.evidence, self.state.streaming, self.options["tracers"], self.options["stream_seconds"])
+        return [*self.state.unproven, *by_gates]
+
+    def require(self, found: Iterable[Unproven]) -> None:
+        """Check that nothing is unproven that a person requires. :raises Stop: HELD, with what is."""
+        wanted = [entry for entry in found if entry["kind"] in self.options["require"]]
+        if wanted:
+            raise Stop("HELD", f"{unproven.sentence(wanted)}, which is required")
 
     def drain(self, side: str) -> None:
         """Wait until the requests in flight to one stack have ended, counted from when every gateway instance has taken the change that took new ones from it.

@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import TARGET_SUCCESSES, GateState, Judgement
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import TOO_MANY
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.unproven import Unproven
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import Ending, LongStreams
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.session import STRETCH, Session
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.shift_state import GateEvidence, ShiftState, Stop
@@ -71,6 +72,7 @@ class Baseline:
     :param share: percent at which the routes stand, over 0 in a run that goes on where another ended. :param shares: the same for each route.
     :param kinds: kinds of failure. :param serves_v1: whether v1 has traffic of users already; then nothing was asked.
     :param stack: fingerprints of what is installed of v1. :param answers: for a model the further models that answers named.
+    :param unproven: what can't be asked. :param streaming: what can be asked for long streams, as text.
     :param stop: why the shift must not go on, None where it may.
     """
 
@@ -80,6 +82,8 @@ class Baseline:
     serves_v1: bool
     stack: dict[str, str]
     answers: dict[str, list[str]]
+    unproven: tuple[Unproven, ...]
+    streaming: tuple[str, ...]
     stop: Stop | None
 
 
@@ -127,7 +131,8 @@ class Phases:
             self.say(f"baseline: none, v1 has {found['share']} % of users' traffic already: every kind of failure counts as new")
         else:
             self.say("baseline: v1alpha2 serves every way" + (f", with failures: {'; '.join(found['faults'])}" if found["faults"] else ""))
-        return Baseline(int(found["share"]), found["shares"], tuple(found["kinds"]), found["serves_v1"], found["stack"], found["answers"], stop)
+        return Baseline(int(found["share"]), found["shares"], tuple(found["kinds"]), found["serves_v1"], found["stack"], found["answers"],
+                        tuple(found["unproven"]), tuple(found["streaming"]), stop)
 
     def settle(self, state: ShiftState, what: str, variants: list[str], seconds: int, check: str = "settled", watched: bool = False) -> tuple[str, ...]:
         """Wait until every gateway instance has taken the last change, by traffic and by status.

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.unproven import Unproven
+
 
 class Stop(Exception):
     """Ends a shift that is not PROVEN.
@@ -51,6 +53,7 @@ class ShiftState:
     :param baseline_known: whether it is known how users are served. Before that nothing is written, not even to go back.
     :param known: kinds of failure that users met before v1 had any of their traffic.
     :param stack: fingerprints of what was installed of v1 when the shift began, by pool; None where that was not looked at.
+    :param unproven: what can't be asked. :param streaming: what can be asked for long streams, as text.
     :param shifting: whether v1 may have traffic of users. Until then their own rules are v1alpha2's.
     :param standing: the shares at which the routes may stand, as verify_gateway's ``shares``: as found, then as last written; both after a write that failed.
     :param written: whether any route was changed.
@@ -63,6 +66,8 @@ class ShiftState:
     baseline_known: bool = False
     known: tuple[str, ...] = ()
     stack: dict[str, str] | None = None
+    unproven: tuple[Unproven, ...] = ()
+    streaming: tuple[str, ...] = ()
     shifting: bool = False
     standing: tuple[Any, ...] = ()
     written: bool = False

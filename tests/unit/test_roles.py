@@ -153,8 +153,8 @@ def test_every_task_of_a_step_that_reaches_a_cluster_asks_the_guard(step: str) -
 
 def run(folder: Path, collections: Path, hosts: dict[str, dict[str, Any]], playbook: list[dict[str, Any]] | str, *arguments: str,
         default: ApiServer) -> subprocess.CompletedProcess[str]:
-    """A playbook on local hosts; ``default`` is where the kubeconfig leads that the environment names."""
-    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    """A playbook on local hosts; ``default`` is where the kubeconfig leads that the environment names. Nobody answers at a Gateway's address."""
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "migration_connect": False}
     (folder / "hosts.json").write_text(json.dumps({"clusters": {"hosts": {name: local | variables for name, variables in hosts.items()}}}))
     if not isinstance(playbook, str):
         (folder / "play.yml").write_text(json.dumps(playbook))

@@ -177,6 +177,8 @@ class Client:
             reason = f"nothing came for {self.timeout:g} s"
         except (OSError, http.client.HTTPException) as error:
             reason = f"connection failed: {error or type(error).__name__}"
+        if reason == REFUSED:  # it was no answer that began
+            opened = 0.0
         return StreamOutcome(status, reason, opened, time.monotonic() - begun if opened else 0.0)
 
     def connect(self, place: Address, hostname: str) -> str | None:
@@ -189,7 +191,9 @@ class Client:
             connection.connect()
         except (TimeoutError, socket.timeout):
             return f"no answer within {self.timeout:g} s"
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
+            return f"{error.strerror or error}"
+        except http.client.HTTPException as error:
             return f"{error or type(error).__name__}"
         finally:
             connection.close()

@@ -33,7 +33,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import Shares
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, plan_of
-from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof, unproven
 
 WORKERS = 12
 """Requests of our own in flight at most."""
@@ -154,7 +154,11 @@ def baseline(cluster: Cluster, params: Params, deadline: float) -> Result:
             raise weights.Drifted(f"the moved rules stand neither as they were nor at one share of this migration: {here_and_there}")
         shares[str(key)] = share
     look = Lookout(scope, params["shares"])
-    at = {"shares": shares, "stack": proof.stack(scope), "share": min(shares.values(), default=0), "others": list(proof.others(scope, "shift"))}
+    at = {
+        "shares": shares, "stack": proof.stack(scope), "share": min(shares.values(), default=0), "others": list(proof.others(scope, "shift")),
+        "unproven": unproven.of_targets(scope.current.values(), scope.listeners, scope.plan["pools"], scope.targets),
+        "streaming": [str(target) for target in targets.streaming(scope.targets)],
+    }
     if "user" in params["variants"] and any(scope.serves_v1(key) for key in scope.live):
         return {"ok": True, "kinds": [], "serves_v1": True, "faults": [], "answers": {}, "sent": 0} | at
     pace = sending.Pace(params["probe_rate"])

@@ -47,7 +47,8 @@ def test_a_migration_that_goes_well(start: Start, lines: list[str], clock: Clock
     result, played = start()
     assert played.done == START + [piece for share in (10, 50, 100) for piece in (f"shifted {share}", STEP, "traffic_split", "gate")] + [END]
     assert (result["verdict"], result["changed"], result["stack"]) == ("PROVEN", True, BASELINE["stack"]) and "failed" not in result
-    assert result["reason"] == "v1 proven at 100 % by 152 pairs in 4 gates"
+    assert result["reason"] == "v1 proven at 100 % by 152 pairs in 4 gates; not proven: long-streams (stream_seconds is 0, so none was held)"
+    assert result["unproven"] == [{"kind": "long-streams", "what": "stream_seconds is 0, so none was held"}]
     assert [gate["share"] for gate in result["evidence"]] == [0, 10, 50, 100]
     counted = {"pairs": 38, "sent": 117, "failures": 0, "inconclusive": 1, "user_failures": 0, "new_failures": [], "faults": []}
     assert result["evidence"][0] == {"share": 0} | counted
@@ -192,6 +193,26 @@ def test_where_alpha_is_ill_from_the_start_nothing_is_made(start: Start) -> None
     result, played = start(("baseline", ill), ("baseline user", ALPHA_ILL))
     assert played.done == ["baseline", "baseline user", CLEAN_UP] and result["verdict"] == "HELD"
     assert "v1alpha2 does not serve every way by which users reach it" in result["reason"] and "status 500 x9" in result["reason"]
+
+
+MODEL = {"kind": "model", "what": "food of pool default/llama"}
+
+
+def test_what_can_not_be_asked_is_named_and_where_it_is_required_nothing_is_moved(start: Start) -> None:
+    ill = ("baseline", BASELINE | {"unproven": [MODEL]})
+    result, _played = start(ill)
+    assert result["verdict"] == "PROVEN" and "not proven: model (food of pool default/llama), long-streams (" in result["reason"]
+    result, played = start(ill, require=["model"])
+    assert result["verdict"] == "HELD" and result["reason"].startswith("not proven: model (food of pool default/llama), which is required")
+    assert played.done == ["baseline", "baseline user", "restored", CLEAN_UP] or not [piece for piece in played.done if piece.startswith("shifted")]
+
+
+def test_a_share_that_could_not_be_measured_is_held_where_it_is_required(start: Start) -> None:
+    blind = ("traffic_split", SHARE | {"blind": ["rule 0: the stacks answer alike"], "counted": []})
+    result, _played = start(blind)
+    assert result["verdict"] == "PROVEN" and {"kind": "share", "what": "rule 0: the stacks answer alike"} in result["unproven"]
+    result, played = start(("traffic_split", SHARE | {"blind": ["rule 0: the stacks answer alike"], "counted": []}), require=["share"])
+    assert result["verdict"] == "HELD" and "share (rule 0: the stacks answer alike), which is required" in result["reason"]
 
 
 def test_what_v1alpha2_answers_is_recorded_before_any_probe_route_is_made(start: Start, lines: list[str]) -> None:
