@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import TARGET_SUCCESSES, GateState, Judgement
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import GateState, Judgement
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import LEAST_SUCCESSES
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import TOO_MANY
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.unproven import Unproven
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import Ending, LongStreams
@@ -52,7 +53,8 @@ def counts(judgement: GateState) -> str:
     """Say how many pairs a gate has seen, how many failed and how many were inconclusive. :param judgement: as plain data."""
     pairs, own = judgement["pairs"], judgement["user"].get("failures", 0)
     text = f"{pairs['successes'] + pairs['failures']} pairs, {pairs['failures']} failed on v1 alone, {pairs['inconclusive']} without evidence"
-    return text + (f", and {own} times users' own rules failed" if own else "")
+    alone = [key for key, test in judgement.get("alone", {}).items() if test["decision"] == "reject"]
+    return text + (f", and {own} times users' own rules failed" if own else "") + (f"; one target fails by itself: {alone[0]}" if alone else "")
 
 
 def never_answered(judgement: GateState) -> bool:
@@ -62,7 +64,7 @@ def never_answered(judgement: GateState) -> bool:
     """
     targets, pairs = judgement["targets"], judgement["pairs"]
     each = (pairs["successes"] + pairs["failures"] + pairs["inconclusive"]) // max(1, len(targets))
-    return each >= TARGET_SUCCESSES and not all(targets.values())
+    return each >= LEAST_SUCCESSES and not all(targets.values())
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,26 @@ def test_names_that_v1alpha2_alone_knows_are_learnt_before_it_goes(up, play, tmp
     assert answer.returncode == 0, answer.stdout
 
 
+PREFIXES = [{"path": {"type": "PathPrefix", "value": path}} for path in ("/v1/completions", "/v1/chat/completions")]
+"""Matches that do not take a request for /v1/models."""
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("said", [{}, {"migration_models": {"infpool": ["acme/general-32b"]}}], ids=["learnt", "said"])
+def test_a_pool_without_models_is_probed_for_what_it_lists_or_a_person_says(up, play, said):
+    """A v1 picker on an alpha pool. Where its route hides /v1/models and nobody says a model, the plan is blocked."""
+    world = up("v1_picker")
+    if said:
+        world.kubectl("patch", "httproute", "general", "-n", "stepping", "--type=json", "-p",
+                      json.dumps([{"op": "replace", "path": "/spec/rules/0/matches", "value": PREFIXES}]))
+        world.reset_requests()
+        blocked = play(world)
+        assert blocked.status != 0 and "blocker: pool-without-models" in blocked.log and "migration_models" in blocked.log, blocked.log[-2000:]
+        assert world.requests()["writes"] == 0
+    targets = migrated_whole(world, play, said)
+    assert {target["model"] for target in targets} == {"acme/general-32b"}
+
+
 PLUGINS = """\
 apiVersion: inference.networking.x-k8s.io/v1alpha1
 kind: EndpointPickerConfig

@@ -85,7 +85,8 @@ def test_the_run_probes_what_detect_calls_reachable(board: Board, name: str):
     module = SimpleNamespace(params={"kubeconfig": str(board.world.kubeconfig)}, requires=lambda *_names, **_options: None, server_side_dry_run=False)
     cluster = Cluster(module)
     here = read_estate(cluster, [])
-    chosen = Options(release=releases.target(said.get("target_version", releases.DEFAULT_TARGET)), endpoints=tuple(said.get("endpoints", ENDPOINTS)))
+    target, endpoints = said.get("target_version", releases.DEFAULT_TARGET), tuple(said.get("endpoints", ENDPOINTS))
+    chosen = Options(release=releases.target(target), endpoints=endpoints, models=said.get("models", {}))
     expected = of_detect(here, chosen)
     assert of_the_run(cluster, plan.make(here, chosen)) == expected
     assert expected or name in SILENT

@@ -83,7 +83,10 @@ def _pool(pool: PlannedPool, target: str) -> list[str]:
         for entry in pool["references"]
     ]
     lines += [
-        f"  model {entry['name']}: {entry['criticality'] or 'criticality unset'} -> priority {entry['priority']} by header value {entry['objective']}"
+        f"  model {entry['name']}: " + (
+            f"{entry['criticality'] or 'criticality unset'} -> priority {entry['priority']} by header value {entry['objective']}" if entry["objective"]
+            else "no InferenceModel declares it"
+        )
         for entry in pool["models"]
     ]
     retire = [f"{entry['kind']} {entry['metadata']['name']}" for entry in pool["retire"]]

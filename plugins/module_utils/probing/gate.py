@@ -1,13 +1,16 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Judges v1 by comparisons with v1alpha2, until the sequential test decides. The sender is handed in."""
+"""Judges v1 by comparisons with v1alpha2, until the sequential tests decide. The sender is handed in.
+
+Two tests are over all targets: v1's probe routes, and the users' own rules. A failure opens a third, of its target alone.
+"""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypedDict
@@ -16,8 +19,6 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Decision, Evidence, classify
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
 
-TARGET_SUCCESSES = 3
-"""Successes through v1 that every target must have before a gate accepts, however many the others have."""
 INCONCLUSIVE_PAIRS = 30
 """Inconclusive pairs from which on a gate is inconclusive, if they are at least half of all pairs."""
 
@@ -28,12 +29,14 @@ Ruling = Literal["accept", "reject", "undecided", "inconclusive"]
 class GateState(TypedDict):
     """A gate's evidence as plain data, which one module execution hands to the next, see :class:`Judgement`.
 
-    ``pairs`` and ``user``: the fields of :class:`sprt.Evidence`. ``targets``: successes by target.
+    ``pairs`` and ``user``: the fields of :class:`sprt.Evidence`. ``targets`` and ``live``: successes by target. ``alone``: the same fields by test.
     """
 
     pairs: dict[str, Any]
     user: dict[str, Any]
     targets: dict[str, int]
+    live: dict[str, int]
+    alone: dict[str, dict[str, Any]]
     sent: int
     faults: list[str]
     new_failures: list[str]
@@ -44,13 +47,17 @@ class Judgement:
     """The evidence of one gate so far; plain data through :meth:`dump`, so that one module execution can go on where another ended.
 
     :param pairs: v1 against v1alpha2, both through probe routes. :param user: the user's own rule against v1alpha2's probe route.
-    :param targets: successes through v1, by target as text. :param sent: probes sent. :param faults: the most frequent failures, six at most.
+    :param targets: successes through v1, by target as text. :param live: successes through the users' own rules, likewise.
+    :param alone: the test of each target at which v1 or the user's own rule failed, by both as text, see :func:`alone_key`.
+    :param sent: probes sent. :param faults: the most frequent failures, six at most.
     :param new_failures: kinds of failure of the user's own rule that the baseline lacks.
     """
 
     pairs: Evidence = Evidence()
     user: Evidence = Evidence()
     targets: tuple[tuple[str, int], ...] = ()
+    live: tuple[tuple[str, int], ...] = ()
+    alone: tuple[tuple[str, Evidence], ...] = ()
     sent: int = 0
     faults: tuple[str, ...] = ()
     new_failures: tuple[str, ...] = ()
@@ -58,8 +65,8 @@ class Judgement:
     def dump(self) -> GateState:
         """Return the evidence as plain data, for :meth:`load`."""
         return {
-            "pairs": asdict(self.pairs), "user": asdict(self.user), "targets": dict(self.targets), "sent": self.sent, "faults": list(self.faults),
-            "new_failures": list(self.new_failures),
+            "pairs": asdict(self.pairs), "user": asdict(self.user), "targets": dict(self.targets), "live": dict(self.live),
+            "alone": {key: asdict(test) for key, test in self.alone}, "sent": self.sent, "faults": list(self.faults), "new_failures": list(self.new_failures),
         }
 
     @classmethod
@@ -68,34 +75,63 @@ class Judgement:
         if not data:
             return cls()
         pairs, user = Evidence(**data["pairs"]), Evidence(**data["user"])
-        return cls(pairs, user, tuple(data["targets"].items()), data["sent"], tuple(data["faults"]), tuple(data["new_failures"]))
+        alone = tuple((key, Evidence(**test)) for key, test in data["alone"].items())
+        return cls(pairs, user, tuple(data["targets"].items()), tuple(data["live"].items()), alone, data["sent"], tuple(data["faults"]),
+                   tuple(data["new_failures"]))
 
-    def decide(self, targets: Iterable[ProbeTarget]) -> Ruling:
+    @property
+    def suspects(self) -> set[str]:
+        """The targets, as text, whose own test has not decided yet."""
+        return {key.partition(" ")[2] for key, test in self.alone if test.decision == "undecided"}
+
+    def decide(self, targets: Collection[ProbeTarget], bounds: Bounds) -> Ruling:
         """Return what the gate decides by the evidence so far.
 
-        It rejects as soon as either test rejects. It accepts when the test of the pairs accepts and every target was answered often enough through v1;
-        where the user's own rule failed in a new way, the user's test must accept as well. Without targets nothing was measured, so it is inconclusive.
+        It rejects as soon as any test rejects. It accepts when the test of the pairs accepts, every target was answered often enough through v1 and through
+        the users' own rules, and no test of a single target is open; where the user's own rule failed in a new way, the user's test must accept as well.
+        Without targets nothing was measured, so it is inconclusive.
         """
-        known, targets = dict(self.targets), list(targets)
         if not targets:
             return "inconclusive"
         tests = (self.pairs.decision, self.user.decision)
-        if "reject" in tests:
+        if "reject" in tests or any(test.decision == "reject" for _key, test in self.alone):
             return "reject"
         if self.pairs.inconclusive >= max(INCONCLUSIVE_PAIRS, self.pairs.successes + self.pairs.failures):
             return "inconclusive"
-        covered = all(known.get(str(target), 0) >= TARGET_SUCCESSES for target in targets)
         wanted: tuple[Decision, ...] = tests if self.new_failures else tests[:1]
-        return "accept" if covered and set(wanted) == {"accept"} else "undecided"
+        return "accept" if set(wanted) == {"accept"} and not self.suspects and self._covered(targets, bounds.target_successes) else "undecided"
+
+    def _covered(self, targets: Iterable[ProbeTarget], least: int) -> bool:
+        by_v1, by_user = dict(self.targets), dict(self.live)
+        return all(min(by_v1.get(name, 0), by_user.get(name, 0)) >= least for name in map(str, targets))
 
 
 Comparison = tuple[Probe, Probe, Probe]
 """The probes of one target through v1alpha2's probe rule, v1's, and the user's own rule, in this order."""
 
 
+def alone_key(who: str, target: ProbeTarget) -> str:
+    """Return the name of the test of one target. :param who: ``v1`` or ``user``."""
+    return f"{who} {target}"
+
+
+def next_batch(order: list[Comparison], comparisons: list[Comparison], judgement: Judgement, size: int) -> list[tuple[Comparison, bool]]:
+    """Take the next comparisons, each with whether it is asked again for its target's own test; half of them are while such a test is open.
+
+    :param order: comparisons to come, every target as often as the others; those that are taken go out of it, and it is filled up.
+    """
+    suspects = judgement.suspects
+    mine = [comparison for comparison in comparisons if str(comparison[0].target) in suspects] if suspects else []
+    again = random.sample(mine, min(len(mine), max(1, size // 2)))
+    while len(order) < size:
+        order += random.sample(comparisons, len(comparisons))
+    fresh = [order.pop(0) for _number in range(size - len(again))]
+    return [*((comparison, True) for comparison in again), *((comparison, False) for comparison in fresh)]
+
+
 def judge(comparisons: list[Comparison], send: Sender, bounds: Bounds, before: Judgement, deadline: float, pace: Pace, workers: int,
           known: frozenset[str] = frozenset(), soak_until: float = 0.0, look: Look = lambda: None) -> Judgement:
-    """Send comparisons in random order, every target as often as the others, until the gate decides or the deadline; return the evidence.
+    """Send comparisons in random order, every target as often as the others but for suspects, until the gate decides or the deadline; return the evidence.
 
     :param before: the evidence to go on from. :param deadline: on the clock of time.monotonic. :param workers: probes in flight at most.
     :param known: kinds of failure that the users' own rules had before v1 got any of their traffic.
@@ -107,30 +143,48 @@ def judge(comparisons: list[Comparison], send: Sender, bounds: Bounds, before: J
     batch = max(1, workers // 3)
     with ThreadPoolExecutor(workers) as pool:
         while comparisons and time.monotonic() < deadline:
-            ruling = after.decide(targets)
+            ruling = after.decide(targets, bounds)
             if ruling in ("reject", "inconclusive") or (ruling == "accept" and time.monotonic() >= soak_until):
                 break
-            while len(order) < batch:
-                order += random.sample(comparisons, len(comparisons))
-            chosen, order = order[:batch], order[batch:]
+            chosen = next_batch(order, comparisons, after, batch)
             pace.take(3 * batch)
-            answers = list(pool.map(send, [probe for comparison in chosen for probe in comparison]))
+            answers = list(pool.map(send, [probe for comparison, _again in chosen for probe in comparison]))
             pace.heed(answers)
-            for number, comparison in enumerate(chosen):
+            for number, (comparison, again) in enumerate(chosen):
                 mine = answers[3 * number:3 * number + 3]
                 for probe, answer in zip(comparison, mine):
                     faults.note(probe, answer)
-                after = _add(after, comparison[0].target, mine, bounds, known)
+                after = add_comparison(after, comparison[0].target, mine, bounds, known, again)
             look()
     return replace(after, faults=tuple([*before.faults, *faults.worst()][-6:]))
 
 
-def _add(judgement: Judgement, target: ProbeTarget, answers: list[Answered], bounds: Bounds, known: frozenset[str]) -> Judgement:
+def add_comparison(judgement: Judgement, target: ProbeTarget, answers: list[Answered], bounds: Bounds, known: frozenset[str], again: bool = False) -> Judgement:
+    """Return the evidence with the answers of one comparison added.
+
+    :param answers: through v1alpha2, v1 and the user's own rule. :param known: kinds of failure that are not new.
+    :param again: whether the target was chosen for its own test: then the tests over all targets, for which all count alike, leave it out.
+    """
     alpha, v1, user = answers
-    counted = dict(judgement.targets)
-    counted[str(target)] = counted.get(str(target), 0) + v1.ok
-    paired = replace(judgement, pairs=judgement.pairs.add(classify(alpha.ok, v1.ok), bounds), targets=tuple(counted.items()), sent=judgement.sent + 3)
-    return add_user(paired, alpha.ok, user, bounds, known, user.ok)
+    name = str(target)
+    alone = dict(judgement.alone)
+    for who, answer in (("v1", v1), ("user", user)):
+        key = alone_key(who, target)
+        if key in alone and alone[key].decision != "accept":
+            alone[key] = alone[key].add(classify(alpha.ok, answer.ok), bounds.target)
+        elif alpha.ok and not answer.ok and answer.kind not in known:
+            alone[key] = Evidence()
+    after = replace(judgement, targets=_counted(judgement.targets, name, v1.ok), live=_counted(judgement.live, name, user.ok), alone=tuple(alone.items()),
+                    sent=judgement.sent + 3)
+    if again:
+        return after
+    return add_user(replace(after, pairs=after.pairs.add(classify(alpha.ok, v1.ok), bounds)), alpha.ok, user, bounds, known, user.ok)
+
+
+def _counted(successes: tuple[tuple[str, int], ...], name: str, ok: bool) -> tuple[tuple[str, int], ...]:
+    found = dict(successes)
+    found[name] = found.get(name, 0) + ok
+    return tuple(found.items())
 
 
 def add_user(judgement: Judgement, alpha_ok: bool, user: Answered, bounds: Bounds, known: frozenset[str], user_ok: bool) -> Judgement:

@@ -8,6 +8,9 @@ succeeded, so that an outage of the model servers, which both share, is no evide
 v1 that fails a share p0 of such pairs (fine) and one that fails p1 (not fine), with stated error probabilities (Wald, Ann.
 Math. Stat. 16, 1945). It needs as few pairs as any test can (Wald and Wolfowitz 1948), and may be looked at after every pair.
 
+The sum over many targets hides one that fails alone. So a failure opens a test of that target by itself, which begins after the failure and asks it again and
+again, for a v1 that fails p1 of a fifth there.
+
 A decision stands, but a soak goes on: CUSUM beside the test (Page's cumulative sum, 1954) forgets what went well and
 so finds a stack that turns bad after it was accepted. Started anew at every pair, the sum reaches h with a probability of
 at most exp(-h) from each start (Ville's inequality), and so within n pairs with at most n exp(-h).
@@ -18,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from math import ceil, log
-from typing import Any, Literal
+from math import ceil, inf, log, log2
+from typing import Any, Literal, NamedTuple, Protocol
 
 Decision = Literal["accept", "reject", "undecided"]
 Pair = Literal["success", "failure", "inconclusive"]
@@ -29,8 +32,43 @@ TESTS = 2
 CUSUM_SHARE = 0.1
 """Part of false_rollback that CUSUM may use. Its limit grows with the logarithm alone: with a tenth it rejects one failure later
 than with all of it."""
+TARGET_P1 = 0.2
+"""Share of failing pairs that the test of one target must catch; a person's p1 where that is more."""
+TARGET_SHARE = 0.1
+"""Part of false_rollback that the tests of single targets may use."""
+LEAST_SUCCESSES = 3
+"""Successes that every target must have before a gate accepts, however few gates and however loose the bounds."""
 CUSUM_PAIRS = 1_000_000
 """Pairs of one gate for which CUSUM keeps its error probability: 14 hours of soak at 20 pairs a second."""
+
+
+class Limits(Protocol):
+    """What one test adds to its log likelihood ratio by a failing and by a successful pair, and where it accepts, rejects, and CUSUM rejects."""
+
+    @property
+    def up(self) -> float: ...
+
+    @property
+    def down(self) -> float: ...
+
+    @property
+    def accept_at(self) -> float: ...
+
+    @property
+    def reject_at(self) -> float: ...
+
+    @property
+    def cusum_limit(self) -> float: ...
+
+
+class TargetLimits(NamedTuple):
+    """The :class:`Limits` of the test of one target."""
+
+    up: float
+    down: float
+    accept_at: float
+    reject_at: float
+    cusum_limit: float = inf
 
 
 @dataclass(frozen=True)
@@ -76,8 +114,8 @@ class Bounds:
 
     @cached_property
     def test_error(self) -> float:
-        """Probability that one test of one gate rejects a stack at p0: false_rollback less CUSUM's part, split over gates and tests."""
-        return self.false_rollback * (1 - CUSUM_SHARE) / (self.gates * TESTS)
+        """Probability that one test of one gate rejects a stack at p0: false_rollback less CUSUM's and single targets' parts, split over gates and tests."""
+        return self.false_rollback * (1 - CUSUM_SHARE - TARGET_SHARE) / (self.gates * TESTS)
 
     @cached_property
     def accept_at(self) -> float:
@@ -108,6 +146,23 @@ class Bounds:
         """What a successful pair adds to the log likelihood ratio; negative."""
         return log((1 - self.p1) / (1 - self.p0))
 
+    @cached_property
+    def target(self) -> TargetLimits:
+        """The limits of the test of one target, which a failure there has opened.
+
+        Each rejects a stack at p0 with so small a probability that all that failures at p0 open, within as many pairs as CUSUM's promise is for, stay within
+        their part of false_rollback.
+        """
+        p1 = max(TARGET_P1, self.p1)
+        error = self.false_rollback * TARGET_SHARE / (self.gates * TESTS * max(1.0, CUSUM_PAIRS * self.p0))
+        missed = self.false_promotion / self.gates
+        return TargetLimits(log(p1 / self.p0), log((1 - p1) / (1 - self.p0)), log(missed / (1 - error)), log((1 - missed) / error))
+
+    @cached_property
+    def target_successes(self) -> int:
+        """Successes that a target must have before a gate accepts: one that fails half the time gets through all gates unseen within false_promotion."""
+        return max(LEAST_SUCCESSES, ceil(-log2(self.false_promotion) / self.gates))
+
     @property
     def clean_pairs(self) -> int:
         """Pairs without a failure after which a gate accepts."""
@@ -129,11 +184,11 @@ class Evidence:
     cusum: float = 0.0
     decision: Decision = "undecided"
 
-    def add(self, pair: Pair, bounds: Bounds) -> Evidence:
+    def add(self, pair: Pair, limits: Limits) -> Evidence:
         """Return the evidence after one more pair."""
         if pair == "inconclusive":
             return replace(self, inconclusive=self.inconclusive + 1)
-        change = bounds.up if pair == "failure" else bounds.down
+        change = limits.up if pair == "failure" else limits.down
         ratio = self.ratio + change if self.decision == "undecided" else self.ratio
         cusum = max(0.0, self.cusum + change)
         return Evidence(
@@ -142,20 +197,20 @@ class Evidence:
             self.failures + (pair == "failure"),
             self.inconclusive,
             cusum,
-            _decision(self.decision, ratio, cusum, bounds),
+            _decision(self.decision, ratio, cusum, limits),
         )
 
 
-def _decision(before: Decision, ratio: float, cusum: float, bounds: Bounds) -> Decision:
+def _decision(before: Decision, ratio: float, cusum: float, limits: Limits) -> Decision:
     """Return the decision after one more pair: the first one stands, except that CUSUM may reject at any time.
 
     When time is up without a decision the caller ends HELD, never with a promotion.
     """
-    if cusum >= bounds.cusum_limit:
+    if cusum >= limits.cusum_limit:
         return "reject"
     if before != "undecided":
         return before
-    return "accept" if ratio <= bounds.accept_at else "reject" if ratio >= bounds.reject_at else "undecided"
+    return "accept" if ratio <= limits.accept_at else "reject" if ratio >= limits.reject_at else "undecided"
 
 
 def classify(alpha_ok: bool, other_ok: bool) -> Pair:

@@ -85,7 +85,7 @@ def read(cluster: Cluster, params: Params) -> MigrationScope:
     store = journal.Journal(cluster, params["state_namespace"])
     record = store.read()
     # A journal of an earlier version has no answers.
-    answers = (record or {}).get("answers")
+    answers = record.get("answers") if record else None
     if params["plan"] is None:
         return MigrationScope.read(cluster, plan_of(cluster, params["pools"]), "", None, params["probes"], answers)
     if record is None:
@@ -203,7 +203,7 @@ def gate(cluster: Cluster, params: Params, deadline: float) -> Result:
     after = judge(comparisons, http_client.client(params).send, bounds, before, max(deadline, soak_until), sending.Pace(params["probe_rate"]), WORKERS,
                   frozenset(params["known"]), soak_until, look)
     look.last()
-    decision = after.decide(scope.targets)
+    decision = after.decide(scope.targets, bounds)
     return {"ok": decision == "accept", "decision": decision, "judgement": after.dump(), "faults": list(after.faults), "sent": after.sent - before.sent}
 
 

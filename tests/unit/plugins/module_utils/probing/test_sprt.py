@@ -45,8 +45,8 @@ def test_bounds_as_a_person_writes_them() -> None:
 
 def test_thresholds_are_walds_with_the_error_split_over_the_gates() -> None:
     bounds = Bounds(gates=4)
-    each = 0.9 * 0.01 / 4 / 2
-    assert bounds.test_error == pytest.approx(each), "two tests a gate, and a tenth for the watch"
+    each = 0.8 * 0.01 / 4 / 2
+    assert bounds.test_error == pytest.approx(each), "two tests a gate, and a tenth each for the watch and for single targets"
     assert exp(bounds.accept_at) == pytest.approx((0.001 / 4) / (1 - each))
     assert exp(bounds.reject_at) == pytest.approx((1 - 0.001 / 4) / each)
     assert exp(-bounds.cusum_limit) * 1_000_000 * 4 * 2 == pytest.approx(0.1 * 0.01)
