@@ -30,12 +30,18 @@ options:
         description: Hostname to ask for. Default is every hostname of the route that it comes by.
         type: str
       headers:
-        description: Further headers. Not for secrets, see O(probe_token).
+        description: Further headers. Not for secrets, see O(probe_headers).
         type: dict
         default: {}
   probe_token:
     description: Bearer token that every probe carries.
     type: str
+  probe_headers:
+    description:
+      - Headers that every request to a Gateway carries, each as C(NAME: VALUE), for instance the API key that it wants. They are never logged.
+    type: list
+    elements: str
+    default: []
   probe_ca_cert:
     description: File with the certificate authority of the Gateways' HTTPS listeners. Default is the system's.
     type: path

@@ -253,14 +253,23 @@ class MigrationScope:
                 for manifest in probe_routes.probe_routes_of(route, self.moves, variant, self.nonce)]
 
     def status_faults(self) -> list[str]:
-        """Return what stands against Gateways, users' routes, pools of both groups and policies of v1's pools, by status at the current generation."""
+        """Return what stands against Gateways, users' and probe routes, both groups' pools and policies of v1's pools, by status at the current generation."""
         found = [fault for gateway in self.gateways.values() for fault in conditions.gateway_faults(gateway)]
-        found += [fault for route in self.live.values() for fault in conditions.route_faults(route)]
+        found += [fault for route in (*self.live.values(), *self._live_probe_routes()) for fault in conditions.route_faults(route)]
         for key in self.pools():
             version = "v1" if key.group == V1_GROUP else "v1alpha2"
             pool = self.cluster.get(object_path(f"{key.group}/{version}", POOL_KIND, key.namespace, key.name))
             found += conditions.pool_faults(pool) if pool else []
         return found + [fault for policy in self.policies() for fault in conditions.policy_faults(policy)]
+
+    def _live_probe_routes(self) -> Iterator[Manifest]:
+        """Yield the migration's probe routes that are there."""
+        chosen = f"{probe_routes.LABEL} in ({','.join(probe_routes.VARIANTS)})"
+        made = {(manifest["metadata"]["namespace"], manifest["metadata"]["name"]) for manifest in self.probe_routes(list(probe_routes.VARIANTS))}
+        for version, namespace in sorted({(key.api_version, key.namespace) for key in self.current}) if self.nonce else ():
+            for route in self.cluster.list(collection_path(version, "httproutes", namespace), labelSelector=chosen):
+                if (namespace_of(route), name_of(route)) in made and not route["metadata"].get("deletionTimestamp"):
+                    yield route
 
     def policies(self) -> Iterator[Manifest]:
         """Yield GKE's policies of the v1 pools; on other clusters there are none."""

@@ -192,6 +192,27 @@ schedulingProfiles:
 
 
 @pytest.mark.matrix
+def test_a_server_that_refuses_every_long_stream(make_world, play, tmp_path):
+    """Its context is too short. Where long streams are required nothing is moved; else the verdict, the report and the journal say what was not proven."""
+    estate = Path(shutil.copytree(ESTATES / "raw", tmp_path / "raw"))
+    servers = estate / "model-servers.yaml"
+    servers.write_text(servers.read_text().replace('- "8192"', '- "256"'))
+    world = make_world("estate-short", estates=[estate])
+    before = routes(world)
+    held = play(world, extra={"migration_stream_seconds": 12, "migration_require": ["long-streams"]})
+    assert (held.status != 0, held.verdict) == (True, "HELD"), held.reason
+    assert "not proven: long-streams (" in held.reason and "which is required" in held.reason
+    assert {name: route["spec"] for name, route in routes(world).items()} == {name: route["spec"] for name, route in before.items()}
+    ended = play(world, rate=RATE, streams=0, extra={"migration_stream_seconds": 12})
+    assert (ended.status, ended.verdict) == (0, "PROVEN"), ended.reason
+    assert (ended.load["lost"], ended.load["problems"]) == (0, []), ended.load["reasons"]
+    assert {entry["kind"] for entry in ended.report["unproven"]} == {"long-streams"} and "not proven: long-streams (" in ended.reason
+    journal = world.kubectl_json("get", "configmap", "inference-gateway-migration", "-n", "inference-gateway-migration")
+    assert "not proven: long-streams (" in journal["data"]["record"]
+    world.down()
+
+
+@pytest.mark.matrix
 def test_the_share_of_a_picker_that_passes_unknown_models(make_world, play, tmp_path):
     """EPP v0.5 and v1 both hand a request for an unknown model on, so the model server's 404 comes from either stack."""
     estate = Path(shutil.copytree(ESTATES / "raw", tmp_path / "raw"))

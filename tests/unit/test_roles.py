@@ -224,7 +224,7 @@ def test_a_path_goes_behind_its_guard_and_says_no_secret(collections_path, tmp_p
     """The plan alone, in a playbook of a person's own, with all that Ansible can say about it."""
     path = {"name": "Migrate", "ansible.builtin.include_role": {"name": f"{COLLECTION}.zero_downtime"}}
     credentials = {"migration_api_key": "key-of-nobody", "migration_probe_token": "token-of-nobody"}  # pragma: allowlist secret: the API server is a fake
-    options = {"migration_phases": ["plan"]} | credentials
+    options = {"migration_phases": ["plan"], "migration_probe_headers": ["x-key: header-of-nobody"]} | credentials
     with api_server(raw_estate()) as api:
         report = {"migration_report_path": str(tmp_path / "report.json"), "migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json"))}
         ended = run(tmp_path, collections_path, {"one": options | report}, [{"hosts": "clusters", "gather_facts": False, "tasks": [path]}], "-vvv", default=api)

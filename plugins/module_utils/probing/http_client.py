@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import secrets
 import socket
 import ssl
@@ -36,11 +37,15 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
     model_named,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import LENGTHS, Address, Probe, ProbeTarget
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import Signature, signature
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import REWRITE_HEADER, Signature, signature
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import PROBE_HEADER
 
 READ_LIMIT = 1_000_000
 """Bytes of an answer that are read at most; a probe asks for a handful of tokens."""
 
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+OURS = frozenset({"host", "connection", "content-type", "content-length", "transfer-encoding", PROBE_HEADER, REWRITE_HEADER})
+"""Headers that requests of our own have, in lower case."""
 LAST = 64
 """Bytes at the end of a long stream that are kept: ``data: [DONE]`` is in them."""
 
@@ -56,6 +61,7 @@ def argument_spec() -> dict[str, Any]:
     return {
         "probes": {"type": "list", "elements": "dict", "default": [], "options": probe},
         "probe_token": {"type": "str", "no_log": True},
+        "probe_headers": {"type": "list", "elements": "str", "default": [], "no_log": True},
         "probe_ca_cert": {"type": "path"},
         "probe_validate_certs": {"type": "bool", "default": True},
         "probe_proxy": {"type": "str"},
@@ -65,14 +71,28 @@ def argument_spec() -> dict[str, Any]:
 
 
 def client(params: dict[str, Any]) -> Client:
-    """Make the client that a module's parameters ask for. :raises ValueError: when the proxy or the file of certificate authorities can't be used."""
-    made = Client(params["probe_timeout"], params["probe_ca_cert"], params["probe_validate_certs"], params["probe_token"], _proxy(params["probe_proxy"]))
+    """Make the client that a module's parameters ask for.
+
+    :raises ValueError: when a header, the proxy or the file of certificate authorities can't be used. No header's value is in the message.
+    """
+    made = Client(params["probe_timeout"], params["probe_ca_cert"], params["probe_validate_certs"], params["probe_token"], _proxy(params["probe_proxy"]),
+                  tuple(_header(number, text) for number, text in enumerate(params["probe_headers"])))
     if params["probe_ca_cert"]:
         try:
             made.tls  # noqa: B018  (read now, so that a wrong file is one sentence and not a failure of every probe)
         except OSError as error:
             raise ValueError(f"probe_ca_cert {params['probe_ca_cert']} can't be used: {error.strerror or error}.") from error
     return made
+
+
+def _header(number: int, text: str) -> tuple[str, str]:
+    """Return name and value of one of a person's own headers. :raises ValueError: when it is none, or one that requests of our own need."""
+    name, colon, value = text.partition(":")
+    if not colon or not HEADER_NAME.fullmatch(name) or not value.strip().isprintable() or not value.strip():
+        raise ValueError(f"Entry {number} of probe_headers must be NAME: VALUE.")
+    if name.lower() in OURS:
+        raise ValueError(f"Entry {number} of probe_headers may not be {name}: every probe has its own.")
+    return name, value.strip()
 
 
 def _proxy(url: str | None) -> tuple[str, int] | None:
@@ -99,6 +119,7 @@ class Client:
 
     :param timeout: seconds for a whole answer; of a long stream, for its next part. :param ca_file: certificate authorities of HTTPS listeners, None for the
         system's. :param verify: whether their certificates are checked. :param token: bearer token that goes with each request. :param proxy: host and port.
+    :param headers: that go with each request too, for a gateway that wants a key of its own.
     """
 
     timeout: float
@@ -106,6 +127,7 @@ class Client:
     verify: bool = True
     token: str | None = None
     proxy: tuple[str, int] | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
@@ -218,7 +240,7 @@ class Client:
         """Send one request over a connection of its own and yield the response, its body unread."""
         connection = self._connection(target.address, target.hostname)
         try:
-            own = (("Authorization", f"Bearer {self.token}"),) if self.token else ()
+            own = (*((("Authorization", f"Bearer {self.token}"),) if self.token else ()), *self.headers)
             connection.request(method, target.path, body, dict((*headers, *own)))
             yield connection.getresponse()
         finally:

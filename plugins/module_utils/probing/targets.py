@@ -260,10 +260,10 @@ def probe(target: ProbeTarget, variant: Variant | None, nonce: str, models: Mapp
         come from a pool, nor name the pool's models.
     """
     answers = answers_of(target.model, models.get(target.model, {})) if target.model else set()
-    own = () if variant is None else ((PROBE_HEADER, probe_value(nonce, variant, target.rule, target.index)),)
+    own = () if variant is None else ((PROBE_HEADER, probe_value(nonce, variant, target.route, target.rule, target.index)),)
     if variant is None or gone:
         return Probe(target, variant, target.headers + own, None, frozenset(() if target.shared else answers), epp=not target.shared)
-    return Probe(target, variant, target.headers + own, mark(variant, target.rule, target.index), frozenset(answers))
+    return Probe(target, variant, target.headers + own, mark(variant, target.route, target.rule, target.index), frozenset(answers))
 
 
 def answers_of(model: str, entry: Manifest) -> set[str]:

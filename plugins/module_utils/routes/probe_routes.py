@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Literal
@@ -30,14 +31,18 @@ Variant = Literal["alpha", "v1", "both"]
 VARIANTS: tuple[Variant, ...] = ("alpha", "v1", "both")
 
 
-def mark(variant: Variant, rule: int, index: int) -> str:
-    """Return the mark of one probe rule; ``rule`` and ``index`` are those of the moved reference in the user's route."""
-    return f"{variant}-{rule}-{index}"
+def mark(variant: Variant, route: str, rule: int, index: int) -> str:
+    """Return the mark of one probe rule, which no other rule has.
+
+    :param route: the user's route, as text: without it the answers of one route would pass for those of another. :param rule: of the moved reference.
+    :param index: of the reference.
+    """
+    return f"{variant}-{rule}-{index}-{hashlib.sha256(route.encode()).hexdigest()[:8]}"
 
 
-def probe_value(nonce: str, variant: Variant, rule: int, index: int) -> str:
+def probe_value(nonce: str, variant: Variant, route: str, rule: int, index: int) -> str:
     """Return the value of the request header that leads to one probe rule."""
-    return f"{nonce}-{mark(variant, rule, index)}"
+    return f"{nonce}-{mark(variant, route, rule, index)}"
 
 
 def probe_routes_of(original: Manifest, moves: Mapping[PoolKey, str], variant: Variant, nonce: str) -> list[Manifest]:
@@ -78,9 +83,9 @@ def is_probe_route(route: Manifest) -> bool:
 def _probe_rule(rule: Manifest, reference: Reference, moves: Mapping[PoolKey, str], variant: Variant, nonce: str) -> Manifest:
     copy = deepcopy(rule)
     copy.pop("name", None)
-    header = {"type": "Exact", "name": PROBE_HEADER, "value": probe_value(nonce, variant, reference.rule, reference.index)}
+    header = {"type": "Exact", "name": PROBE_HEADER, "value": probe_value(nonce, variant, str(reference.route), reference.rule, reference.index)}
     copy["matches"] = [match | {"headers": [*(match.get("headers") or []), header]} for match in copy.get("matches") or [{}]]
-    copy["filters"] = _with_mark(copy.get("filters") or [], mark(variant, reference.rule, reference.index))
+    copy["filters"] = _with_mark(copy.get("filters") or [], mark(variant, str(reference.route), reference.rule, reference.index))
     backend = rule["backendRefs"][reference.index]
     if backend.get("filters"):
         backend = backend | {"filters": _without_mirrors(backend["filters"])}

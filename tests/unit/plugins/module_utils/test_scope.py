@@ -158,6 +158,20 @@ def test_both_pools_are_judged(alpha: str, v1: str, expected: int) -> None:
     assert len(read(ORIGINAL, gateway(), *found).status_faults()) == expected
 
 
+@pytest.mark.parametrize(("nonce", "status", "leaving", "expected"), [
+    ("igm1", "False", False, 1), ("igm1", "True", False, 0), ("igm1", "False", True, 0), ("igm2", "False", False, 0),
+])
+def test_a_probe_route_that_a_gateway_refuses_is_named(nonce: str, status: str, leaving: bool, expected: int) -> None:
+    """One of this migration, that is not on its way out: nobody waits for that."""
+    (mine,) = probe_routes.probe_routes_of(ORIGINAL, MOVES, "v1", nonce)
+    mine["metadata"]["generation"] = 1
+    mine["status"] = {"parents": [{"parentRef": {"name": "gw"}, "conditions": [condition("Accepted"), condition("ResolvedRefs", status)]}]}
+    if leaving:
+        mine["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    faults = read(ORIGINAL, gateway(), mine).status_faults()
+    assert len(faults) == expected and all("llm-route-igm1-v1-0 at Gateway gw: ResolvedRefs is False" in fault for fault in faults)
+
+
 def test_gateways_and_routes_are_judged_as_they_are_live() -> None:
     place, live = gateway(), deepcopy(ORIGINAL)
     live["metadata"]["generation"] = 2
@@ -186,8 +200,12 @@ def test_policies_of_the_v1_pools_are_judged_and_no_others() -> None:
 def test_a_cluster_without_gkes_policies_has_nothing_against_them(monkeypatch: pytest.MonkeyPatch) -> None:
     here = read(ORIGINAL, gateway())
 
+    real = here.cluster.list
+
     def absent(path: str, **query: str) -> Iterator[Manifest]:
-        raise NotServed(f"{path} is not served", 404)
+        if "networking.gke.io" in path:
+            raise NotServed(f"{path} is not served", 404)
+        return real(path, **query)
 
     monkeypatch.setattr(here.cluster, "list", absent)
     assert here.status_faults() == []

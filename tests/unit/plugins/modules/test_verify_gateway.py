@@ -18,6 +18,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import Signature
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import weights
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import mark, probe_value
 from ansible_collections.inference_gateway.migration.plugins.modules import verify_gateway
 
 from tests.unit.helpers.migration_fakes import ALPHA, MOVES, V1, http_route, rule, run_module
@@ -103,10 +104,10 @@ def test_a_status_that_lags_behind_traffic_is_waited_for(here: Here, seconds: in
 def test_a_removed_probe_route_is_gone_when_the_users_rule_answers(here: Here) -> None:
     nonce = here.begin()
     here(check="gone", variants=["alpha"], rounds=1)
-    assert {(probe.mark, probe.headers[-1][1]) for probe in here.asked} == {(None, f"{nonce}-alpha-0-0")}
+    assert {(probe.mark, probe.headers[-1][1]) for probe in here.asked} == {(None, probe_value(nonce, "alpha", "HTTPRoute default/llm-route", 0, 0))}
     here.asked.clear()
     here(check="settled", variants=["alpha"], rounds=1)
-    assert {probe.mark for probe in here.asked} == {"alpha-0-0"}
+    assert {probe.mark for probe in here.asked} == {mark("alpha", "HTTPRoute default/llm-route", 0, 0)}
 
 
 # -- gate ----------------------------------------------------------------------------------------------------------------

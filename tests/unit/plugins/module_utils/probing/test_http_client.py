@@ -31,11 +31,13 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
     Probe,
     ProbeTarget,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import MARK_HEADER, PROBE_HEADER
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import MARK_HEADER, PROBE_HEADER, mark, probe_value
 
 from tests.unit.helpers.probing_fakes import address
 
-HEADERS = {MARK_HEADER: "v1-0-0", answer_checks.EPP_HEADER: "true"}
+R = "HTTPRoute default/r"
+VALUE = probe_value("igm1", "v1", R, 0, 0)
+HEADERS = {MARK_HEADER: mark("v1", R, 0, 0), answer_checks.EPP_HEADER: "true"}
 MODELS = {"llama": {"name": "llama", "answer": "llama", "alpha_answers": ["llama-base"]}}
 
 
@@ -70,13 +72,14 @@ def test_an_answer(body: bytes) -> None:
     ("status", "headers", "body", "expected"),
     [
         (200, {answer_checks.EPP_HEADER: "true"}, answer(), "not answered by the probe route (status 200)"),
-        (200, HEADERS | {MARK_HEADER: "alpha-0-0"}, answer(), "not answered by the probe route (status 200)"),
+        (200, HEADERS | {MARK_HEADER: mark("alpha", R, 0, 0)}, answer(), "not answered by the probe route (status 200)"),
+        (200, HEADERS | {MARK_HEADER: mark("v1", "HTTPRoute default/other", 0, 0)}, answer(), "not answered by the probe route (status 200)"),
         (404, {}, b"", "not answered by the probe route (status 404)"),
         (500, HEADERS, b"", "status 500 with an empty body"),
         (429, HEADERS, b"slow\n  down", "status 429 slow down"),
         (503, HEADERS, b"\xff" + b"x" * 500, "status 503 \ufffd" + "x" * 119),
         (201, HEADERS, answer(), "status 201 " + answer().decode()[:120]),
-        (200, {MARK_HEADER: "v1-0-0"}, answer(), "answered without the endpoint picker (it is down or not asked)"),
+        (200, {MARK_HEADER: mark("v1", R, 0, 0)}, answer(), "answered without the endpoint picker (it is down or not asked)"),
         (200, HEADERS, b"", "200 with a body that is not JSON"),
         (200, HEADERS, answer()[:-1], "200 with a body that is not JSON"),
         (200, HEADERS, b"\xff", "200 with a body that is not JSON"),
@@ -272,7 +275,7 @@ def test_a_request_is_small_real_and_its_own(server: Server, monkeypatch: pytest
     (path, headers, body), (_path, _headers, other) = server.seen
     assert path == COMPLETIONS
     assert {name: headers[name] for name in ("host", "connection", "authorization", "tenant", PROBE_HEADER)} == {
-        "host": f"llm.example.com:{server.port}", "connection": "close", "authorization": "Bearer x", "tenant": "x", PROBE_HEADER: "igm1-v1-0-0",
+        "host": f"llm.example.com:{server.port}", "connection": "close", "authorization": "Bearer x", "tenant": "x", PROBE_HEADER: VALUE,
     }  # fmt: skip
     assert body["model"] == "llama" and body["temperature"] == 0 and body["prompt"][:8] != other["prompt"][:8]
 
@@ -305,7 +308,7 @@ def test_a_stream_that_is_cut(server: Server, script: Script, reason: str) -> No
 
 
 def test_wrong_answers_of_a_real_server(server: Server) -> None:
-    server.script = plain(answer(), **{MARK_HEADER: "alpha-0-0"})
+    server.script = plain(answer(), **{MARK_HEADER: mark("alpha", R, 0, 0)})
     assert http_client.Client(5).send(probe(port=server.port)).reason == "not answered by the probe route (status 200)"
     server.script = plain(b"no healthy upstream", status=503)
     found = http_client.Client(5).send(probe(port=server.port))
@@ -373,7 +376,7 @@ def test_of_a_persons_own_request_form_and_status_are_judged(stream: bool, statu
     own = probe(endpoint=targets.OWN, body='{"prompt": [1]}', model="", stream=stream)
     assert answer_checks.judge(own, status, HEADERS, body) == expected
     assert answer_checks.judge(own, status, {answer_checks.EPP_HEADER: "true"}, body) == f"not answered by the probe route (status {status})"
-    assert status != 200 or "without the endpoint picker" in str(answer_checks.judge(own, 200, {MARK_HEADER: "v1-0-0"}, body))
+    assert status != 200 or "without the endpoint picker" in str(answer_checks.judge(own, 200, {MARK_HEADER: mark("v1", R, 0, 0)}, body))
 
 
 @pytest.mark.parametrize(
@@ -406,7 +409,7 @@ def test_a_long_stream_is_asked_for_and_read_to_its_end(server: Server) -> None:
     found = held(server, chunked(*[event()] * 5, DONE, pause=0.05))
     assert (found.status, found.reason) == (200, None) and 0.25 <= found.seconds < 4 and abs(found.opened - time.time()) < 5
     (_path, headers, body), = server.seen
-    assert headers[PROBE_HEADER] == "igm1-v1-0-0" and (body["stream"], body["max_tokens"], body["ignore_eos"]) == (True, 16_000, True)
+    assert headers[PROBE_HEADER] == VALUE and (body["stream"], body["max_tokens"], body["ignore_eos"]) == (True, 16_000, True)
 
 
 def test_a_long_stream_is_let_go_when_time_is_up(server: Server) -> None:
@@ -438,7 +441,7 @@ def test_a_server_with_a_short_context_is_asked_for_less(server: Server, refusal
 
 
 def test_a_long_stream_by_another_rule_counts_as_none(server: Server) -> None:
-    found = held(server, plain(event() + DONE, **{MARK_HEADER: "alpha-0-0"}))
+    found = held(server, plain(event() + DONE, **{MARK_HEADER: mark("alpha", R, 0, 0)}))
     assert found == answer_checks.StreamOutcome(200, "not answered by the probe route (status 200)", 0.0, 0.0)
 
 
@@ -500,7 +503,8 @@ def proxy() -> Iterator[tuple[str, list[str]]]:
 
 def through(url: str | None, **options: Any) -> http_client.Client:
     """A client by a module's parameters."""
-    return http_client.client({"probe_timeout": 5, "probe_ca_cert": None, "probe_validate_certs": True, "probe_token": None, "probe_proxy": url} | options)
+    defaults = {name: option.get("default") for name, option in http_client.argument_spec().items()}
+    return http_client.client(defaults | {"probe_timeout": 5, "probe_proxy": url} | options)
 
 
 def test_probes_go_through_a_proxy_and_keep_their_hostname(server: Server, proxy: tuple[str, list[str]]) -> None:
@@ -604,6 +608,32 @@ def test_an_address_of_version_6_and_one_that_is_a_hostname() -> None:
             here.http.server_close()
     finally:
         six.http.server_close()
+
+
+# -- a gateway that wants a key ------------------------------------------------------------------------------------------
+
+
+def test_headers_of_a_persons_own_go_with_every_request(server: Server) -> None:
+    """A gateway that answers 401 without its key."""
+    def guarded(handler: Handler) -> None:
+        known = handler.headers.get("X-API-Key") == "k: 1"
+        plain(answer() if known else b"who are you?", 200 if known else 401)(handler)
+
+    server.script = guarded
+    client = through(None, probe_headers=["X-API-Key:  k: 1 ", "x-tenant: a"])  # pragma: allowlist secret: the server is the test's own
+    assert str(http_client.Client(5).send(probe(port=server.port)).reason) == "status 401 who are you?"
+    assert client.send(probe(port=server.port)).reason is None
+    assert client.send_tracer(traffic_split.tracer(probe(port=server.port).target, "v1", "igm1")).status == 200
+    assert client.hold_stream(probe(port=server.port, stream=True), time.monotonic()).status == 200
+    assert client.served_models(probe(port=server.port).target) is None
+    assert all((sent["x-api-key"], sent["x-tenant"]) == ("k: 1", "a") for _path, sent, _body in server.seen[1:]) and len(server.seen) == 5
+
+
+@pytest.mark.parametrize("text", ["secret", "", ": secret", "a b: secret", "a:", "a:  ", "a: b\r\nc: d", "Host: secret", f"{PROBE_HEADER}: x"])
+def test_what_is_no_header_is_one_sentence_without_its_value(text: str) -> None:
+    with pytest.raises(ValueError, match="Entry 1 of probe_headers m") as refused:
+        through(None, probe_headers=["a: b", text])
+    assert "secret" not in str(refused.value)
 
 
 # -- TLS -----------------------------------------------------------------------------------------------------------------

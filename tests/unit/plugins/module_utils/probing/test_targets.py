@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -181,12 +182,13 @@ def test_a_probe_through_a_marked_rule_and_through_the_users() -> None:
     target = first(route, endpoint=CHAT, stream=True)
     models = {"llama": {"name": "llama", "answer": "llama", "alpha_answers": ["llama-base"]}}
     marked = targets.probe(target, "v1", "igm1", models)
-    assert marked.headers == (("tenant", "x"), (probe_routes.PROBE_HEADER, "igm1-v1-1-1")) and marked.mark == "v1-1-1"
+    mark = f"v1-1-1-{hashlib.sha256(b'HTTPRoute default/llm-route').hexdigest()[:8]}"
+    assert marked.headers == (("tenant", "x"), (probe_routes.PROBE_HEADER, f"igm1-{mark}")) and marked.mark == mark
     assert marked.answers == {"llama", "llama-base"} and marked.epp
     user = targets.probe(target, None, "igm1", models)
     assert (user.headers, user.mark, user.epp, user.answers) == ((("tenant", "x"),), None, True, marked.answers)
     gone = targets.probe(target, "alpha", "igm1", models, gone=True)
-    assert (gone.headers[-1], gone.mark) == ((probe_routes.PROBE_HEADER, "igm1-alpha-1-1"), None)
+    assert (gone.headers[-1], gone.mark) == ((probe_routes.PROBE_HEADER, f"igm1-{mark.replace('v1', 'alpha')}"), None)
     assert targets.probe(target, "v1", "igm1", {}).answers == {"llama"}
     body = marked.body("hello")
     assert body == {"model": "llama", "max_tokens": 4, "temperature": 0, "stream": True, "messages": [{"role": "user", "content": "hello"}]}
@@ -362,8 +364,8 @@ def test_a_persons_probe_comes_by_the_rule_that_takes_it() -> None:
 
 def test_a_persons_probe_is_its_own_request_with_the_marks() -> None:
     (target,) = own(http_route(rule(ALPHA, path="/v1")), {"path": COMPLETIONS, "body": {"prompt": "{unique} x", "n": 2}, "headers": {"a": "b"}})
-    probe = targets.probe(target, "v1", "igm1", {})
+    probe, mark = targets.probe(target, "v1", "igm1", {}), probe_routes.mark("v1", "HTTPRoute default/llm-route", 0, 0)
     assert probe.body("random") == {"prompt": "random x", "n": 2}
-    assert probe.headers == (("a", "b"), (probe_routes.PROBE_HEADER, "igm1-v1-0-0")) and probe.mark == "v1-0-0" and probe.answers == frozenset()
+    assert probe.headers == (("a", "b"), (probe_routes.PROBE_HEADER, f"igm1-{mark}")) and probe.mark == mark and probe.answers == frozenset()
     user = targets.probe(target, None, "igm1", {})
     assert (user.mark, user.epp, user.headers) == (None, True, (("a", "b"),))

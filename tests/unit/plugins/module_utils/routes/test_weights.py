@@ -210,6 +210,7 @@ def test_reshape_keeps_what_the_user_changed_elsewhere() -> None:
     assert after == live
 
 
+NAME = "HTTPRoute default/llm-route"
 OURS = http_route(rule(ALPHA, path="/v1"), rule({"name": "plain"}, path="/plain"), rule(ALPHA, path="/v2"))
 
 
@@ -254,7 +255,8 @@ def test_marked_copies_are_of_the_route_as_it_is_today() -> None:
     assert today["spec"] == OURS["spec"] | {"parentRefs": live["spec"]["parentRefs"], "hostnames": ["new.example.com"]}
     (marked,) = probe_routes.probe_routes_of(today, MOVES, "v1", "igm1")
     assert marked["spec"]["parentRefs"] == live["spec"]["parentRefs"]
-    assert [entry["filters"][-1]["responseHeaderModifier"]["set"][0]["value"] for entry in marked["spec"]["rules"]] == ["v1-0-0", "v1-2-0"]
+    marks = [entry["filters"][-1]["responseHeaderModifier"]["set"][0]["value"] for entry in marked["spec"]["rules"]]
+    assert marks == [probe_routes.mark("v1", NAME, number, 0) for number in (0, 2)]
     changed = deepcopy(live)
     changed["spec"]["rules"][1]["filters"] = [{"type": "URLRewrite", "urlRewrite": {"hostname": "x"}}]
     assert weights.current(changed, OURS, MOVES)["spec"]["rules"][0] == OURS["spec"]["rules"][0], "changed and elsewhere: it stays as it was known"
@@ -355,7 +357,7 @@ def test_a_probe_route_copies_the_rule_and_leads_only_probes_there() -> None:
             "hostnames": ["llm.example.com"],
         }
         (copy,) = route["spec"]["rules"]
-        ours = {"type": "Exact", "name": probe_routes.PROBE_HEADER, "value": probe_routes.probe_value("igm1", variant, 1, 1)}
+        ours = {"type": "Exact", "name": probe_routes.PROBE_HEADER, "value": probe_routes.probe_value("igm1", variant, NAME, 1, 1)}
         assert copy["matches"] == [{"path": matches[0]["path"], "headers": [ours]}, {"headers": [header, ours], "method": "POST"}]
         assert copy["timeouts"] == {"request": "5s"}
         assert "name" not in copy
@@ -364,7 +366,7 @@ def test_a_probe_route_copies_the_rule_and_leads_only_probes_there() -> None:
             {
                 "type": "ResponseHeaderModifier",
                 "responseHeaderModifier": {
-                    "set": [{"name": "c", "value": "d"}, {"name": probe_routes.MARK_HEADER, "value": probe_routes.mark(variant, 1, 1)}],
+                    "set": [{"name": "c", "value": "d"}, {"name": probe_routes.MARK_HEADER, "value": probe_routes.mark(variant, NAME, 1, 1)}],
                     "remove": ["e"],
                 },
             },
@@ -381,8 +383,9 @@ def test_a_probe_route_copies_the_rule_and_leads_only_probes_there() -> None:
 def test_a_rule_without_matches_or_filters_gets_its_own() -> None:
     (route,) = probe_routes.probe_routes_of(http_route({"backendRefs": [ALPHA]}), MOVES, "v1", "igm1")
     (copy,) = route["spec"]["rules"]
-    assert copy["matches"] == [{"headers": [{"type": "Exact", "name": probe_routes.PROBE_HEADER, "value": "igm1-v1-0-0"}]}]
-    assert copy["filters"] == [{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": probe_routes.MARK_HEADER, "value": "v1-0-0"}]}}]
+    mark = probe_routes.mark("v1", NAME, 0, 0)
+    assert copy["matches"] == [{"headers": [{"type": "Exact", "name": probe_routes.PROBE_HEADER, "value": f"igm1-{mark}"}]}]
+    assert copy["filters"] == [{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": probe_routes.MARK_HEADER, "value": mark}]}}]
     assert copy["backendRefs"] == [V1 | {"weight": 1}]
 
 
