@@ -38,7 +38,7 @@ options:
     type: str
   probe_headers:
     description:
-      - Headers that every request to a Gateway carries, each as C(NAME: VALUE), for instance the API key that it wants. They are never logged.
+      - "Headers that every request to a Gateway carries, each as C(NAME: VALUE), for instance the API key that it wants. They are never logged."
     type: list
     elements: str
     default: []

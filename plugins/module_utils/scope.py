@@ -40,8 +40,8 @@ POLICIES = ("gcpbackendpolicies", "healthcheckpolicies")
 
 
 def moves(plan: Mapping[str, Any]) -> dict[PoolKey, str]:
-    """Return the name of the v1 pool for every v1alpha2 pool of a Plan."""
-    return {PoolKey(ALPHA_GROUP, POOL_KIND, pool["namespace"], pool["name"]): pool["v1_name"] for pool in plan["pools"]}
+    """Return the name of the v1 pool for every v1alpha2 pool of a Plan; none where nothing is migrated (:func:`plan_of`)."""
+    return {PoolKey(ALPHA_GROUP, POOL_KIND, pool["namespace"], pool["name"]): pool["v1_name"] for pool in plan["pools"] if not pool.get("v1_only")}
 
 
 def route_keys(plan: Mapping[str, Any]) -> list[RouteKey]:
@@ -70,6 +70,8 @@ def plan_of(cluster: Cluster, pools: Sequence[Mapping[str, Any]]) -> dict[str, A
         entries.append({
             "namespace": namespace, "name": name, "v1_name": name, "models": [{"name": model} for model in pool["models"]],
             "endpoints": pool["endpoints"], "references": [route._asdict() for route in naming],
+            # A pool of v1alpha2 with the same name is another one.
+            "v1_only": True,
         })
     return {"pools": entries}
 
@@ -166,9 +168,21 @@ class MigrationScope:
         """Return the Plan's entries, each under its v1alpha2 and its v1 pool, so that references are known before, during and after the migration."""
         found = {}
         for pool in self.plan["pools"]:
-            found[PoolKey(ALPHA_GROUP, POOL_KIND, pool["namespace"], pool["name"])] = pool
+            if not pool.get("v1_only"):
+                found[PoolKey(ALPHA_GROUP, POOL_KIND, pool["namespace"], pool["name"])] = pool
             found[PoolKey(V1_GROUP, POOL_KIND, pool["namespace"], pool["v1_name"])] = pool
         return found
+
+    def pool_of(self, target: ProbeTarget) -> str:
+        """Return the pool that a target's reference leads to, as ``namespace/name`` of its v1 pool."""
+        return self._pool_of[target.route, target.rule, target.index]
+
+    @cached_property
+    def _pool_of(self) -> dict[tuple[str, int, int], str]:
+        pools = self.pools()
+        moved = [reference for route in self.current.values() for reference in references.references(route)
+                 if reference.kind == "backend" and reference.target in pools]
+        return {(str(entry.route), entry.rule, entry.index): f"{pools[entry.target]['namespace']}/{pools[entry.target]['v1_name']}" for entry in moved}
 
     @cached_property
     def listeners(self) -> Listeners:
@@ -252,21 +266,24 @@ class MigrationScope:
         return [manifest for route in self.current.values() for variant in variants
                 for manifest in probe_routes.probe_routes_of(route, self.moves, variant, self.nonce)]
 
-    def status_faults(self) -> list[str]:
-        """Return what stands against Gateways, users' and probe routes, both groups' pools and policies of v1's pools, by status at the current generation."""
+    def status_faults(self, variants: Sequence[Variant] = ()) -> list[str]:
+        """Return what stands against Gateways, routes, both groups' pools and policies of v1's pools, by status at the current generation.
+
+        :param variants: whose probe routes count, beside the users' own routes.
+        """
         found = [fault for gateway in self.gateways.values() for fault in conditions.gateway_faults(gateway)]
-        found += [fault for route in (*self.live.values(), *self._live_probe_routes()) for fault in conditions.route_faults(route)]
+        found += [fault for route in (*self.live.values(), *self._live_probe_routes(variants)) for fault in conditions.route_faults(route)]
         for key in self.pools():
             version = "v1" if key.group == V1_GROUP else "v1alpha2"
             pool = self.cluster.get(object_path(f"{key.group}/{version}", POOL_KIND, key.namespace, key.name))
             found += conditions.pool_faults(pool) if pool else []
         return found + [fault for policy in self.policies() for fault in conditions.policy_faults(policy)]
 
-    def _live_probe_routes(self) -> Iterator[Manifest]:
-        """Yield the migration's probe routes that are there."""
-        chosen = f"{probe_routes.LABEL} in ({','.join(probe_routes.VARIANTS)})"
-        made = {(manifest["metadata"]["namespace"], manifest["metadata"]["name"]) for manifest in self.probe_routes(list(probe_routes.VARIANTS))}
-        for version, namespace in sorted({(key.api_version, key.namespace) for key in self.current}) if self.nonce else ():
+    def _live_probe_routes(self, variants: Sequence[Variant]) -> Iterator[Manifest]:
+        """Yield the migration's probe routes of some variants that are there."""
+        chosen = f"{probe_routes.LABEL} in ({','.join(variants)})"
+        made = {(manifest["metadata"]["namespace"], manifest["metadata"]["name"]) for manifest in self.probe_routes(list(variants))}
+        for version, namespace in sorted({(key.api_version, key.namespace) for key in self.current}) if self.nonce and variants else ():
             for route in self.cluster.list(collection_path(version, "httproutes", namespace), labelSelector=chosen):
                 if (namespace_of(route), name_of(route)) in made and not route["metadata"].get("deletionTimestamp"):
                     yield route

@@ -245,8 +245,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import ENDPOINTS, PRIORITIES, Options
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.reader import read_estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import catalogue
-from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import contact, plan, render
-from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.contact import Caller
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan, render
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.contact import Caller, Contact
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import difference
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import Plan
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client
@@ -363,11 +363,11 @@ def work(cluster: Cluster, chosen: Options, dry_run: bool, caller: Caller | None
 
     :param caller: connects to Gateways; None where nothing is to be asked of them.
     """
-    estate = read_estate(cluster, list(chosen.namespaces))
-    context = plan.context_of(estate, contact.learnt(estate, chosen, caller) if caller else chosen)
-    if caller:
+    estate, contact = read_estate(cluster, list(chosen.namespaces)), Contact(caller) if caller else None
+    context = plan.context_of(estate, contact.learnt(estate, chosen) if contact else chosen)
+    if contact:
         # In place: a copy would have to compute again what reaches what.
-        context.unreachable.update(contact.unreachable(context, caller))
+        context.unreachable.update(contact.unreachable(context))
     made = plan.of(context)
     if dry_run and made["pools"]:
         made = plan.with_trial(made, *attempt(cluster, made), accept=chosen.accept)

@@ -118,10 +118,10 @@ unproven:
   type: list
   elements: dict
 streaming:
-  description: The moved references and addresses that can be asked for long streams.
+  description: The moved references and addresses that can be asked for long streams (C(what)), each with its C(pool).
   returned: with O(check=baseline)
   type: list
-  elements: str
+  elements: dict
 answers:
   description: For a model the further models that answers to requests for it named, beyond what the plan expects.
   returned: with O(check=baseline)

@@ -95,7 +95,8 @@ class ShiftController:
         if not self.routed:
             return NOT_ROUTED
         at = self.baseline()
-        self.require(self.state.unproven)
+        if not at:  # else users are on v1 already, and a gate decides first whether they stay there
+            self.require(self.state.unproven)
         if not self.state.shifting:
             self.streams.begin(before_a_change=True, variants=["user"])
         made = self.probe_routes("present")
@@ -104,7 +105,9 @@ class ShiftController:
         self.streams.keep()
         self.streams.begin()
         self.gate(at, 0, TrafficSplit())
-        self.require(unproven.of_refused(self.state.evidence, self.options["stream_seconds"]))
+        self.keep(passed=at)
+        refused = unproven.of_refused(self.state.evidence, self.state.streaming, self.options["stream_seconds"])
+        self.require([*self.state.unproven, *refused])
         soak_until = 0.0
         for number, share in enumerate(steps, 1):
             if share < at:  # an earlier run was further: traffic is not taken back only to be given again
@@ -117,6 +120,7 @@ class ShiftController:
             self.settle(f"{share} %", ["alpha", "v1", "user"], self.options["settle_seconds"], watched=True)
             soak_until = time.monotonic() + self.options["soak_seconds"]
             split = self.phases.traffic_split(self.state, share)
+            self.require(unproven.of_split([split.measured]))
             self.gate(share, soak_until - (self.streams.lead if share < 100 else 0), split, written)
             self.keep(passed=share)
         self.require(self.unproven)
@@ -222,8 +226,9 @@ class ShiftController:
         :raises Stop: where v1 could not be compared with v1alpha2, or a route made since the plan sends to v1alpha2.
         """
         found = self.phases.baseline(self.state)
+        known_now = unproven.of_options(found.streaming, self.options["tracers"], self.options["stream_seconds"])
         self.keep(known=found.kinds, shifting=found.serves_v1, baseline_known=True, standing=(found.shares,), stack=found.stack,
-                  unproven=found.unproven, streaming=found.streaming)
+                  unproven=(*found.unproven, *known_now), streaming=found.streaming)
         if found.stop:
             raise found.stop
         if found.answers:
@@ -246,8 +251,8 @@ class ShiftController:
     @property
     def unproven(self) -> list[Unproven]:
         """What the shift has not proven so far: what can't be asked, and what its gates did not measure."""
-        by_gates = unproven.of_gates(self.state.evidence, self.state.streaming, self.options["tracers"], self.options["stream_seconds"])
-        return [*self.state.unproven, *by_gates]
+        evidence, state = self.state.evidence, self.state
+        return [*state.unproven, *unproven.of_streams(evidence, state.streaming, self.options["stream_seconds"]), *unproven.of_split(evidence)]
 
     def require(self, found: Iterable[Unproven]) -> None:
         """Check that nothing is unproven that a person requires. :raises Stop: HELD, with what is."""

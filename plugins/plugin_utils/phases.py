@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import GateState, Judgement
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import LEAST_SUCCESSES
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import TOO_MANY
-from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.unproven import Unproven
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.unproven import Streaming, Unproven
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import Ending, LongStreams
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.session import STRETCH, Session
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.shift_state import GateEvidence, ShiftState, Stop
@@ -74,7 +74,7 @@ class Baseline:
     :param share: percent at which the routes stand, over 0 in a run that goes on where another ended. :param shares: the same for each route.
     :param kinds: kinds of failure. :param serves_v1: whether v1 has traffic of users already; then nothing was asked.
     :param stack: fingerprints of what is installed of v1. :param answers: for a model the further models that answers named.
-    :param unproven: what can't be asked. :param streaming: what can be asked for long streams, as text.
+    :param unproven: what can't be asked. :param streaming: what can be asked for long streams.
     :param stop: why the shift must not go on, None where it may.
     """
 
@@ -85,7 +85,7 @@ class Baseline:
     stack: dict[str, str]
     answers: dict[str, list[str]]
     unproven: tuple[Unproven, ...]
-    streaming: tuple[str, ...]
+    streaming: tuple[Streaming, ...]
     stop: Stop | None
 
 
@@ -240,7 +240,8 @@ class Phases:
         """
         judgement, said = Judgement(new_failures=state.new_failures).dump() if state.new_failures else None, 0.0
         streams: Ending | None = None
-        give_up = max(time.monotonic() + self.options["gate_seconds"], soak_until)
+        # A failure at the end of a soak opens a test of its target, which takes a while.
+        give_up = max(time.monotonic() + self.options["gate_seconds"], soak_until + 2 * STRETCH)
         while True:
             soak = max(0, min(soak_until - time.monotonic(), STRETCH))
             found = self.session.verify(state.standing, STRETCH, check="gate", gate=self.bounds, judgement=judgement, known=list(state.known), soak=ceil(soak))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.unproven import Unproven
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.unproven import Streaming, Unproven
 
 
 class Stop(Exception):
@@ -53,7 +53,7 @@ class ShiftState:
     :param baseline_known: whether it is known how users are served. Before that nothing is written, not even to go back.
     :param known: kinds of failure that users met before v1 had any of their traffic.
     :param stack: fingerprints of what was installed of v1 when the shift began, by pool; None where that was not looked at.
-    :param unproven: what can't be asked. :param streaming: what can be asked for long streams, as text.
+    :param unproven: what can't be asked. :param streaming: what can be asked for long streams.
     :param shifting: whether v1 may have traffic of users. Until then their own rules are v1alpha2's.
     :param standing: the shares at which the routes may stand, as verify_gateway's ``shares``: as found, then as last written; both after a write that failed.
     :param written: whether any route was changed.
@@ -67,7 +67,7 @@ class ShiftState:
     known: tuple[str, ...] = ()
     stack: dict[str, str] | None = None
     unproven: tuple[Unproven, ...] = ()
-    streaming: tuple[str, ...] = ()
+    streaming: tuple[Streaming, ...] = ()
     shifting: bool = False
     standing: tuple[Any, ...] = ()
     written: bool = False

@@ -11,18 +11,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from typing import Protocol
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import Options, PoolMigration, pool_migrations
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Address, ProbeTarget
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Answered
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Address, Probe, ProbeTarget
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import route_key
 
 WORKERS = 12
 """Connections at a time, at most."""
-ASKED = 3
+LISTS = 3
 """Requests for a list of models: each pod has its own."""
+WAYS = 4
+"""Ways by which one pool is asked for its list, at most, where it gives none."""
 
 
 class Caller(Protocol):
@@ -32,38 +38,67 @@ class Caller(Protocol):
 
     def served_models(self, target: ProbeTarget) -> list[str] | None: ...
 
-
-def learnt(estate: Estate, chosen: Options, caller: Caller) -> Options:
-    """Return the options with the models of each pool for which nobody has said any, as the pool itself lists them; where it lists none, without."""
-    found = {
-        f"{migration.namespace}/{migration.name}": _served(migration, caller)
-        for migration in pool_migrations(estate, chosen) if not (migration.models or migration.undeclared)
-    }
-    return replace(chosen, models={**chosen.models, **{pool: models for pool, models in found.items() if models}})
+    def send(self, probe: Probe) -> Answered: ...
 
 
-def _served(migration: PoolMigration, caller: Caller) -> list[str]:
-    """Ask a pool for its list of models by the first of its rules that gives one, and return those that are in every answer."""
-    for target in _lists(migration):
-        lists = [set(models) for models in (caller.served_models(target) for _time in range(ASKED)) if models is not None]
-        if lists and set.intersection(*lists):
-            return sorted(set.intersection(*lists))
-    return []
+class Contact:
+    """Connects to Gateways for one plan, to each address once."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._faults: dict[tuple[Address, str], str | None] = {}
+
+    def learnt(self, estate: Estate, chosen: Options) -> Options:
+        """Return the options with the models of each pool for which nobody has said any, as the pool itself lists them; where it lists none, without."""
+        silent = [migration for migration in pool_migrations(estate, chosen) if not (migration.models or migration.undeclared)]
+        with ThreadPoolExecutor(WORKERS) as pool:
+            found = zip(silent, pool.map(self._served, silent))
+        models = {f"{migration.namespace}/{migration.name}": names for migration, names in found if names}
+        return replace(chosen, models={**chosen.models, **models})
+
+    def unreachable(self, context: CheckContext) -> dict[tuple[Address, str], str]:
+        """Open a connection to each address by which users reach a planned pool, by TLS for each hostname there. Return why those fail that do.
+
+        :returns: by address and hostname, which is empty where none matters.
+        """
+        ways = (way for entry in context.reachability for way in set(entry.ways) - {taken for taken, _winner in entry.taken})
+        asked = sorted(set(map(_place, ways)), key=str)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            faults = pool.map(self._fault, asked)
+        return {entry: fault for entry, fault in zip(asked, faults) if fault}
+
+    def _fault(self, asked: tuple[Address, str]) -> str | None:
+        if asked not in self._faults:
+            self._faults[asked] = self._caller.connect(*asked)
+        return self._faults[asked]
+
+    def _served(self, migration: PoolMigration) -> list[str]:
+        """Ask a pool for its list of models by the first of its ways that gives one; return those that are in every answer and are answered."""
+        for target in islice((target for target in _lists(migration) if not self._fault(_place(target))), WAYS):
+            lists: list[set[str]] = []
+            while len(lists) < LISTS and (models := self._caller.served_models(target)) is not None:
+                lists.append(set(models))
+            if len(lists) == LISTS:
+                return sorted(model for model in set.intersection(*lists) if self._answered(migration, target, model))
+        return []
+
+    def _answered(self, migration: PoolMigration, listed: ProbeTarget, model: str) -> bool:
+        """Ask for a model once, in a few tokens: a picker that wants an InferenceModel for each, as v0.3 does, refuses it though a server lists it."""
+        estate, entry = migration.estate, {"models": [{"name": model}], "endpoints": list(migration.options.endpoints)}
+        route = next(route for route in _routes(migration) if str(route_key(route)) == listed.route)
+        found = targets.reached(targets.probe_targets(route, estate.listeners, {migration.key: entry}), estate.listeners)
+        asked = (target for target in found if not target.stream and target.address == listed.address)
+        return any(self._caller.send(replace(targets.probe(target, None, "", {}), answers=frozenset())).ok for target in islice(asked, 1))
+
+
+def _place(target: ProbeTarget) -> tuple[Address, str]:
+    return target.address, target.hostname if target.address.tls else ""
+
+
+def _routes(migration: PoolMigration) -> Iterator[Manifest]:
+    for key in dict.fromkeys(reference.route for reference in migration.references if reference.route.kind == "HTTPRoute"):
+        yield migration.estate.route_of[key.kind, key.namespace, key.name]
 
 
 def _lists(migration: PoolMigration) -> Iterator[ProbeTarget]:
-    estate = migration.estate
-    for key in dict.fromkeys(reference.route for reference in migration.references if reference.route.kind == "HTTPRoute"):
-        yield from targets.model_lists(estate.route_of[key.kind, key.namespace, key.name], estate.listeners, migration.key)
-
-
-def unreachable(context: CheckContext, caller: Caller) -> dict[tuple[Address, str], str]:
-    """Open a connection to each address by which users reach a planned pool, by TLS for each hostname there. Return why those fail that do.
-
-    :returns: by address and hostname, which is empty where none matters.
-    """
-    ways = (way for entry in context.reachability for way in entry.ways)
-    asked = sorted({(way.address, way.hostname if way.address.tls else "") for way in ways}, key=str)
-    with ThreadPoolExecutor(WORKERS) as pool:
-        faults = pool.map(lambda entry: caller.connect(*entry), asked)
-    return {entry: fault for entry, fault in zip(asked, faults) if fault}
+    return (target for route in _routes(migration) for target in targets.model_lists(route, migration.estate.listeners, migration.key))

@@ -58,12 +58,14 @@ class StreamOutcome:
 
     :param status: HTTP status, 0 where no answer came. :param reason: None where it ended with ``[DONE]`` or was still open when it was closed on purpose.
     :param opened: when its answer began, in seconds since the epoch; 0 where none began. :param seconds: from then to its end.
+    :param closed: whether it was closed on purpose.
     """
 
     status: int
     reason: str | None
     opened: float
     seconds: float
+    closed: bool = False
 
 
 def judge(probe: Probe, status: int, headers: dict[str, str], body: bytes) -> str | None:

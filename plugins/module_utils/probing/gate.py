@@ -170,9 +170,11 @@ def add_comparison(judgement: Judgement, target: ProbeTarget, answers: list[Answ
     alone = dict(judgement.alone)
     for who, answer in (("v1", v1), ("user", user)):
         key = alone_key(who, target)
+        # Users met these before v1 had any of their traffic. What v1 does alone is compared with v1alpha2 in the same moment.
+        usual = who == "user" and not answer.ok and answer.kind in known
         if key in alone and alone[key].decision != "accept":
-            alone[key] = alone[key].add(classify(alpha.ok, answer.ok), bounds.target)
-        elif alpha.ok and not answer.ok and answer.kind not in known:
+            alone[key] = alone[key].add(classify(alpha.ok and not usual, answer.ok), bounds.target)
+        elif alpha.ok and not answer.ok and not usual:
             alone[key] = Evidence()
     after = replace(judgement, targets=_counted(judgement.targets, name, v1.ok), live=_counted(judgement.live, name, user.ok), alone=tuple(alone.items()),
                     sent=judgement.sent + 3)

@@ -88,7 +88,7 @@ def client(params: dict[str, Any]) -> Client:
 def _header(number: int, text: str) -> tuple[str, str]:
     """Return name and value of one of a person's own headers. :raises ValueError: when it is none, or one that requests of our own need."""
     name, colon, value = text.partition(":")
-    if not colon or not HEADER_NAME.fullmatch(name) or not value.strip().isprintable() or not value.strip():
+    if not colon or not HEADER_NAME.fullmatch(name) or not value.strip().isprintable() or not value.strip() or not value.isascii():
         raise ValueError(f"Entry {number} of probe_headers must be NAME: VALUE.")
     if name.lower() in OURS:
         raise ValueError(f"Entry {number} of probe_headers may not be {name}: every probe has its own.")
@@ -153,9 +153,9 @@ class Client:
             reason = f"no complete answer within {self.timeout:g} s"
         except TooLong as error:
             reason = f"{error}"
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
             reason = f"connection failed: {error or type(error).__name__}"
-        return Answer(status, reason, sent, time.monotonic() - begun, model)
+        return Answer(status, self._masked(reason), sent, time.monotonic() - begun, model)
 
     def send_tracer(self, probe: Probe) -> Signature | None:
         """Send one tracer request and return the signature of its answer, or None where no complete answer came."""
@@ -164,7 +164,7 @@ class Client:
             with self._asked(probe, _body(probe)) as response:
                 body = _read(response, begun + self.timeout)
                 return signature(probe, response.status, body, EPP_HEADER in _named(response))
-        except (OSError, http.client.HTTPException, TooLong):
+        except (OSError, UnicodeError, http.client.HTTPException, TooLong):
             return None
 
     def hold_stream(self, probe: Probe, until: float) -> StreamOutcome:
@@ -181,13 +181,13 @@ class Client:
         return held
 
     def _held(self, probe: Probe, body: bytes, until: float) -> StreamOutcome:
-        status, opened, begun, last, reason = 0, 0.0, time.monotonic(), b"", None
+        status, opened, begun, last, reason, closed = 0, 0.0, time.monotonic(), b"", None, False
         try:
             with self._asked(probe, body) as response:
                 status = response.status
                 reason = head_fault(probe, status, _named(response), b"" if status == 200 else response.read(LAST))
                 opened, begun = (time.time(), time.monotonic()) if reason is None else (0.0, begun)
-                while reason is None and time.monotonic() < until:
+                while reason is None and not (closed := time.monotonic() >= until):
                     part = response.read1(65536)
                     if ERROR_EVENT in last + part:
                         reason = REFUSED
@@ -197,11 +197,17 @@ class Client:
                         break
         except (TimeoutError, socket.timeout):
             reason = f"nothing came for {self.timeout:g} s"
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
             reason = f"connection failed: {error or type(error).__name__}"
         if reason == REFUSED:  # it was no answer that began
             opened = 0.0
-        return StreamOutcome(status, reason, opened, time.monotonic() - begun if opened else 0.0)
+        return StreamOutcome(status, self._masked(reason), opened, time.monotonic() - begun if opened else 0.0, closed)
+
+    def _masked(self, reason: str | None) -> str | None:
+        """Return a reason without secrets, which a gateway may have put into the text of its error."""
+        for secret in filter(None, [self.token, *(value for _name, value in self.headers)]):
+            reason = reason and reason.replace(secret, "********")
+        return reason
 
     def connect(self, place: Address, hostname: str) -> str | None:
         """Open a connection to an address as a probe would, and close it. Return why that fails, None where it does not.
@@ -215,7 +221,7 @@ class Client:
             return f"no answer within {self.timeout:g} s"
         except OSError as error:
             return f"{error.strerror or error}"
-        except http.client.HTTPException as error:
+        except (UnicodeError, http.client.HTTPException) as error:
             return f"{error or type(error).__name__}"
         finally:
             connection.close()
@@ -228,7 +234,7 @@ class Client:
             with self._request("GET", target, None, _headers(target)) as response:
                 headers, body = _named(response), _read(response, begun + self.timeout)
                 return listed_models(response.status, headers, body)
-        except (OSError, http.client.HTTPException, TooLong):
+        except (OSError, UnicodeError, http.client.HTTPException, TooLong):
             return None
 
     def _asked(self, probe: Probe, body: bytes) -> AbstractContextManager[http.client.HTTPResponse]:

@@ -35,6 +35,9 @@ class Streamed(Protocol):
     @property
     def reason(self) -> str | None: ...
 
+    @property
+    def closed(self) -> bool: ...
+
 
 Keeper = Callable[[Probe, float], Streamed]
 """Holds one long stream open, until a moment on the clock of time.monotonic at most."""
@@ -46,7 +49,7 @@ class Lasted:
 
     :param seconds: of the shortest stream that was cut; where none was, of the longest. :param reason: why that one was cut, None where none was.
     :param opened: when the first stream of every chain had begun, in seconds since the epoch; 0 where one did not. :param asked: how many streams there were.
-    :param whole: whether any chain was not cut.
+    :param whole: whether any chain was not cut. :param closed: whether the shown one was closed on purpose.
     """
 
     seconds: float
@@ -54,6 +57,7 @@ class Lasted:
     opened: float
     asked: int
     whole: bool = False
+    closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,12 @@ class StreamComparison:
         return f"v1 cut a stream after {v1.seconds:.0f} s ({v1.reason}) where v1alpha2 {kept} ({self.what})"
 
     def dump(self) -> dict[str, Any]:
-        """Return it as plain data: ``what``, ``opened``, and for each side ``seconds`` and ``reason``.
+        """Return it as plain data: ``what``, ``opened``, and for each side ``seconds``, ``reason`` and ``closed``.
 
         ``opened`` is when every side had begun, in seconds since the epoch, or 0 where one did not.
         """
         opened = [side.opened for side in self.sides.values()]
-        sides = {who: {"seconds": round(side.seconds, 1), "reason": side.reason} for who, side in self.sides.items()}
+        sides = {who: {"seconds": round(side.seconds, 1), "reason": side.reason, "closed": side.closed} for who, side in self.sides.items()}
         return {"what": self.what, "opened": max(opened) if all(opened) else 0.0} | sides
 
 
@@ -117,4 +121,5 @@ def _lasted(chains: list[list[Streamed]]) -> Lasted:
     ends = [chain[-1] for chain in chains if chain[-1].reason is not None]
     shown = min(ends, key=lambda held: held.seconds) if ends else max((held for chain in chains for held in chain), key=lambda held: held.seconds)
     firsts = [chain[0].opened for chain in chains]
-    return Lasted(shown.seconds, shown.reason, max(firsts) if all(firsts) else 0.0, sum(len(chain) for chain in chains), len(ends) < len(chains))
+    return Lasted(shown.seconds, shown.reason, max(firsts) if all(firsts) else 0.0, sum(len(chain) for chain in chains), len(ends) < len(chains),
+                  shown.closed)

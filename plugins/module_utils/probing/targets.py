@@ -9,6 +9,7 @@ reach a moved pool.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -220,6 +221,8 @@ def _places(route: Manifest, hostnames: Iterable[str], listeners: Listeners) -> 
     for parent, wanted in product(parents(route), hostnames):
         for place in addresses(route, parent, listeners):
             hostname = _concrete(meet(wanted, place.listener.hostname))
+            if hostname == "" and not _is_ip(place.host):
+                hostname = place.host  # what a request for the bare address asks for
             if hostname is not None:
                 found.append((replace(place, listener=listeners.reached(place.listener, hostname)), hostname))
     return list(dict.fromkeys(found))
@@ -264,6 +267,14 @@ def probe(target: ProbeTarget, variant: Variant | None, nonce: str, models: Mapp
     if variant is None or gone:
         return Probe(target, variant, target.headers + own, None, frozenset(() if target.shared else answers), epp=not target.shared)
     return Probe(target, variant, target.headers + own, mark(variant, target.route, target.rule, target.index), frozenset(answers))
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def answers_of(model: str, entry: Manifest) -> set[str]:

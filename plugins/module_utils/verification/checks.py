@@ -14,11 +14,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Cluster, Unreachable
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Cluster, Forbidden, Unreachable
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import (
     http_client,
     long_streams,
@@ -38,7 +39,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.verifi
 WORKERS = 12
 """Requests of our own in flight at most."""
 MOST_STREAMS = 8
-"""Targets that are asked for long streams at once, at most; they are chosen anew each time."""
+"""Targets that are asked for long streams at once, or one of each pool where there are more pools; they are chosen anew each time."""
 LOOK = 3.0
 """Seconds between two looks at the moved routes: weights that somebody else writes end a stretch that soon."""
 GOING = 10
@@ -83,7 +84,10 @@ class Lookout:
 def read(cluster: Cluster, params: Params) -> MigrationScope:
     """Read the migration scope of ``plan``, with the original routes from the backup where a migration was begun; without a plan, the scope of ``pools``."""
     store = journal.Journal(cluster, params["state_namespace"])
-    record = store.read()
+    record = None
+    # Whoever verifies pools by hand need not see journals.
+    with suppress(*([Forbidden] if params["plan"] is None else [])):
+        record = store.read()
     # A journal of an earlier version has no answers.
     answers = record.get("answers") if record else None
     if params["plan"] is None:
@@ -121,11 +125,12 @@ def settled(cluster: Cluster, params: Params, deadline: float) -> Result:
     if params.get("judgement") is not None:  # verify_gateway has none
         monitor = settle.LiveTrafficMonitor(Bounds.of(params["gate"]), params["known"], any(scope.serves_v1(key) for key in scope.live), params["judgement"])
     found = settle.settle(probes, http_client.client(params).send, params["rounds"], deadline, pace, WORKERS, params.get("clean", 0), monitor, look)
-    status = read(cluster, params).status_faults() if found.done else []
+    made = [] if gone else [variant for variant in rules(params) if variant]
+    status = read(cluster, params).status_faults(made) if found.done else []
     while status and time.monotonic() < deadline:
         look()
         time.sleep(0.5)
-        status = read(cluster, params).status_faults()
+        status = read(cluster, params).status_faults(made)
     look.last()
     return {
         "ok": found.done and not status,
@@ -156,8 +161,8 @@ def baseline(cluster: Cluster, params: Params, deadline: float) -> Result:
     look = Lookout(scope, params["shares"])
     at = {
         "shares": shares, "stack": proof.stack(scope), "share": min(shares.values(), default=0), "others": list(proof.others(scope, "shift")),
-        "unproven": unproven.of_targets(scope.current.values(), scope.listeners, scope.plan["pools"], scope.targets),
-        "streaming": [str(target) for target in targets.streaming(scope.targets)],
+        "unproven": unproven.of_targets(scope.current.values(), scope.listeners, scope.pools(), {target: scope.pool_of(target) for target in scope.targets}),
+        "streaming": [{"pool": scope.pool_of(target), "what": str(target)} for target in targets.streaming(scope.targets)],
     }
     if "user" in params["variants"] and any(scope.serves_v1(key) for key in scope.live):
         return {"ok": True, "kinds": [], "serves_v1": True, "faults": [], "answers": {}, "sent": 0} | at
@@ -207,12 +212,19 @@ def gate(cluster: Cluster, params: Params, deadline: float) -> Result:
     return {"ok": decision == "accept", "decision": decision, "judgement": after.dump(), "faults": list(after.faults), "sent": after.sent - before.sent}
 
 
+def sampled(scope: MigrationScope, found: list[targets.ProbeTarget]) -> list[targets.ProbeTarget]:
+    """Choose at random one target of each pool, and others up to :data:`MOST_STREAMS` in all: no pool is left out, however many there are."""
+    shuffled = random.sample(found, len(found))
+    first = {scope.pool_of(target): target for target in shuffled}
+    rest = [target for target in shuffled if target not in first.values()]
+    return [*first.values(), *rest[:max(0, MOST_STREAMS - len(first))]]
+
+
 def hold_streams(cluster: Cluster, params: Params, deadline: float) -> Result:
     """Hold long streams open through the chosen rules, side by side until the deadline, and compare how they ended."""
     scope = read(cluster, params)
     chosen = targets.streaming(scope.targets)
-    chosen_probes = [[targets.probe(target, variant, scope.nonce, scope.models) for variant in rules(params)]
-                     for target in random.sample(chosen, min(len(chosen), MOST_STREAMS))]
+    chosen_probes = [[targets.probe(target, variant, scope.nonce, scope.models) for variant in rules(params)] for target in sampled(scope, chosen)]
     held = long_streams.keep_open(chosen_probes, http_client.client(params).hold_stream, deadline, params["copies"])
     faults, sent = [one.fault for one in held if one.fault], sum(side.asked for one in held for side in one.sides.values())
     return {"ok": not faults, "faults": faults, "streams": [one.dump() for one in held], "left_out": len(chosen) - len(chosen_probes), "sent": sent}

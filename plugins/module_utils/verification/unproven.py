@@ -8,20 +8,24 @@ A stage that measured nothing has passed nothing, so its name stands beside the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.answer_checks import REFUSED
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.long_streams import SLACK
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import OWN, ProbeTarget, addresses
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import OWN, STREAMS, ProbeTarget, addresses, probe_targets
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listeners
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import parents, route_key
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, parents, route_key
 
 LONG_STREAMS, SHARE, ADDRESS, MODEL, ENDPOINT = KINDS = ("long-streams", "share", "address", "model", "endpoint")
 """What may be unproven, by the names that ``migration_require`` takes."""
 USUAL_TIMEOUT = 30
 """Seconds after which a gateway without a policy gives up on an answer: a stream that ends by itself before tells nothing about that."""
 STACKS = ("alpha", "v1")
+NO_LENGTH = (REFUSED, "status 400")
+"""Beginnings of the reasons of streams that a server refuses at every length; others, like a 429, pass."""
 
 
 class Unproven(TypedDict):
@@ -31,82 +35,93 @@ class Unproven(TypedDict):
     what: str
 
 
-def of_targets(routes: Iterable[Manifest], listeners: Listeners, pools: Iterable[Mapping[str, Any]], targets: Sequence[ProbeTarget]) -> list[Unproven]:
-    """Return the addresses, models and endpoints that no target asks.
+class Streaming(TypedDict):
+    """A reference and address (``what``, as text) that can be asked for long streams, and the ``pool`` behind it."""
 
-    :param routes: those that are moved. :param pools: entries of the Plan.
+    pool: str
+    what: str
+
+
+def of_targets(routes: Iterable[Manifest], listeners: Listeners, pools: Mapping[PoolKey, Manifest], targets: Mapping[ProbeTarget, str]) -> list[Unproven]:
+    """Return the addresses, models and endpoints that no request of ours asks.
+
+    What no user's request reaches either is none of them: an address whose requests another rule takes, an endpoint that no rule's matches let through.
+
+    :param routes: those that are moved. :param pools: entries of the Plan, by their pools of both groups. :param targets: what is asked, each with its pool as
+        ``namespace/name`` of v1.
     """
-    asked = {(target.address.gateway, target.address.host, target.address.port) for target in targets}
-    found = [
-        Unproven(kind=ADDRESS, what=f"{place.gateway} {place.host}:{place.port} ({route_key(route)})")
-        for route in routes for parent in parents(route) for place in addresses(route, parent, listeners)
-        if (place.gateway, place.host, place.port) not in asked
-    ]
-    found += [
-        Unproven(kind=ADDRESS, what=f"Gateway {parent.namespace}/{parent.name} has none for {route_key(route)}")
-        for route in routes for parent in parents(route) if not addresses(route, parent, listeners)
-    ]
-    by_pool = [(pool, {target for target in targets if target.endpoint != OWN and _leads_to(target, pool)}) for pool in pools if pool["references"]]
-    for pool, mine in by_pool:
-        name = f"pool {pool['namespace']}/{pool['name']}"
-        found += [Unproven(kind=MODEL, what=f"{model['name']} of {name}") for model in pool["models"]
-                  if model["name"] not in {target.model for target in mine}]
-        found += [Unproven(kind=ENDPOINT, what=f"{endpoint} of {name}") for endpoint in pool["endpoints"]
-                  if endpoint not in {target.endpoint for target in mine}]
+    found: list[Unproven] = []
+    for route in routes:
+        asked = {target.address for target in (*probe_targets(route, listeners, pools), *targets)}
+        for parent in parents(route):
+            places, key = addresses(route, parent, listeners), route_key(route)
+            found += [Unproven(kind=ADDRESS, what=f"{place.gateway} {place.host}:{place.port} ({key})") for place in places if place not in asked]
+            found += [] if places else [Unproven(kind=ADDRESS, what=f"Gateway {parent.namespace}/{parent.name} has none for {key}")]
+    for pool in pools.values():
+        mine = [target for target, name in targets.items() if name == f"{pool['namespace']}/{pool['v1_name']}"]
+        if mine:
+            models, paths = set(map(_model, mine)), {target.path.partition("?")[0] for target in mine if target.endpoint == OWN}
+            name = f"pool {pool['namespace']}/{pool['name']}"
+            found += [Unproven(kind=MODEL, what=f"{model['name']} of {name}") for model in pool["models"] if model["name"] not in models]
+            found += [Unproven(kind=ENDPOINT, what=f"{endpoint} of {name}") for endpoint in pool["endpoints"] if endpoint not in {*STREAMS, *paths}]
     return list({(entry["kind"], entry["what"]): entry for entry in found}.values())
 
 
-def _leads_to(target: ProbeTarget, pool: Mapping[str, Any]) -> bool:
-    references = {(f"{entry['kind']} {entry['namespace']}/{entry['name']}", entry.get("rule"), entry.get("index")) for entry in pool["references"]}
-    return bool({(target.route, target.rule, target.index), (target.route, None, None)} & references)
+def _model(target: ProbeTarget) -> str:
+    return str(json.loads(target.body).get("model", "")) if target.endpoint == OWN else target.model
 
 
-def of_gates(gates: Sequence[Mapping[str, Any]], streaming: Sequence[str], tracers: int, stream_seconds: int) -> list[Unproven]:
-    """Return what the gates of a shift did not measure.
+def of_options(streaming: Sequence[Streaming], tracers: int, stream_seconds: int) -> list[Unproven]:
+    """Return what is known before anything is asked: nothing to hold long streams by, or that none are wanted.
 
-    :param gates: their evidence, the first one before any traffic was moved. :param streaming: what can be asked for long streams, as text.
     :param tracers: how many tracer requests a measurement sends. :param stream_seconds: for which streams are held.
     """
-    return [*of_streams(gates, streaming, stream_seconds), *of_split(gates, tracers)]
-
-
-def of_split(gates: Sequence[Mapping[str, Any]], tracers: int) -> list[Unproven]:
-    """Return the rules and addresses at which no share could be measured."""
-    if not tracers:
-        return [Unproven(kind=SHARE, what="tracers is 0, so none was measured")]
-    blind = dict.fromkeys(text for gate in gates for text in gate.get("blind", ()))
-    return [Unproven(kind=SHARE, what=text) for text in blind]
-
-
-def of_streams(gates: Sequence[Mapping[str, Any]], streaming: Sequence[str], stream_seconds: int) -> list[Unproven]:
-    """Return the references and addresses of which no stream lasted on both stacks as long as it was to, or until it was cut alike on both."""
+    found = [] if tracers else [Unproven(kind=SHARE, what="tracers is 0, so none was measured")]
     if not stream_seconds:
-        return [Unproven(kind=LONG_STREAMS, what="stream_seconds is 0, so none was held")]
-    if not streaming:
-        return [Unproven(kind=LONG_STREAMS, what="no endpoint that is asked has them")]
-    held = [one for gate in gates for one in gate.get("streams", ())]
-    proven = {one["what"] for one in held if all(_told(one.get(stack), stream_seconds) for stack in STACKS) and one["opened"]}
-    seen = {one["what"]: one for one in held}
-    return [Unproven(kind=LONG_STREAMS, what=f"{what}: {_why(seen.get(what))}") for what in streaming if what not in proven]
+        return [*found, Unproven(kind=LONG_STREAMS, what="stream_seconds is 0, so none was held")]
+    return found if streaming else [*found, Unproven(kind=LONG_STREAMS, what="no endpoint that is asked has them")]
 
 
-def of_refused(gates: Sequence[Mapping[str, Any]], stream_seconds: int) -> list[Unproven]:
-    """Return the references and addresses of which a stack has begun no stream in any gate so far, though it was asked for one."""
-    asked = list(dict.fromkeys(one["what"] for gate in gates for one in gate.get("streams", ()) if not one["opened"]))
-    return of_streams(gates, asked, stream_seconds) if asked else []
+def of_split(gates: Iterable[Mapping[str, Any]]) -> list[Unproven]:
+    """Return the rules and addresses at which no share could be measured. :param gates: their evidence."""
+    return [Unproven(kind=SHARE, what=text) for text in dict.fromkeys(text for gate in gates for text in gate.get("blind", ()))]
 
 
-def _told(side: Mapping[str, Any] | None, stream_seconds: int) -> bool:
-    if side is None or not side["seconds"]:
+def of_streams(gates: Iterable[Mapping[str, Any]], streaming: Sequence[Streaming], stream_seconds: int) -> list[Unproven]:
+    """Return the pools of which no stream lasted on both stacks as long as it was to, or until it was cut alike on both."""
+    held = {one["what"]: one for gate in gates for one in sorted(gate.get("streams", ()), key=lambda one: _told(one, stream_seconds))}
+    proven = {one["what"] for gate in gates for one in gate.get("streams", ()) if _told(one, stream_seconds)}
+    pools: dict[str, list[str]] = {}
+    for entry in streaming if stream_seconds else ():
+        pools.setdefault(entry["pool"], []).append(entry["what"])
+    return [
+        Unproven(kind=LONG_STREAMS, what=f"pool {pool}: {_why(next((held[what] for what in places if what in held), None))}")
+        for pool, places in pools.items() if not proven & {*places}
+    ]
+
+
+def of_refused(gates: Sequence[Mapping[str, Any]], streaming: Sequence[Streaming], stream_seconds: int) -> list[Unproven]:
+    """Return the pools whose servers have refused long streams at every length, as is known after the first gate."""
+    refused = {one["what"] for gate in gates for one in gate.get("streams", ())
+               if any((one.get(stack, {}).get("reason") or "").startswith(NO_LENGTH) for stack in STACKS)}
+    pools = {entry["pool"] for entry in streaming if entry["what"] in refused}
+    return of_streams(gates, [entry for entry in streaming if entry["pool"] in pools], stream_seconds)
+
+
+def _told(one: Mapping[str, Any], stream_seconds: int) -> bool:
+    """Tell whether the streams of one comparison prove something: each was closed by us, lasted, or was cut as the other stack's was."""
+    alpha, v1 = (one.get(stack) for stack in STACKS)
+    if not (alpha and v1 and alpha["seconds"] and v1["seconds"]):
         return False
-    return side["reason"] is not None or side["seconds"] + SLACK >= min(USUAL_TIMEOUT, stream_seconds)
+    if alpha["reason"] and v1["reason"]:
+        return bool(abs(alpha["seconds"] - v1["seconds"]) <= SLACK)
+    return all(side["reason"] or side.get("closed") or side["seconds"] + SLACK >= min(USUAL_TIMEOUT, stream_seconds) for side in (alpha, v1))
 
 
 def _why(one: Mapping[str, Any] | None) -> str:
     if one is None:
         return "none was asked for"
-    short = [f"{stack} {side['reason'] or 'ended by itself'} after {side['seconds']:.0f} s" for stack in STACKS if (side := one.get(stack))]
-    return "; ".join(short) or "none was asked for"
+    return "; ".join(f"{stack} {side['reason'] or 'ended by itself'} after {side['seconds']:.0f} s" for stack in STACKS if (side := one.get(stack)))
 
 
 def sentence(found: Iterable[Unproven]) -> str:

@@ -158,17 +158,18 @@ def test_both_pools_are_judged(alpha: str, v1: str, expected: int) -> None:
     assert len(read(ORIGINAL, gateway(), *found).status_faults()) == expected
 
 
-@pytest.mark.parametrize(("nonce", "status", "leaving", "expected"), [
-    ("igm1", "False", False, 1), ("igm1", "True", False, 0), ("igm1", "False", True, 0), ("igm2", "False", False, 0),
+@pytest.mark.parametrize(("nonce", "status", "leaving", "asked", "expected"), [
+    ("igm1", "False", False, ["alpha", "v1"], 1), ("igm1", "True", False, ["v1"], 0), ("igm1", "False", True, ["v1"], 0), ("igm2", "False", False, ["v1"], 0),
+    ("igm1", "False", False, ["alpha"], 0), ("igm1", "False", False, [], 0),
 ])
-def test_a_probe_route_that_a_gateway_refuses_is_named(nonce: str, status: str, leaving: bool, expected: int) -> None:
-    """One of this migration, that is not on its way out: nobody waits for that."""
+def test_a_probe_route_that_a_gateway_refuses_is_named(nonce: str, status: str, leaving: bool, asked: list[Any], expected: int) -> None:
+    """One of this migration that is asked, and not on its way out: nobody waits for that."""
     (mine,) = probe_routes.probe_routes_of(ORIGINAL, MOVES, "v1", nonce)
     mine["metadata"]["generation"] = 1
     mine["status"] = {"parents": [{"parentRef": {"name": "gw"}, "conditions": [condition("Accepted"), condition("ResolvedRefs", status)]}]}
     if leaving:
         mine["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    faults = read(ORIGINAL, gateway(), mine).status_faults()
+    faults = read(ORIGINAL, gateway(), mine).status_faults(asked)
     assert len(faults) == expected and all("llm-route-igm1-v1-0 at Gateway gw: ResolvedRefs is False" in fault for fault in faults)
 
 

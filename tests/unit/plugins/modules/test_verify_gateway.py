@@ -246,7 +246,7 @@ def test_long_streams_by_the_probe_routes_of_both_stacks(here: Here, monkeypatch
     result = here(check="streams", variants=["alpha", "v1"], seconds=1, copies=2, fail=False)
     assert [(probe.variant, probe.target.stream) for probe in asked] == [("alpha", True)] * 2 + [("v1", True)] * 2
     assert result["ok"] is ok and bool(result["faults"]) is not ok and result["sent"] == 4
-    assert result["streams"][0]["v1"] == {"seconds": 30.0, "reason": cut}
+    assert result["streams"][0]["v1"] == {"seconds": 30.0, "reason": cut, "closed": False}
 
 
 def test_any_v1_gateway_is_verified_by_its_pools(here: Here) -> None:
@@ -261,6 +261,16 @@ def test_any_v1_gateway_is_verified_by_its_pools(here: Here) -> None:
         here.cluster.put(http_route(never))
         nowhere = here(plan=None, pools=[POOL])
         assert nowhere["failed"] and "no HTTPRoute gives it any weight" in nowhere["msg"]
+
+
+def test_a_pool_of_v1alpha2_with_the_same_name_is_another_one(here: Here) -> None:
+    """Its answers need not come from the pool that is verified, so they are judged as those of any other backend of the rule."""
+    here.cluster.put(V1_POOL)
+    for backends, shared in (([V1], False), ([V1, ALPHA | {"name": V1["name"]}], True)):
+        here.asked.clear()
+        here.cluster.put(http_route(rule(*backends)))
+        assert here(plan=None, pools=[POOL], rounds=1)["ok"]
+        assert {(probe.target.index, probe.target.shared, probe.epp) for probe in here.asked} == {(0, shared, not shared)}
 
 
 @pytest.mark.parametrize("given", [{"check": "installed"}, {"variants": ["v1"]}])

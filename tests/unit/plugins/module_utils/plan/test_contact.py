@@ -10,17 +10,24 @@ from collections import Counter
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import contact, plan
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Address, ProbeTarget
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.contact import Contact
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Address, Probe, ProbeTarget
 
+from tests.unit.helpers.probing_fakes import BAD, OK, Said
 from tests.unit.helpers.worlds import World, choose
 
 
 class Caller:
-    """Remembers what it was asked, and answers as a test says."""
+    """Remembers what it was asked, and answers as a test says. ``refusing``: models that a picker refuses though a server lists them."""
 
-    def __init__(self, *lists: list[str] | None, fault: str | None = None) -> None:
+    def __init__(self, *lists: list[str] | None, fault: str | None = None, refusing: str = "") -> None:
         self.connected: Counter[str] = Counter()
-        self.lists, self.asked, self.fault = list(lists), list[ProbeTarget](), fault
+        self.lists, self.asked, self.fault, self.refusing = list(lists), list[ProbeTarget](), fault, refusing
+        self.sent: list[str] = []
+
+    def send(self, probe: Probe) -> Said:
+        self.sent.append(probe.target.model)
+        return BAD if probe.target.model in self.refusing else OK
 
     def connect(self, place: Address, hostname: str) -> str | None:
         self.connected[f"{place.host}:{place.port} {hostname}"] += 1
@@ -38,7 +45,7 @@ def undeclared(demo: World, path: str = "/v1") -> None:
 
 def learnt(demo: World, caller: Caller, **chosen: object) -> list[str]:
     """The models in the plan after what the pool lists was learnt."""
-    made = plan.make(demo.estate(), contact.learnt(demo.estate(), choose(**chosen), caller))
+    made = plan.make(demo.estate(), Contact(caller).learnt(demo.estate(), choose(**chosen)))
     return [model["name"] for model in made["pools"][0]["models"]]
 
 
@@ -46,7 +53,8 @@ def learnt(demo: World, caller: Caller, **chosen: object) -> list[str]:
     ("lists", "expected"),
     [
         ([["b", "a"]], ["a", "b"]),
-        ([["a", "b"], ["a"], None], ["a"]),
+        ([["a", "b"], ["a"], ["a", "c"]], ["a"]),
+        ([["a", "b"], ["a"], None], []),
         ([["a"], ["b"]], []),
         ([None], []),
         ([[]], []),
@@ -57,7 +65,24 @@ def test_a_pool_without_models_is_asked_for_them(demo: World, lists: list[list[s
     undeclared(demo)
     caller = Caller(*lists)
     assert learnt(demo, caller) == expected
-    assert len(caller.asked) == contact.ASKED and {target.path for target in caller.asked} == {"/v1/models"}
+    whole = None not in lists
+    assert len(caller.asked) == (contact.LISTS if whole else lists.index(None) + 1) and {target.path for target in caller.asked} == {"/v1/models"}
+    assert sorted(caller.sent) == expected, "each is asked once"
+
+
+def test_a_model_that_the_picker_refuses_is_not_learnt(demo: World) -> None:
+    """Pickers of v0.3 want an InferenceModel for each."""
+    undeclared(demo)
+    assert learnt(demo, Caller(["a", "b"], refusing="a")) == ["b"]
+
+
+def test_a_pool_is_asked_by_a_few_ways_that_can_be_reached(demo: World) -> None:
+    undeclared(demo)
+    demo.get("HTTPRoute")["spec"]["hostnames"] = [f"h{number}.example.com" for number in range(9)]
+    caller = Caller(None)
+    assert learnt(demo, caller) == [] and len(caller.asked) == contact.WAYS and caller.connected == {"127.0.0.1:8080 ": 1}
+    away = Caller(["a"], fault="no answer within 10 s")
+    assert learnt(demo, away) == [] and away.asked == [] and away.connected == {"127.0.0.1:8080 ": 1}
 
 
 def test_nothing_is_asked_where_models_are_declared_or_said_or_no_rule_takes_the_request(demo: World) -> None:
@@ -79,19 +104,18 @@ def test_each_address_is_connected_to_once_and_by_tls_for_each_hostname(demo: Wo
     caller = Caller(fault="connection refused")
     spec = demo.get("HTTPRoute")["spec"]
     spec["hostnames"] = ["a.example.com", "b.example.com"]
-    context = plan.context_of(demo.estate(), choose())
-    found = contact.unreachable(context, caller)
+    found = Contact(caller).unreachable(plan.context_of(demo.estate(), choose()))
     assert caller.connected == {"127.0.0.1:8080 ": 1} and set(found.values()) == {"connection refused"}
     demo.get("Gateway")["spec"]["listeners"][0]["protocol"] = "HTTPS"
     caller = Caller()
-    assert contact.unreachable(plan.context_of(demo.estate(), choose()), caller) == {}
+    assert Contact(caller).unreachable(plan.context_of(demo.estate(), choose())) == {}
     assert caller.connected == {"127.0.0.1:8080 a.example.com": 1, "127.0.0.1:8080 b.example.com": 1}
 
 
 def test_an_address_that_is_not_reached_blocks_and_may_be_accepted(demo: World) -> None:
     for accept, blocked in ((frozenset(), ["gateway-unreachable"]), (frozenset({"gateway-unreachable"}), [])):
         context = plan.context_of(demo.estate(), choose(accept=accept))
-        context.unreachable.update(contact.unreachable(context, Caller(fault="connection refused")))
+        context.unreachable.update(Contact(Caller(fault="connection refused")).unreachable(context))
         made = plan.of(context)
         assert made["blocked"] == blocked
         (found,) = [entry for entry in made["findings"] if entry["code"] == "gateway-unreachable"]

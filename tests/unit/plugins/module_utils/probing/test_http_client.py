@@ -629,7 +629,21 @@ def test_headers_of_a_persons_own_go_with_every_request(server: Server) -> None:
     assert all((sent["x-api-key"], sent["x-tenant"]) == ("k: 1", "a") for _path, sent, _body in server.seen[1:]) and len(server.seen) == 5
 
 
-@pytest.mark.parametrize("text", ["secret", "", ": secret", "a b: secret", "a:", "a:  ", "a: b\r\nc: d", "Host: secret", f"{PROBE_HEADER}: x"])
+def test_a_secret_that_a_gateway_says_back_is_masked(server: Server) -> None:
+    server.script = plain(b"key k-of-mine or t-of-mine is unknown", 401)
+    client = through(None, probe_headers=["X-API-Key: k-of-mine"], probe_token="t-of-mine")  # pragma: allowlist secret: the server is the test's own
+    assert client.send(probe(port=server.port)).reason == "status 401 key ******** or ******** is unknown"
+    assert client.hold_stream(probe(port=server.port, stream=True), time.monotonic()).reason == "status 401 key ******** or ******** is unknown"
+
+
+@pytest.mark.parametrize("host", ["a..example.com", "x" * 70 + ".example.com"])
+def test_an_address_that_is_no_name_is_one_sentence(host: str) -> None:
+    place = address(host, 80, False)
+    assert http_client.Client(1).connect(place, "") and str(http_client.Client(1).send(probe(address=place)).reason).startswith("connection failed: ")
+    assert http_client.Client(1).served_models(probe(address=place).target) is None
+
+
+@pytest.mark.parametrize("text", ["a: \u20ac secret", "secret", "", ": secret", "a b: secret", "a:  ", "a: b\r\nc: d", "Host: secret", f"{PROBE_HEADER}: x"])
 def test_what_is_no_header_is_one_sentence_without_its_value(text: str) -> None:
     with pytest.raises(ValueError, match="Entry 1 of probe_headers m") as refused:
         through(None, probe_headers=["a: b", text])

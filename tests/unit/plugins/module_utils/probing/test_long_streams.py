@@ -26,6 +26,7 @@ class Served:
     seconds: float
     reason: str | None = None
     opened: float = 5.0
+    closed: bool = False
 
 
 def side(seconds: float, reason: str | None = None) -> Lasted:
@@ -88,7 +89,8 @@ def test_a_stream_that_ends_is_followed_by_the_next_until_time_is_up(now: list[f
 def test_of_several_the_first_cut_counts(now: list[float]) -> None:
     found = keep_open([PAIR], serving(now, Served(40), Served(7, CUT), Served(9, CUT), for_v1=Served(40, opened=9.0)), 100.0, 3)
     assert found[0].sides == {"alpha": Lasted(7, CUT, 5.0, 3, whole=True), "v1": Lasted(40, None, 9.0, 3, whole=True)}
-    assert found[0].dump() == {"what": str(CELL), "opened": 9.0, "alpha": {"seconds": 7, "reason": CUT}, "v1": {"seconds": 40, "reason": None}}
+    assert found[0].dump() == {"what": str(CELL), "opened": 9.0, "alpha": {"seconds": 7, "reason": CUT, "closed": False},
+                               "v1": {"seconds": 40, "reason": None, "closed": False}}
 
 
 def test_of_several_all_must_be_cut_to_stand_against_v1() -> None:
@@ -105,7 +107,7 @@ def test_one_that_never_began_has_no_beginning(now: list[float]) -> None:
 
 def test_streams_by_the_users_own_rule_alone_stand_against_nobody(now: list[float]) -> None:
     (found,) = keep_open([[targets.probe(CELL, None, "igm1", {})]], serving(now, Served(4, CUT)), 100.0, 1)
-    assert found.dump() == {"what": str(CELL), "opened": 5.0, "user": {"seconds": 4, "reason": CUT}} and found.fault is None
+    assert found.dump() == {"what": str(CELL), "opened": 5.0, "user": {"seconds": 4, "reason": CUT, "closed": False}} and found.fault is None
 
 
 def test_nothing_to_hold() -> None:

@@ -72,8 +72,14 @@ def test_while_a_targets_own_test_is_open_the_gate_does_not_accept() -> None:
 
 def test_what_fails_on_v1alpha2_too_or_was_known_before_is_no_suspicion() -> None:
     target = comparisons(1)[0][0].target
-    for answers, known in (([BAD, BAD, BAD], frozenset()), ([GOOD, BAD, BAD], frozenset({"status 503"})), ([GOOD, GOOD, GOOD], frozenset())):
+    usual = frozenset({"status 503"})
+    for answers, known in (([BAD, BAD, BAD], frozenset()), ([GOOD, GOOD, BAD], usual), ([GOOD, GOOD, GOOD], frozenset())):
         assert add_comparison(Judgement(), target, answers, BOUNDS, known).alone == ()
+    of_v1 = add_comparison(Judgement(), target, [GOOD, BAD, BAD], BOUNDS, usual)
+    assert [key.partition(" ")[0] for key, _test in of_v1.alone] == ["v1"], "what v1 fails alone is never usual"
+    opened = Judgement(alone=((alone_key("user", target), Evidence()),))
+    after = add_comparison(opened, target, [GOOD, GOOD, BAD], BOUNDS, usual)
+    assert [(test.failures, test.inconclusive) for _key, test in after.alone] == [(0, 1)], "nor does it count in a test that another kind has opened"
     both = add_comparison(Judgement(), target, [GOOD, BAD, BAD], BOUNDS, frozenset())
     assert {key.partition(" ")[0] for key, _test in both.alone} == {"v1", "user"} and both.suspects == {str(target)}
 

@@ -144,6 +144,16 @@ def test_a_hostname_must_fit_route_and_listener(wanted: list[str] | None, listen
     assert {target.hostname for target in targets.probe_targets(route, listeners(place), POOLS)} == expected
 
 
+@pytest.mark.parametrize(("address", "expected"), [("127.0.0.1", ""), ("::1", ""), ("lb.example.com", "lb.example.com")])
+def test_the_bare_address_asks_for_its_own_name_where_it_has_one(address: str, expected: str) -> None:
+    """By that name the listener and the rule are chosen which take it."""
+    route = http_route(rule(ALPHA), hostnames=None)
+    other = http_route(rule({"name": "plain"}), name="named", hostnames=["lb.example.com"])
+    here = listeners(gateway(address=address), routes=[route, other])
+    found = targets.probe_targets(route, here, POOLS)
+    assert {target.hostname for target in found} == {expected} and (targets.reached(found, here) == []) is bool(expected)
+
+
 @pytest.mark.parametrize(
     ("allowed", "expected"),
     [

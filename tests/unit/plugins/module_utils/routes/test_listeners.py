@@ -29,8 +29,9 @@ def selector(**labels: str) -> Manifest:
     return {"from": "Selector", "selector": {"matchLabels": labels}}
 
 
-def of(*specs: Manifest, routes: list[Manifest] | None = None, labels: Any = LABELS) -> Listeners:
-    return Listeners([gateway(*specs, namespace="infra")], routes or [], labels)
+def of(*specs: Manifest, routes: tuple[Manifest, ...] = (), **labels: Any) -> Listeners:
+    """The listeners of one Gateway. ``labels``: of the namespaces, by default :data:`LABELS`."""
+    return Listeners([gateway(*specs, namespace="infra")], routes, labels.get("labels", LABELS))
 
 
 def on(listeners: Listeners, route: Manifest) -> list[str]:
@@ -106,17 +107,17 @@ def test_routes_of_sibling_listeners_take_nothing_from_each_other() -> None:
     """A redirect to HTTPS beside the route that serves, the older one of the two."""
     redirect = http_route(rule({"name": "plain"}), name="a-redirect", parentRefs=[PARENT | {"sectionName": "plain"}])
     serving = http_route(rule(ALPHA), name="serving", parentRefs=[PARENT | {"sectionName": "main"}])
-    here = of(listens("plain", 8081), listens("main"), routes=[redirect, serving])
+    here = of(listens("plain", 8081), listens("main"), routes=(redirect, serving))
     assert (taker(here, at("plain", 8081)), taker(here, at("main"))) == ("a-redirect", "serving")
     together = http_route(rule({"name": "plain"}), name="a-redirect", parentRefs=[PARENT])
-    assert taker(of(listens("plain", 8081), listens("main"), routes=[together, serving]), at("main")) == "a-redirect"
+    assert taker(of(listens("plain", 8081), listens("main"), routes=(together, serving)), at("main")) == "a-redirect"
 
 
 def test_routes_of_other_tenants_take_nothing() -> None:
     mine = http_route(rule(ALPHA), name="z-mine", parentRefs=[PARENT])
     other = http_route(rule({"name": "plain"}), name="a-other", namespace="search", parentRefs=[PARENT])
     specs = (listens("chat", namespaces=selector(tenant="chat")), listens("search", 8081, namespaces=selector(tenant="search")))
-    here = of(*specs, routes=[other, mine], labels=LABELS | {"search": {"tenant": "search"}})
+    here = of(*specs, routes=(other, mine), labels=LABELS | {"search": {"tenant": "search"}})
     assert (taker(here, at("chat")), taker(here, at("search", 8081))) == ("z-mine", "a-other")
 
 

@@ -9,16 +9,20 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import unproven
 
-from tests.unit.helpers.migration_fakes import ALPHA, KEY, gateway, http_route, listeners, plan_pool, rule
+from tests.unit.helpers.migration_fakes import ALPHA, FakeCluster, gateway, http_route, make_plan, plan_pool, rule
 
 Side = dict[str, Any]
-KEPT: Side = {"seconds": 35.0, "reason": None}
-CUT: Side = {"seconds": 12.0, "reason": "it ended before [DONE]"}
-REFUSED: Side = {"seconds": 0.0, "reason": "status 400"}
-ENDED: Side = {"seconds": 8.0, "reason": None}
+CLOSED: Side = {"seconds": 30.0, "reason": None, "closed": True}
+LATE: Side = {"seconds": 20.0, "reason": None, "closed": True}
+ENDED: Side = {"seconds": 8.0, "reason": None, "closed": False}
+LASTED: Side = {"seconds": 31.0, "reason": None, "closed": False}
+CUT: Side = {"seconds": 12.0, "reason": "it ended before [DONE]", "closed": False}
+SOONER: Side = CUT | {"seconds": 3.0}
+REFUSED: Side = {"seconds": 0.0, "reason": "status 400 too long", "closed": False}
+SHED: Side = {"seconds": 0.0, "reason": "status 429", "closed": False}
 
 
 def gate(**streams: tuple[Side, Side]) -> dict[str, Any]:
@@ -26,63 +30,94 @@ def gate(**streams: tuple[Side, Side]) -> dict[str, Any]:
                         for what, (alpha, v1) in streams.items()]}
 
 
-def of_streams(*gates: dict[str, Any], streaming: tuple[str, ...] = ("a",), seconds: int = 35) -> list[str]:
-    return [entry["what"] for entry in unproven.of_streams(gates, streaming, seconds)]
+def streaming(**pools: str) -> list[unproven.Streaming]:
+    """Places by pool, each a letter."""
+    return [unproven.Streaming(pool=pool, what=what) for pool, places in pools.items() for what in places]
+
+
+def of_streams(*gates: dict[str, Any], seconds: int = 35, **pools: str) -> list[str]:
+    return [entry["what"] for entry in unproven.of_streams(gates, streaming(**pools or {"p": "a"}), seconds)]
 
 
 @pytest.mark.parametrize(
-    ("alpha", "v1", "seconds", "expected"),
+    ("alpha", "v1", "seconds", "proven"),
     [
-        (KEPT, KEPT, 35, []),
-        (CUT, CUT, 35, []),
-        (ENDED, ENDED, 8, []),
-        (ENDED, ENDED, 35, ["a: alpha ended by itself after 8 s; v1 ended by itself after 8 s"]),
-        (KEPT, ENDED, 35, ["a: alpha ended by itself after 35 s; v1 ended by itself after 8 s"]),
-        (REFUSED, REFUSED, 35, ["a: alpha status 400 after 0 s; v1 status 400 after 0 s"]),
-        (REFUSED, CUT, 35, ["a: alpha status 400 after 0 s; v1 it ended before [DONE] after 12 s"]),
-        (KEPT, KEPT, 0, ["stream_seconds is 0, so none was held"]),
+        (CLOSED, CLOSED, 35, True),
+        (LATE, CLOSED, 35, True),
+        (LASTED, LASTED, 35, True),
+        (ENDED, ENDED, 8, True),
+        (ENDED, ENDED, 35, False),
+        (CLOSED, ENDED, 35, False),
+        (CUT, CUT, 35, True),
+        (SOONER, CUT, 35, False),
+        (CUT, CLOSED, 35, True),
+        (REFUSED, REFUSED, 35, False),
+        (REFUSED, CUT, 35, False),
     ],
 )
-def test_long_streams_prove_something_where_both_stacks_kept_or_cut_them(alpha: Side, v1: Side, seconds: int, expected: list[str]) -> None:
-    assert of_streams(gate(a=(alpha, v1)), seconds=seconds) == expected
+def test_streams_prove_something_where_both_stacks_kept_or_cut_them(alpha: Side, v1: Side, seconds: int, proven: bool) -> None:
+    assert (of_streams(gate(a=(alpha, v1)), seconds=seconds) == []) is proven
 
 
-def test_one_gate_is_enough_and_whoever_was_never_asked_is_named() -> None:
-    assert of_streams(gate(a=(REFUSED, REFUSED)), gate(a=(KEPT, KEPT)), {}, streaming=("a", "b")) == ["b: none was asked for"]
-    assert of_streams(streaming=()) == ["no endpoint that is asked has them"]
+def test_one_gate_and_one_place_of_a_pool_are_enough_and_who_was_never_asked_is_named() -> None:
+    gates = (gate(a=(REFUSED, REFUSED), c=(SHED, SHED)), gate(b=(CLOSED, CLOSED)), {})
+    assert of_streams(*gates, p="ab", q="c", r="d") == [
+        "pool q: alpha status 429 after 0 s; v1 status 429 after 0 s", "pool r: none was asked for",
+    ]
 
 
-def test_refused_streams_are_known_after_the_first_gate() -> None:
-    assert unproven.of_refused([gate(a=(KEPT, KEPT))], 35) == []
-    assert [entry["what"][:2] for entry in unproven.of_refused([gate(a=(KEPT, KEPT), b=(REFUSED, REFUSED))], 35)] == ["b:"]
-    assert unproven.of_refused([gate(b=(REFUSED, REFUSED)), gate(b=(KEPT, KEPT))], 35) == []
+def test_refused_streams_are_known_after_the_first_gate_and_what_passes_by_itself_is_not() -> None:
+    def refused(*gates: dict[str, Any], **pools: str) -> list[str]:
+        return [entry["what"].partition(":")[0] for entry in unproven.of_refused(gates, streaming(**pools), 35)]
+
+    assert refused(gate(a=(CLOSED, CLOSED)), p="a") == refused(gate(a=(SHED, SHED)), p="a") == []
+    assert refused(gate(a=(CLOSED, CLOSED), b=(REFUSED, REFUSED)), p="a", q="b") == ["pool q"]
+    assert refused(gate(a=(CLOSED, CLOSED), b=(REFUSED, REFUSED)), p="ab") == []
+
+
+@pytest.mark.parametrize(
+    ("pools", "tracers", "seconds", "kinds"),
+    [
+        ({"p": "a"}, 500, 35, []),
+        ({"p": "a"}, 0, 35, ["share"]),
+        ({"p": "a"}, 500, 0, ["long-streams"]),
+        ({}, 500, 35, ["long-streams"]),
+        ({}, 0, 0, ["share", "long-streams"]),
+    ],
+)
+def test_what_is_known_before_anything_is_asked(pools: dict[str, str], tracers: int, seconds: int, kinds: list[str]) -> None:
+    assert [entry["kind"] for entry in unproven.of_options(streaming(**pools), tracers, seconds)] == kinds
 
 
 def test_the_share() -> None:
-    assert [entry["what"] for entry in unproven.of_split([{}, {"blind": ["x", "y"]}, {"blind": ["x"]}], 500)] == ["x", "y"]
-    assert unproven.of_split([{"blind": []}], 500) == [] and len(unproven.of_split([{"blind": ["x"]}], 0)) == 1
+    assert [entry["what"] for entry in unproven.of_split([{}, {"blind": ["x", "y"]}, {"blind": ["x"]}])] == ["x", "y"]
+    assert unproven.of_split([{"blind": []}]) == []
 
 
-def of_targets(*, asked: bool = True, place: Any = None, **pool: Any) -> list[tuple[str, str]]:
-    route, entry = http_route(rule(ALPHA)), plan_pool(**pool)
-    here = listeners(place or gateway(), routes=[route])
-    found = targets.probe_targets(route, here, {KEY: entry}) if asked else []
-    return [(one["kind"], one["what"]) for one in unproven.of_targets([route], here, [entry], found)]
+def of_targets(place: Any = None, route: Any = None, own: Any = (), others: Any = (), **pool: Any) -> list[tuple[str, str]]:
+    cluster = FakeCluster(route or http_route(rule(ALPHA)), place or gateway(), *others)
+    here = MigrationScope.read(cluster, make_plan(plan_pool(**pool)), "igm", None, own)
+    asked = {target: here.pool_of(target) for target in here.targets}
+    return [(one["kind"], one["what"]) for one in unproven.of_targets(here.current.values(), here.listeners, here.pools(), asked)]
 
 
-def test_what_no_request_can_ask() -> None:
+def test_what_no_request_of_ours_asks() -> None:
     assert of_targets() == []
     assert of_targets(endpoints=["/v1/completions", "/v1/rerank"]) == [("endpoint", "/v1/rerank of pool default/llama-preview")]
-    assert of_targets(asked=False) == [
-        ("address", "default/gw 127.0.0.1:8080 (HTTPRoute default/llm-route)"),
-        ("model", "llama of pool default/llama-preview"),
-        ("endpoint", "/v1/completions of pool default/llama-preview"),
-        ("endpoint", "/v1/chat/completions of pool default/llama-preview"),
-    ]
-    silent = gateway()
+    own = {"path": "/v1/rerank", "body": {"model": "other"}}
+    assert of_targets(endpoints=["/v1/completions", "/v1/rerank"], own=[own]) == [], "a person's own request asks it"
+    silent = gateway(name="silent")
     del silent["status"]
-    assert ("address", "Gateway default/gw has none for HTTPRoute default/llm-route") in of_targets(place=silent)
-    assert of_targets(asked=False, references=[], place=silent) == [("address", "Gateway default/gw has none for HTTPRoute default/llm-route")]
+    two = http_route(rule(ALPHA), parentRefs=[{"name": "gw"}, {"name": "silent"}])
+    assert of_targets(route=two, others=[silent]) == [("address", "Gateway default/silent has none for HTTPRoute default/llm-route")]
+
+
+def test_what_no_users_request_reaches_either_is_not_named() -> None:
+    """An endpoint that no match lets through, and a listener on which another route takes everything."""
+    assert of_targets(route=http_route(rule(ALPHA, path="/v1/chat"))) == []
+    place = gateway({"name": "main", "protocol": "HTTP", "port": 8080}, {"name": "plain", "protocol": "HTTP", "port": 8081})
+    redirect = http_route(rule({"name": "plain"}), name="a-redirect", parentRefs=[{"name": "gw", "sectionName": "plain"}])
+    assert of_targets(place, others=[redirect]) == []
 
 
 def test_the_sentence_has_each_kind_once() -> None:
