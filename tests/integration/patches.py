@@ -32,6 +32,8 @@ UNMARKED_PROBES: Patch = {
     GATE: [
         ("user=judgement.user.add(classify(alpha_ok, user_ok), bounds)", "user=judgement.user"),
         ("fresh = () if user.ok or", "fresh = () if True or"),
+        ('for who, answer in (("v1", v1), ("user", user)):', 'for who, answer in (("v1", v1),):'),
+        ("live=_counted(judgement.live, name, user.ok)", "live=_counted(judgement.live, name, True)"),
     ],
 }
 DRAIN: Patch = {CONTROLLER: [
