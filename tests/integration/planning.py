@@ -23,7 +23,6 @@ from tests.integration.harness import ESTATES
 
 Plan = dict[str, Any]
 
-SERVICES = ("controlplane", "registry", "apiproxy")
 ADDRESS = {"status": {"addresses": [{"type": "IPAddress", "value": "127.0.0.1"}]}}
 """Nothing gives a Gateway its status here, and one without an address is a finding of its own."""
 UNORDERED = ("creates", "merges", "moves")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from igw_sandbox.world import World
-from tests.integration.harness import ESTATES
+from tests.integration.harness import CONTROL, ESTATES
 
 DETECT = "inference_gateway.migration.detect"
 POOL = "inferencepool.inference.networking.x-k8s.io/chat"
@@ -23,7 +23,7 @@ ACCEPT = {"migration_namespaces": ["team-a"]}
 @pytest.fixture(scope="module")
 def world(make_world: Callable[..., World]) -> World:
     """An API server with alpha objects that nothing blocks."""
-    made = make_world("approval", services=("controlplane", "registry", "apiproxy"))
+    made = make_world("approval", services=CONTROL)
     made.add_estate(ESTATES / "two_namespaces")
     return made
 

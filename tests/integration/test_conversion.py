@@ -22,7 +22,8 @@ import yaml
 
 from igw_sandbox import assets, tools
 from igw_sandbox.world import World
-from tests.integration.planning import SERVICES, Board, describe, merged_into_chart
+from tests.integration.harness import CONTROL
+from tests.integration.planning import Board, describe, merged_into_chart
 
 Manifest = dict[str, Any]
 
@@ -169,7 +170,7 @@ def known_flags(release: str) -> frozenset[str]:
 @pytest.fixture(scope="module")
 def board(make_world, collections_path: Path, tmp_path_factory) -> Iterator[Board]:
     """An API server that shows one estate at a time."""
-    world = make_world("conversion", services=SERVICES)
+    world = make_world("conversion", services=CONTROL)
     yield Board(world, tmp_path_factory.mktemp("conversion"), collections_path)
     world.down()
 

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from igw_sandbox.world import World
-from tests.integration.harness import ESTATES, credential
+from tests.integration.harness import CONTROL, ESTATES, credential
 
 DETECT = "inference_gateway.migration.detect"
 RBAC = Path(__file__).resolve().parents[2] / "roles" / "migration" / "files" / "rbac"
-CONTROL = ("controlplane", "registry", "apiproxy")
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
 from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World
 from tests.integration.cases import FOLDER, USUAL, Case, Expected, Manifest, cases, create, estate, namespaces, wild, wild_names
-from tests.integration.harness import SANDBOX, credential, detect
+from tests.integration.harness import CONTROL, SANDBOX, credential, detect
 
-CONTROL = ("controlplane", "registry", "apiproxy")
 CRDS = SANDBOX / "crds"
 V1_POOLS = "inferencepools.inference.networking.k8s.io"
 OBJECTIVES = "inferenceobjectives.inference.networking.x-k8s.io"

@@ -25,8 +25,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_s
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import ProbeTarget
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope
 
-from tests.integration.harness import ESTATES
-from tests.integration.planning import SERVICES, Board, comparable, differences, reduced
+from tests.integration.harness import CONTROL, ESTATES
+from tests.integration.planning import Board, comparable, differences, reduced
 
 SILENT = {"two_namespaces"}
 """Estates without a route, so that nothing can be reached."""
@@ -47,7 +47,7 @@ EACH = pytest.mark.parametrize("name", NAMES, scope="module")
 @pytest.fixture(scope="module")
 def board(make_world, collections_path: Path, tmp_path_factory) -> Iterator[Board]:
     """An API server that shows one estate at a time."""
-    world = make_world("plans", services=SERVICES)
+    world = make_world("plans", services=CONTROL)
     yield Board(world, tmp_path_factory.mktemp("plans"), collections_path)
     world.down()
 

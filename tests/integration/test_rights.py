@@ -14,11 +14,10 @@ import yaml
 
 from igw_sandbox.world import World
 from tests.integration.cases import Manifest, create, estate
-from tests.integration.harness import ROOT, credential, detect
+from tests.integration.harness import CONTROL, ROOT, credential, detect
 
 RBAC = "rbac.authorization.k8s.io"
 DETECT = ROOT / "roles" / "migration" / "files" / "rbac" / "detect.yaml"
-CONTROL = ("controlplane", "registry", "apiproxy")
 ROLE = "picker"
 """The ClusterRole of every estate here is NAMESPACE-picker."""
 

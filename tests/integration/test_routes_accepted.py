@@ -22,6 +22,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey
 
 from igw_sandbox.world import World
+from tests.integration.harness import CONTROL
 
 Manifest = dict[str, Any]
 MOVES = {PoolKey(ALPHA_GROUP, "InferencePool", "default", name): f"{name}-ga" for name in ("one", "two")}
@@ -67,7 +68,7 @@ ROUTE = some.lists(RULE, min_size=1, max_size=4).map(
 @pytest.fixture(scope="module")
 def world(make_world: Callable[..., World]) -> Iterator[World]:
     """An API server with the Gateway API's definitions."""
-    made = make_world("routes", services=("controlplane", "registry", "apiproxy"))
+    made = make_world("routes", services=CONTROL)
     yield made
     made.down()
 

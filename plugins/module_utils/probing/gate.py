@@ -116,7 +116,7 @@ def alone_key(who: str, target: ProbeTarget) -> str:
 
 
 def next_batch(order: list[Comparison], comparisons: list[Comparison], judgement: Judgement, size: int) -> list[tuple[Comparison, bool]]:
-    """Take the next comparisons, each with whether it is asked again for its target's own test; half of them are while such a test is open.
+    """Take the next comparisons, each with whether it is asked again for its target's own test; up to half of them are while such tests are open.
 
     :param order: comparisons to come, every target as often as the others; those that are taken go out of it, and it is filled up.
     """
