@@ -28,7 +28,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, POOL_KIND, V1_GROUP, Manifest, name_of, namespace_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets, traffic_split
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, references, step_weights, weights
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import body_routing, probe_routes, references, step_weights, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listeners, labels_of, wants_labels
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, RouteKey
@@ -188,7 +188,7 @@ class MigrationScope:
     def listeners(self) -> Listeners:
         """The listeners of the routes' Gateways, with all that is on them: other people's routes as they are, the migration's with the references they had.
 
-        Where the credential may not list HTTPRoutes, only the migration's are known, and without leave to list namespaces no labels are.
+        Without leave to list namespaces no labels are known. Routing extensions are listed only where a rule asks for what they set.
         """
         mine = {(key.namespace, key.name): route for key, route in self.current.items()}
         version = next((key.api_version for key in self.current), None)
@@ -196,12 +196,16 @@ class MigrationScope:
                   if (namespace_of(route), name_of(route)) not in mine and not probe_routes.is_probe_route(route)]
         gateways = self.gateways.values()
         namespaces = self._listed("v1", "namespaces") if wants_labels(gateways) else []
-        return Listeners(gateways, [*others, *mine.values()], None if namespaces is None else labels_of(namespaces))
+        every = [*others, *mine.values()]
+        extensions = self._listed(body_routing.EXTENSION_VERSION, body_routing.EXTENSIONS) if any(map(body_routing.names_models, every)) else []
+        return Listeners(gateways, every, None if namespaces is None else labels_of(namespaces), body_routing.routed_by_model(extensions or ()))
 
     def _listed(self, api_version: str, plural: str) -> list[Manifest] | None:
-        """Return all objects of a kind, None where the credential may not list them."""
+        """Return all objects of a kind, none where it is not served, None where the credential may not list them."""
         try:
             return list(self.cluster.list(collection_path(api_version, plural)))
+        except NotServed:
+            return []
         except Forbidden:
             return None
 

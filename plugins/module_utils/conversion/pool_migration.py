@@ -244,6 +244,11 @@ class PoolMigration:
         return sorted(set(said) - {model_name(model) for model in self.models})
 
     @property
+    def model_names(self) -> list[str]:
+        """The models that clients ask for, declared or not."""
+        return [*map(model_name, self.models), *self.undeclared]
+
+    @property
     def every_model(self) -> list[Manifest]:
         """All InferenceModels of the pool, oldest first."""
         return self.estate.models.get(self.key, [])

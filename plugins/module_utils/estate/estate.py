@@ -28,6 +28,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
     namespace_of,
     selects,
 )
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.body_routing import routed_by_model
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listeners, labels_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, Reference, RouteKey, opened, references
 
@@ -222,7 +223,7 @@ class Estate:
     def listeners(self) -> Listeners:
         """The listeners of all Gateways, with the HTTPRoutes that are on them."""
         labels = labels_of(self.of("namespaces")) if "namespaces" in self.objects else None
-        return Listeners(self.of("gateways"), self.of("http_routes"), labels)
+        return Listeners(self.of("gateways"), self.of("http_routes"), labels, routed_by_model(self.of("routing_extensions")))
 
     @cached_property
     def references(self) -> dict[PoolKey, list[Reference]]:

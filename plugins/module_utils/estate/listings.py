@@ -56,6 +56,8 @@ LISTINGS = (
     Listing("grpc_routes", ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha2"), "grpcroutes", "cluster"),
     Listing("gateways", _GATEWAY, "gateways", "cluster"),
     Listing("gateway_classes", _GATEWAY, "gatewayclasses", "cluster"),
+    Listing("routing_extensions", _GKE, "gcproutingextensions", "cluster"),
+    Listing("traffic_extensions", _GKE, "gcptrafficextensions", "cluster"),
     Listing("grants", ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"), "referencegrants", "cluster"),
     Listing("stateful_sets", ("apps/v1",), "statefulsets", "workloads"),
     Listing("daemon_sets", ("apps/v1",), "daemonsets", "workloads"),

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.reachability import Reachability
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.body_routing import gateways_of, models_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.precedence import meet
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, rules
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import VARIANTS
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, RouteKey, rules
 
+UNKNOWN_MODEL = "Declare it by an InferenceModel, or say it (migration_models) where the pool answers it today; take the rule out where nobody is served by it."
 EXTENSION_CHAINS = 5
 """Extension chains that one load balancer takes at most (Google Cloud, LbRouteExtension and LbTrafficExtension: extensionChains)."""
 
@@ -132,18 +135,26 @@ def probe_shadowed_by_rule(context: CheckContext) -> Iterator[Occurrence]:
 
 @finding(
     "rule-not-probed", "blocker",
-    about="No request of the endpoints in use fits a rule that sends traffic to the pool: its path, its method or a rewrite leads elsewhere. "
-          "Nothing can be proven for it.",
+    about="No request of the endpoints in use fits a rule that sends traffic to the pool: its path, its method or a rewrite leads elsewhere, or it takes "
+          "requests for a model that the pool is not known to serve. Nothing can be proven for it.",
     remedy="List the endpoints that clients call there (endpoints), correct the rule, or add a request of your own that it takes (migration_probes) "
            "and accept rule-not-probed: without any request the shift refuses the rule.",
     source="docs/protocol.md 7.1",
 )
 def rule_not_probed(context: CheckContext) -> Iterator[Occurrence]:
-    """Find rules that no endpoint in use fits, though a Gateway can be asked and some match holds no regular expression."""
-    for entry in _by_rule(context):
+    """Find rules that no endpoint in use or no known model fits, though a Gateway can be asked and some match holds no regular expression."""
+    models = {migration.key: migration.model_names for migration in context.migrations}
+    found: dict[tuple[str, str], str | None] = {}
+    for entry in context.reachability:
         if not entry.ways and len(entry.open_ended) < len(entry.matches) and any(parent.addresses for parent in entry.parents):
-            text = f"rule {entry.reference.rule}: none of {', '.join(context.options.endpoints)} can be asked through it."
-            yield Occurrence(str(entry.reference.route), text)
+            key = entry.reference.route
+            wanted = models_of(context.estate.route_of[key.kind, key.namespace, key.name], entry.reference.rule)
+            pool = f"{entry.reference.target.namespace}/{entry.reference.target.name}"
+            strange = wanted and not {*wanted} & {*models[entry.reference.target]}
+            why = (f"it takes requests for model {', '.join(wanted)} alone, which pool {pool} is not known to serve" if strange
+                   else f"none of {', '.join(context.options.endpoints)} can be asked through it")
+            found[str(key), f"rule {entry.reference.rule}: {why}."] = UNKNOWN_MODEL if strange else None
+    yield from (Occurrence(name, text, remedy) for (name, text), remedy in found.items())
 
 
 def _by_rule(context: CheckContext) -> list[Reachability]:
@@ -155,10 +166,12 @@ def _by_rule(context: CheckContext) -> list[Reachability]:
 
 
 @finding(
-    "pool-on-several-gateways", "info",
-    about="Users reach the pool through several Gateways. Each takes changes at its own time; all are probed, and a step waits for the slowest.",
-    remedy="Nothing to do.",
-    source="docs/protocol.md 7.1",
+    "pool-on-several-gateways", "warning",
+    about="Users reach the pool through several Gateways. Each takes changes at its own time; all are probed, and a step waits for the slowest. GKE is "
+          "reported to refuse a second Gateway the endpoint picker of a pool (AT_MOST_ONE_EXTENSION).",
+    remedy="See that the pool answers through each of them today. A Gateway that does not serve v1's pool ends the migration HELD or FAILED, and users stay on "
+           "v1alpha2.",
+    source="docs/protocol.md 7.1; inference-extension issue 833",
 )
 def pool_on_several_gateways(context: CheckContext) -> Iterator[Occurrence]:
     """Find pools that users reach through several Gateways."""
@@ -172,22 +185,60 @@ def pool_on_several_gateways(context: CheckContext) -> Iterator[Occurrence]:
 
 @finding(
     "gateway-extension-limit", "warning",
-    about="While both stacks stand side by side, a Gateway calls the endpoint pickers of twice as many pools. Google Cloud bounds the extension "
-          "chains of a load balancer; beyond that a pool is not programmed.",
+    about="While both stacks stand side by side, a Gateway calls the endpoint pickers of twice as many pools, beside the extensions that it has. Google Cloud "
+          "bounds the extension chains of a load balancer; beyond that a pool is not programmed. Whether each probe route takes one too was not seen yet.",
     remedy="Migrate the namespaces one after the other (namespaces), so that fewer pools stand side by side.",
-    source="Google Cloud Service Extensions: 5 extension chains a resource, one resource a forwarding rule",
+    source="Google Cloud Service Extensions: 5 extension chains a resource, the first match runs; one resource a forwarding rule",
 )
 def gateway_extension_limit(context: CheckContext) -> Iterator[Occurrence]:
-    """Find GKE Gateways whose pools, with their v1 counterparts, are more than a load balancer takes extension chains."""
-    found: dict[tuple[str, str], set[PoolKey]] = defaultdict(set)
+    """Find GKE Gateways whose pools, their v1 counterparts and extensions are more than a load balancer takes chains; with probe routes that is information."""
+    pools: dict[tuple[str, str], set[PoolKey]] = defaultdict(set)
+    routes: dict[tuple[str, str], set[RouteKey]] = defaultdict(set)
     for entry in context.reachability:
         for parent in entry.parents:
-            found[parent.namespace, parent.name].add(entry.reference.target)
+            pools[parent.namespace, parent.name].add(entry.reference.target)
+            routes[parent.namespace, parent.name].add(entry.reference.route)
+    chains = Counter(gateway for extension in _extensions(context) for gateway in gateways_of(extension) for _chain in _chains(extension))
     for gateway in context.estate.of("gateways"):
-        pools = found[namespace_of(gateway), name_of(gateway)]
-        if dig(gateway, "spec", "gatewayClassName", default="").startswith("gke-l7-") and 2 * len(pools) > EXTENSION_CHAINS:
-            text = f"{len(pools)} pools and their v1 counterparts are {2 * len(pools)}; {EXTENSION_CHAINS} extension chains are documented."
-            yield Occurrence(describe(gateway), text)
+        key = (namespace_of(gateway), name_of(gateway))
+        known, probing = 2 * len(pools[key]) + chains[key], len(VARIANTS) * len(routes[key])
+        if pools[key] and dig(gateway, "spec", "gatewayClassName", default="").startswith("gke-l7-") and known + probing > EXTENSION_CHAINS:
+            taken = f"alpha pools {len(pools[key])}, v1 pools {len(pools[key])}" + (f", extensions of its own {chains[key]}" if chains[key] else "")
+            beside = "" if known > EXTENSION_CHAINS else f", and {probing} probe routes may count too"
+            text = f"it needs {known} extension chains ({taken}){beside}; {EXTENSION_CHAINS} are documented."
+            yield Occurrence(describe(gateway), text, severity=None if known > EXTENSION_CHAINS else "info")
+
+
+def _extensions(context: CheckContext) -> tuple[Manifest, ...]:
+    return (*context.estate.of("routing_extensions"), *context.estate.of("traffic_extensions"))
+
+
+def _chains(extension: Manifest) -> list[Manifest]:
+    return list(dig(extension, "spec", "extensionChains", default=[]))
+
+
+@finding(
+    "body-based-routing", "info",
+    about="An extension before the routes reads the model from the request's body and sets the header by which rules match (X-Gateway-Model-Name). Each such "
+          "rule is probed for its own model, by requests that name it in the body alone, as users' do. Its tracer requests cost v1alpha2 a token each.",
+    remedy="Nothing to do, but where a chain runs for some requests only: then see that it runs for every request to these rules.",
+    source="GKE: configure body-based routing; inference-extension v1.0.0, pkg/bbr",
+)
+def body_based_routing(context: CheckContext) -> Iterator[Occurrence]:
+    """Find routing extensions of Gateways at which users reach a pool by rules that match by the model; one with a condition is a warning."""
+    routed: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for entry in context.reachability:
+        key = entry.reference.route
+        if models_of(context.estate.route_of[key.kind, key.namespace, key.name], entry.reference.rule):
+            for parent in entry.parents:
+                routed[parent.namespace, parent.name].add(f"rule {entry.reference.rule} of {key}")
+    for extension in context.estate.of("routing_extensions"):
+        rules_there = sorted({rule for gateway in gateways_of(extension) for rule in routed.get(gateway, ())})
+        if rules_there:
+            conditions = [f"{chain.get('name')}" for chain in _chains(extension) if dig(chain, "matchCondition", "celExpressions", default=[])]
+            text = f"the model in the body decides {len(rules_there)} rule{'s' * (len(rules_there) != 1)}, for instance {rules_there[0]}"
+            partly = f"; chain {', '.join(conditions)} has a condition that is not looked at" if conditions else ""
+            yield Occurrence(describe(extension), f"{text}{partly}.", severity="warning" if conditions else None)
 
 
 # -- what binds a client to one pod -------------------------------------------------------------------------------------

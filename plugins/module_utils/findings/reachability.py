@@ -15,11 +15,12 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.conver
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.body_routing import names_models
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listeners
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, Reference, RouteKey, parents, rules
 
-ANY_MODEL = [{"name": "any"}]
-"""Stands for all models of a pool: which rule takes a request does not depend on its model."""
+ANY_MODEL = ["any"]
+"""Stands for all models of a pool where no rule asks for the model's header: then it does not matter which rule takes a request."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Reachability:
     :param parents: the Gateways that its route names.
     :param matches: those of its rule; one empty match, which fits all requests, where the rule has none.
     :param open_ended: the matches with a regular expression, for which no request can be made.
-    :param ways: probe targets by which a user would reach the reference, whatever the model, all without a stream.
+    :param ways: probe targets by which a user would reach the reference, all without a stream; by one model where it does not matter which.
     :param taken: the probe targets of ``ways`` that another rule takes first, each with that rule's route and index; with None where they meet another
         listener, on which no rule takes them.
     """
@@ -64,7 +65,11 @@ def reachability(estate: Estate, migrations: Sequence[PoolMigration], endpoints:
 
     :param endpoints: the paths that clients call.
     """
-    pools = {migration.key: {"models": ANY_MODEL, "endpoints": list(endpoints)} for migration in migrations}
+    by_model = any(map(names_models, estate.of("http_routes")))
+    pools = {
+        migration.key: {"models": [{"name": name} for name in (migration.model_names if by_model else ()) or ANY_MODEL], "endpoints": list(endpoints)}
+        for migration in migrations
+    }
     keys = dict.fromkeys(reference.route for migration in migrations for reference in migration.references if reference.route.kind == "HTTPRoute")
     return [entry for key in keys for entry in _of_route(key, estate, pools)]
 

@@ -21,7 +21,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Answered
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Address, Probe, ProbeTarget
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import route_key
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.body_routing import models_of
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import RouteKey
 
 WORKERS = 12
 """Connections at a time, at most."""
@@ -49,11 +50,11 @@ class Contact:
         self._faults: dict[tuple[Address, str], str | None] = {}
 
     def learnt(self, estate: Estate, chosen: Options) -> Options:
-        """Return the options with the models of each pool for which nobody has said any, as the pool itself lists them; where it lists none, without."""
-        silent = [migration for migration in pool_migrations(estate, chosen) if not (migration.models or migration.undeclared)]
+        """Return the options with the models that nobody has said and pools answer: those that their rules name, and where none is known, those they list."""
+        every = pool_migrations(estate, chosen)
         with ThreadPoolExecutor(WORKERS) as pool:
-            found = zip(silent, pool.map(self._served, silent))
-        models = {f"{migration.namespace}/{migration.name}": names for migration, names in found if names}
+            found = zip(every, pool.map(self._learnt, every))
+        models = {f"{migration.namespace}/{migration.name}": [*migration.undeclared, *names] for migration, names in found if names}
         return replace(chosen, models={**chosen.models, **models})
 
     def unreachable(self, context: CheckContext) -> dict[tuple[Address, str], str]:
@@ -72,6 +73,12 @@ class Contact:
             self._faults[asked] = self._caller.connect(*asked)
         return self._faults[asked]
 
+    def _learnt(self, migration: PoolMigration) -> list[str]:
+        """Return the models of a pool that nobody has said and that are answered."""
+        named = sorted({model for reference in migration.references if reference.route.kind == "HTTPRoute"
+                        for model in models_of(_route(migration, reference.route), reference.rule)} - {*migration.model_names})
+        return [model for model in named if self._answered(migration, model)] or ([] if migration.model_names else self._served(migration))
+
     def _served(self, migration: PoolMigration) -> list[str]:
         """Ask a pool for its list of models by the first of its ways that gives one; return those that are in every answer and are answered."""
         for target in islice((target for target in _lists(migration) if not self._fault(_place(target))), WAYS):
@@ -79,15 +86,18 @@ class Contact:
             while len(lists) < LISTS and (models := self._caller.served_models(target)) is not None:
                 lists.append(set(models))
             if len(lists) == LISTS:
-                return sorted(model for model in set.intersection(*lists) if self._answered(migration, target, model))
+                return sorted(model for model in set.intersection(*lists) if self._answered(migration, model, target))
         return []
 
-    def _answered(self, migration: PoolMigration, listed: ProbeTarget, model: str) -> bool:
-        """Ask for a model once, in a few tokens: a picker that wants an InferenceModel for each, as v0.3 does, refuses it though a server lists it."""
+    def _answered(self, migration: PoolMigration, model: str, listed: ProbeTarget | None = None) -> bool:
+        """Ask for a model once, in a few tokens: a picker that wants an InferenceModel for each, as v0.3 does, refuses it though a server lists it.
+
+        :param listed: by which it was listed, so that it is asked for by the same route and address.
+        """
         estate, entry = migration.estate, {"models": [{"name": model}], "endpoints": list(migration.options.endpoints)}
-        route = next(route for route in _routes(migration) if str(route_key(route)) == listed.route)
-        found = targets.reached(targets.probe_targets(route, estate.listeners, {migration.key: entry}), estate.listeners)
-        asked = (target for target in found if not target.stream and target.address == listed.address)
+        offered = (target for route in _routes(migration) for target in targets.probe_targets(route, estate.listeners, {migration.key: entry})
+                   if not target.stream and (listed is None or (target.route, target.address) == (listed.route, listed.address)))
+        asked = (target for target in targets.reached(list(offered), estate.listeners) if not self._fault(_place(target)))
         return any(self._caller.send(replace(targets.probe(target, None, "", {}), answers=frozenset())).ok for target in islice(asked, 1))
 
 
@@ -97,7 +107,11 @@ def _place(target: ProbeTarget) -> tuple[Address, str]:
 
 def _routes(migration: PoolMigration) -> Iterator[Manifest]:
     for key in dict.fromkeys(reference.route for reference in migration.references if reference.route.kind == "HTTPRoute"):
-        yield migration.estate.route_of[key.kind, key.namespace, key.name]
+        yield _route(migration, key)
+
+
+def _route(migration: PoolMigration, key: RouteKey) -> Manifest:
+    return migration.estate.route_of[key.kind, key.namespace, key.name]
 
 
 def _lists(migration: PoolMigration) -> Iterator[ProbeTarget]:

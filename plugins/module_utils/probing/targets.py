@@ -17,6 +17,7 @@ from itertools import product
 from urllib.parse import urlencode
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.body_routing import MODEL_HEADER, model_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listener, Listeners
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.precedence import meet
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import PROBE_HEADER, Variant, mark, probe_value
@@ -77,6 +78,7 @@ class ProbeTarget:
     :param path: with its query. :param headers: names and values. :param model: empty in a user-defined probe.
     :param endpoint: of :data:`STREAMS`, or :data:`OWN` in a user-defined probe.
     :param shared: whether the rule has other backends than pools of the migration. :param body: the request of a user-defined probe, as JSON.
+    :param by_model: whether its match takes requests for this model alone, and the Gateway reads the model from the body.
     """
 
     address: Address
@@ -91,6 +93,12 @@ class ProbeTarget:
     stream: bool
     shared: bool = False
     body: str = ""
+    by_model: bool = False
+
+    @property
+    def asks_for(self) -> str:
+        """The model in the request's body, empty where it names none."""
+        return str(json.loads(self.body).get("model") or "") if self.endpoint == OWN else self.model
 
     def __str__(self) -> str:
         """Name the target; no two have the same text, since the gate counts by it."""
@@ -107,7 +115,7 @@ class Probe:
 
     :param mark: the mark that the answer must carry, None for the user's own rule.
     :param answers: model names, of which the answer must carry one; empty where any will do.
-    :param epp: whether the answer must show that an endpoint picker handled it.
+    :param epp: whether the answer must show that an endpoint picker handled it. :param tokens: to ask for, at most.
     """
 
     target: ProbeTarget
@@ -116,12 +124,13 @@ class Probe:
     mark: str | None
     answers: frozenset[str]
     epp: bool = True
+    tokens: int = 4
 
     def body(self, text: str) -> Manifest:
         """Return a small request at temperature 0, or the user-defined one. :param text: the prompt; it must be fit to stand in a JSON string."""
         if self.target.endpoint == OWN:
             return dict(json.loads(self.target.body.replace(UNIQUE, text)))
-        short: Manifest = {"max_tokens": 4, "temperature": 0, "stream": self.target.stream}
+        short: Manifest = {"max_tokens": self.tokens, "temperature": 0, "stream": self.target.stream}
         shapes: dict[str, Manifest] = {
             COMPLETIONS: short | {"prompt": text},
             CHAT: short | {"messages": [{"role": "user", "content": text}]},
@@ -147,6 +156,8 @@ def addresses(route: Manifest, parent: Parent, listeners: Listeners) -> list[Add
 def probe_targets(route: Manifest, listeners: Listeners, pools: Mapping[PoolKey, Manifest]) -> list[ProbeTarget]:
     """Return every target of a route's moved references; a match for which no request can be made (a regular expression, another method) has none.
 
+    A match that takes requests for one model is asked for that model alone.
+
     :param pools: pool to its entry in the Plan (models, endpoints).
     """
     key = route_key(route)
@@ -163,9 +174,12 @@ def probe_targets(route: Manifest, listeners: Listeners, pools: Mapping[PoolKey,
             headers = _headers(match)
             if path is None or headers is None or match.get("method", "POST") != "POST":
                 continue
+            only = model_of(match)
+            by_model = only is not None and listeners.by_model(place.listener)
+            sent = tuple(header for header in headers if not (by_model and header[0].lower() == MODEL_HEADER))
             found += [
-                ProbeTarget(place, hostname, str(key), reference.rule, reference.index, path, headers, model["name"], endpoint, stream, shared)
-                for model, stream in product(pool["models"], STREAMS.get(endpoint, ()))
+                ProbeTarget(place, hostname, str(key), reference.rule, reference.index, path, sent, model["name"], endpoint, stream, shared, by_model=by_model)
+                for model, stream in product(pool["models"], STREAMS.get(endpoint, ())) if only in (None, model["name"])
             ]
     return list(dict.fromkeys(found))
 
@@ -240,7 +254,7 @@ def reached(found: list[ProbeTarget], listeners: Listeners) -> list[ProbeTarget]
 
 def taken_by(target: ProbeTarget, listeners: Listeners, method: str = "POST") -> tuple[str, int] | None:
     """Return the route (as text) and rule that take a target's requests, or None where no rule does."""
-    found = listeners.winner(target.address.listener, target.hostname, target.path, dict(target.headers), method)
+    found = listeners.winner(target.address.listener, target.hostname, target.path, dict(target.headers), method, target.asks_for)
     return (str(found[0]), found[1]) if found else None
 
 

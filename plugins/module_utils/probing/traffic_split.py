@@ -6,8 +6,8 @@
 A tracer request is a request through the user's own rule for a model that nobody uses. EPP v0.3.0 answers it with 404 itself, with an empty
 body; EPP v0.5 and v1's EPPs pass it on, and the model server's 404 comes back with a body and the EPP's header (seen). EPP v0.5 and v1 are
 told apart by a header that only v1's EPPs heed, from v1.0.0 on: it names another model to ask the server for, and vLLM's 404 says which one
-it was asked for (seen). So a tracer request costs no GPU, and shows which stack answered. How each stack answers is not assumed: tracer
-requests through the probe routes show it first.
+it was asked for (seen). So a tracer request costs no GPU, except where :func:`tracer` says otherwise, and shows which stack answered. How each
+stack answers is not assumed: tracer requests through the probe routes show it first.
 """
 
 from __future__ import annotations
@@ -87,9 +87,13 @@ def without_tracers(targets: list[ProbeTarget]) -> list[str]:
 
 
 def tracer(target: ProbeTarget, variant: Variant | None, nonce: str) -> Probe:
-    """Make the tracer request for a target: its model has the migration's nonce in its name, so nobody else uses it."""
-    asked = probe(replace(target, model=f"nobody-uses-{nonce}", stream=False), variant, nonce, {})
-    return replace(asked, headers=(*asked.headers, (REWRITE_HEADER, f"rewritten-{nonce}")))
+    """Make the tracer request for a target: its model has the migration's nonce in its name, so nobody else uses it.
+
+    Where the model decides the rule it must be the rule's own. Then v1alpha2 answers with one token, and v1 as ever, for it heeds the header.
+    """
+    model = target.model if target.by_model else f"nobody-uses-{nonce}"
+    asked = probe(replace(target, model=model, stream=False), variant, nonce, {})
+    return replace(asked, headers=(*asked.headers, (REWRITE_HEADER, f"rewritten-{nonce}")), tokens=1)
 
 
 def signature(request: Probe, status: int, body: bytes, picker: bool) -> Signature:

@@ -12,11 +12,12 @@ Source: ParentReference, AllowedRoutes and Listener.hostname in https://gateway-
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig, name_of, namespace_of, selects_labels
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.body_routing import MODEL_HEADER
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.precedence import Table, host_rank, meet
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import GATEWAY_GROUP, Parent, RouteKey, parents, route_key
 
@@ -58,13 +59,16 @@ class Listeners:
     A listener that can't be decided counts as taking the route, so that its requests are asked for and not forgotten; :meth:`undecided` names it.
 
     :param routes: all HTTPRoutes that may be on them: one that is left out takes no request.
-    :param labels: of the cluster's namespaces; None where they are not known.
+    :param labels: of the cluster's namespaces; None where they are not known. :param by_model: (namespace, name) of the Gateways that set a header to the
+        model in a request's body before they choose a rule, see :mod:`body_routing`.
     """
 
-    def __init__(self, gateways: Iterable[Manifest], routes: Iterable[Manifest], labels: NamespaceLabels | None) -> None:
+    def __init__(self, gateways: Iterable[Manifest], routes: Iterable[Manifest], labels: NamespaceLabels | None,
+                 by_model: Collection[tuple[str, str]] = ()) -> None:
         self.gateways = {(namespace_of(gateway), name_of(gateway)): gateway for gateway in gateways}
         self._routes = list(routes)
         self._labels = labels
+        self._by_model = frozenset(by_model)
         self._specs = {
             (*place, listener.get("name") or ""): listener
             for place, gateway in self.gateways.items()
@@ -94,10 +98,19 @@ class Listeners:
         ranked = [(rank, other) for other in beside if (rank := host_rank([other.hostname], hostname)) is not None]
         return max(ranked, key=lambda entry: entry[0], default=(None, listener))[1]
 
-    def winner(self, listener: Listener, hostname: str, url: str, headers: Mapping[str, str], method: str = "POST") -> tuple[RouteKey, int] | None:
-        """Return the route and the index of the rule that take a request at a listener, None where no rule does; see :meth:`Table.winner`."""
+    def by_model(self, listener: Listener) -> bool:
+        """Tell whether a listener's Gateway sets the model's header from the body, so that users don't send it."""
+        return (listener.namespace, listener.gateway) in self._by_model
+
+    def winner(self, listener: Listener, hostname: str, url: str, headers: Mapping[str, str], method: str = "POST",
+               model: str = "") -> tuple[RouteKey, int] | None:
+        """Return the route and the index of the rule that take a request at a listener, None where no rule does; see :meth:`Table.winner`.
+
+        :param model: in the request's body, empty for none.
+        """
         table = self._tables.get(listener)
-        return table.winner(hostname, url, headers, method) if table else None
+        told = {**headers, MODEL_HEADER: model} if model and self.by_model(listener) else headers
+        return table.winner(hostname, url, told, method) if table else None
 
     def _asked_for(self, route: Manifest, parent: Parent) -> list[Listener]:
         """Return the listeners of a parent that a route asks for and whose hostname has a name in common with its own."""

@@ -8,7 +8,6 @@ A stage that measured nothing has passed nothing, so its name stands beside the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -60,15 +59,11 @@ def of_targets(routes: Iterable[Manifest], listeners: Listeners, pools: Mapping[
     for pool in pools.values():
         mine = [target for target, name in targets.items() if name == f"{pool['namespace']}/{pool['v1_name']}"]
         if mine:
-            models, paths = set(map(_model, mine)), {target.path.partition("?")[0] for target in mine if target.endpoint == OWN}
+            models, paths = {target.asks_for for target in mine}, {target.path.partition("?")[0] for target in mine if target.endpoint == OWN}
             name = f"pool {pool['namespace']}/{pool['name']}"
             found += [Unproven(kind=MODEL, what=f"{model['name']} of {name}") for model in pool["models"] if model["name"] not in models]
             found += [Unproven(kind=ENDPOINT, what=f"{endpoint} of {name}") for endpoint in pool["endpoints"] if endpoint not in {*STREAMS, *paths}]
     return list({(entry["kind"], entry["what"]): entry for entry in found}.values())
-
-
-def _model(target: ProbeTarget) -> str:
-    return str(json.loads(target.body).get("model", "")) if target.endpoint == OWN else target.model
 
 
 def of_options(streaming: Sequence[Streaming], tracers: int, stream_seconds: int) -> list[Unproven]:

@@ -133,6 +133,13 @@ def five_chains(world):
         rule(world)["backendRefs"].append({"group": ALPHA, "kind": "InferencePool", "name": f"p{number}"})
 
 
+def routed_by_model(world, model="food-review-1", **chain):
+    """An extension reads the model from the body, and a rule asks for it."""
+    rule(world)["matches"] = [{"headers": [{"name": "X-Gateway-Model-Name", "value": model}]}]
+    target = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "inference-gateway"}
+    world.add("networking.gke.io/v1", "GCPRoutingExtension", "bbr", spec={"targetRefs": [target], "extensionChains": [{"name": "chain1"} | chain]})
+
+
 def plugins(world, text):
     container(world)["args"].extend(["-configText", text])
 

@@ -239,3 +239,17 @@ def test_endpoint_pickers_say_what_their_own_pods_say() -> None:
     assert read(ORIGINAL, gateway(), deployment(0), *pods).epp_faults() == [
         "Pod default/mine container epp: CrashLoopBackOff back-off", "Deployment default/llama-ga-epp: 0 of 1 replicas available",
     ]  # fmt: skip
+
+
+def test_an_extension_before_the_routes_is_read_where_a_rule_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users do not send the header that it sets, so probes do not either; a cluster without that kind has none."""
+    header = {"name": "X-Gateway-Model-Name", "value": "llama"}
+    route = http_route(rule(ALPHA) | {"matches": [{"headers": [header]}]})
+    sent = {"headers": (("X-Gateway-Model-Name", "llama"),), "by_model": False}
+    assert {(target.headers, target.by_model) for target in read(route, gateway()).targets} == {tuple(sent.values())}
+    spec = {"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "gw"}]}
+    extension = {"apiVersion": "networking.gke.io/v1", "kind": "GCPRoutingExtension", "metadata": {"namespace": "default", "name": "bbr"}, "spec": spec}
+    here = read(route, gateway(), extension)
+    assert {(target.headers, target.by_model) for target in here.targets} == {((), True)}
+    forbid(monkeypatch, "gcproutingextensions")
+    assert len(read(ORIGINAL, gateway(), extension).targets) == 4, "nobody asks for what no rule needs"

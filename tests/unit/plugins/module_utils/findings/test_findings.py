@@ -40,6 +40,7 @@ from tests.unit.helpers.estate_changes import (
     plugins,
     regex,
     release,
+    routed_by_model,
     rule,
     second_gateway,
     second_pool,
@@ -122,8 +123,9 @@ POSITIVE = {
     "regex-precedence-undefined": (regex, {}, "warning", "1 of"),
     "probe-shadowed-by-rule": (shadow, {}, "warning", "taken by rule 2"),
     "rule-not-probed": (lambda w: rule(w).update(matches=[{"path": {"type": "PathPrefix", "value": "/api"}}]), {}, "blocker", "rule 0"),
-    "pool-on-several-gateways": (second_gateway, {}, "info", "Gateway default/second"),
-    "gateway-extension-limit": (five_chains, {}, "warning", "3 pools and their v1 counterparts are 6"),
+    "pool-on-several-gateways": (second_gateway, {}, "warning", "Gateway default/second"),
+    "gateway-extension-limit": (five_chains, {}, "warning", "it needs 6 extension chains (alpha pools 3, v1 pools 3); 5 are documented."),
+    "body-based-routing": (routed_by_model, {}, "info", "the model in the body decides 1 rule, for instance rule 0 of HTTPRoute default/llm-route."),
     "session-affinity-split": (lambda w: rule(w).update(sessionPersistence={"sessionName": "s"}), {}, "warning", "sessionPersistence"),
     "iap-audience-changes": (lambda w: spec(w, "GCPBackendPolicy")["default"].update(iap={"enabled": True}), {}, "warning", "IAP"),
     "networkpolicy-blocks-new-epp": (only_alpha_may, {}, "warning", f"and not {GA}-epp"),
@@ -390,3 +392,53 @@ def test_objects_without_spec_give_findings_never_a_traceback(demo, kind):
         if entry["kind"] == kind:
             entry.pop("spec")
     assert demo.plan()["schema"] == 1
+
+
+# -- extensions before the routes ---------------------------------------------------------------------------------------
+
+
+def test_a_chain_with_a_condition_is_a_warning(demo):
+    routed_by_model(demo, matchCondition={"celExpressions": [{"celMatcher": "request.path.startsWith('/v1')"}]})
+    (found,) = demo.found("body-based-routing")
+    assert found.severity == "warning" and "chain chain1 has a condition that is not looked at" in found.message
+
+
+def test_an_extension_that_no_rule_needs_is_not_mentioned(demo):
+    routed_by_model(demo)
+    rule(demo)["matches"] = [{}]
+    assert demo.found("body-based-routing") == []
+
+
+def test_a_rule_for_a_model_that_the_pool_is_not_known_to_serve_blocks(demo):
+    routed_by_model(demo, "food-review-1")
+    assert demo.found("rule-not-probed") == []
+    rule(demo)["matches"][0]["headers"][0]["value"] = "strange"
+    (found,) = demo.found("rule-not-probed")
+    assert (found.severity, found.object) == ("blocker", "HTTPRoute default/llm-route")
+    assert found.message == f"rule 0: it takes requests for model strange alone, which pool default/{POOL} is not known to serve."
+    assert "migration_models" in found.remedy
+    assert demo.found("rule-not-probed", models={POOL: ["strange"]}) == []
+
+
+def test_every_pool_of_a_rule_must_be_known_to_serve_its_model(demo):
+    """The second pool of the rule would be found out in the middle of the run."""
+    routed_by_model(demo)
+    second_pool(demo, "other")
+    rule(demo)["backendRefs"].append({"group": ALPHA, "kind": "InferencePool", "name": "other"})
+    (found,) = demo.found("rule-not-probed")
+    assert "which pool default/other is not known to serve" in found.message
+
+
+def test_extension_chains_count_and_so_may_probe_routes(demo):
+    assert demo.found("gateway-extension-limit") == [], "2 for the pool, 3 for its probe routes"
+    routed_by_model(demo)
+    (found,) = demo.found("gateway-extension-limit")
+    assert found.severity == "info"
+    assert found.message == (
+        "it needs 3 extension chains (alpha pools 1, v1 pools 1, extensions of its own 1), and 3 probe routes may count too; 5 are documented."
+    )
+    target = spec(demo, "GCPRoutingExtension")["targetRefs"]
+    demo.add("networking.gke.io/v1", "GCPTrafficExtension", "armor", spec={"targetRefs": target, "extensionChains": [{"name": f"c{n}"} for n in range(3)]})
+    (found,) = demo.found("gateway-extension-limit")
+    assert found.severity == "warning"
+    assert found.message == "it needs 6 extension chains (alpha pools 1, v1 pools 1, extensions of its own 4); 5 are documented."

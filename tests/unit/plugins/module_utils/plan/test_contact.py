@@ -13,6 +13,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.plan i
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.contact import Contact
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Address, Probe, ProbeTarget
 
+from tests.unit.helpers.estate_changes import routed_by_model
 from tests.unit.helpers.probing_fakes import BAD, OK, Said
 from tests.unit.helpers.worlds import World, choose
 
@@ -121,3 +122,22 @@ def test_an_address_that_is_not_reached_blocks_and_may_be_accepted(demo: World) 
         (found,) = [entry for entry in made["findings"] if entry["code"] == "gateway-unreachable"]
         assert found["object"] == "Gateway default/inference-gateway"
         assert found["message"] == "no connection to 127.0.0.1:8080 can be opened from where the modules run: connection refused."
+
+
+def test_the_model_of_a_rule_is_asked_for_once_where_nobody_declares_it(demo: World) -> None:
+    """The rule says it, so it is not looked for in a list; a picker that does not know it refuses it."""
+    routed_by_model(demo, "strange")
+    caller = Caller(["x"])
+    assert learnt(demo, caller)[-1] == "strange" and (caller.sent, caller.asked) == (["strange"], [])
+    assert "strange" not in learnt(demo, Caller(refusing="strange"))
+    demo.remove("InferenceModel")
+    assert learnt(demo, Caller(["x"])) == ["strange"]
+    assert learnt(demo, Caller(), models={"vllm-llama3-8b-instruct-preview": ["strange", "said"]}) == ["said", "strange"]
+    away = Caller(fault="no answer within 10 s")
+    assert learnt(demo, away) == [] and away.sent == []
+
+
+def test_nothing_is_asked_where_the_model_of_a_rule_is_declared(demo: World) -> None:
+    routed_by_model(demo)
+    caller = Caller()
+    assert "food-review-1" in learnt(demo, caller) and caller.sent == caller.asked == []
