@@ -15,7 +15,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listener
 
 BATCH = 4
-"""Comparisons at a time, as a run with 12 requests in flight has them."""
+"""Comparisons at a time, as a run has them that meets four model servers."""
 MOST = 50_000
 """Comparisons after which a gate's time is over: 40 minutes at 20 a second."""
 PLACE = targets.Address(Listener("default", "gw", "http", 80, False, ""), "192.0.2.1")
@@ -28,6 +28,9 @@ class Said:
     ok: bool
     status: int = 200
     model: str = ""
+    seconds: float = 0.0
+    first: float = 0.0
+    by_gateway: bool = False
 
     @property
     def reason(self) -> str | None:

@@ -36,4 +36,10 @@ options:
     description: Whether to fail when what was checked does not hold. With V(false) the caller reads RV(ok) and RV(faults).
     type: bool
     default: true
+  load:
+    description:
+      - How long model servers usually take to the first byte, and how much slower probing has become, as an earlier execution returned it (RV(load)).
+      - Each pool has at most one probe in flight for each of its model servers that is ready. Probing gets slower while the first byte takes twice as long as
+        usual, or requests are refused.
+    type: dict
 """

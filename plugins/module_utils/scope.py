@@ -25,7 +25,15 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
     object_path,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal, Record
-from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, POOL_KIND, V1_GROUP, Manifest, name_of, namespace_of
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import (
+    ALPHA_GROUP,
+    POOL_KIND,
+    V1_GROUP,
+    Manifest,
+    dig,
+    name_of,
+    namespace_of,
+)
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets, traffic_split
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import body_routing, probe_routes, references, step_weights, weights
@@ -60,7 +68,8 @@ def plan_of(cluster: Cluster, pools: Sequence[Mapping[str, Any]]) -> dict[str, A
     entries = []
     for pool in pools:
         namespace, name = pool["namespace"], pool["name"]
-        if cluster.get(object_path(f"{V1_GROUP}/v1", POOL_KIND, namespace, name)) is None:
+        live = cluster.get(object_path(f"{V1_GROUP}/v1", POOL_KIND, namespace, name))
+        if live is None:
             raise ApiError(f"{POOL_KIND} {namespace}/{name} of {V1_GROUP} is not there: correct its namespace and name.")
         key = PoolKey(V1_GROUP, POOL_KIND, namespace, name)
         naming = [references.route_key(route) for route in found
@@ -71,9 +80,14 @@ def plan_of(cluster: Cluster, pools: Sequence[Mapping[str, Any]]) -> dict[str, A
             "namespace": namespace, "name": name, "v1_name": name, "models": [{"name": model} for model in pool["models"]],
             "endpoints": pool["endpoints"], "references": [route._asdict() for route in naming],
             # A pool of v1alpha2 with the same name is another one.
-            "v1_only": True,
+            "v1_only": True, "selector": dig(live, "spec", "selector", "matchLabels", default={}),
         })
     return {"pools": entries}
+
+
+def selector_of(pool: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels of a pool's model servers. :param pool: of a Plan, or of :func:`plan_of`."""
+    return dict(pool.get("selector") or dig(dict(pool), "chart", "values", "inferencePool", "modelServers", "matchLabels", default={}))
 
 
 def affected(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
@@ -183,6 +197,20 @@ class MigrationScope:
         moved = [reference for route in self.current.values() for reference in references.references(route)
                  if reference.kind == "backend" and reference.target in pools]
         return {(str(entry.route), entry.rule, entry.index): f"{pools[entry.target]['namespace']}/{pools[entry.target]['v1_name']}" for entry in moved}
+
+    def ready_servers(self) -> dict[str, int]:
+        """Return how many model servers are ready now, by pool as :meth:`pool_of` names it; 1 where none is, or where pods may not be listed."""
+        return {
+            f"{pool['namespace']}/{pool['v1_name']}": max(1, sum(map(conditions.ready, self._servers(pool["namespace"], selector_of(pool)))))
+            for pool in self.plan["pools"]
+        }
+
+    def _servers(self, namespace: str, labels: Mapping[str, str]) -> list[Manifest]:
+        chosen = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+        try:
+            return list(self.cluster.list(collection_path("v1", "pods", namespace), labelSelector=chosen)) if chosen else []
+        except Forbidden:
+            return []
 
     @cached_property
     def listeners(self) -> Listeners:

@@ -117,6 +117,14 @@ unproven:
   returned: with O(check=baseline)
   type: list
   elements: dict
+round_seconds:
+  description: Seconds in which every target can be asked once where each model server has one probe at a time; 0 where v1 has traffic of users.
+  returned: with O(check=baseline)
+  type: float
+targets:
+  description: Probe targets that there are.
+  returned: with O(check=baseline)
+  type: int
 streaming:
   description: The moved references and addresses that can be asked for long streams (C(what)), each with its C(pool).
   returned: with O(check=baseline)
@@ -191,6 +199,20 @@ sent:
   description: Probes that were sent.
   returned: always
   type: int
+load:
+  description: The load that model servers bore, to go on with.
+  returned: with O(check=settled), O(check=gone), O(check=baseline) and O(check=gate), where anything was asked
+  type: dict
+  contains:
+    usual:
+      description: Seconds to the first byte, by pool and whether it is a stream.
+      type: dict
+    refused:
+      description: How many times slower probing is because requests were refused.
+      type: float
+    ratio:
+      description: How many times as long as usual the first byte took lately.
+      type: float
 decision:
   description: V(accept), V(reject), V(undecided), or V(inconclusive) where v1alpha2 fails so often that nothing can be compared with it.
   returned: with O(check=gate)

@@ -129,6 +129,10 @@ sent:
   description: Probes that were sent.
   returned: always
   type: int
+load:
+  description: The load that model servers bore, see M(inference_gateway.migration.migration_evidence).
+  returned: with O(check=settled)
+  type: dict
 clean:
   description: Rounds in a row without a failure at the end.
   returned: with O(check=settled)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.answer_checks import BY_GATEWAY
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import GateState, Judgement
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import LEAST_SUCCESSES
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import LEAST_SUCCESSES, Bounds
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import TOO_MANY
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.unproven import Streaming, Unproven
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import Ending, LongStreams
@@ -35,6 +36,8 @@ HINTS = {
     "status 503": "503 from the gateway itself mostly means that no pod of the pool passes its health check: look at HealthCheckPolicy of {pools}",
     "cut a stream": "look at the timeout in the backend policies of {pools}: without one a gateway gives up on an answer after 30 s",
     "without the endpoint picker": "look at the pods of Deployment {epps}",
+    BY_GATEWAY: "a policy of the gateway refuses probes: exempt their address from it, send what it asks for (migration_probe_headers), or lower "
+                "migration_probe_rate",
     "not answered by the probe route": "the gateway has not taken the probe routes: look at their status, label inference-gateway-migration/probe-route",
 }
 """What a person should look at, by a part of the text of a failure."""
@@ -55,6 +58,11 @@ def counts(judgement: GateState) -> str:
     text = f"{pairs['successes'] + pairs['failures']} pairs, {pairs['failures']} failed on v1 alone, {pairs['inconclusive']} without evidence"
     alone = [key for key, test in judgement.get("alone", {}).items() if test["decision"] == "reject"]
     return text + (f", and {own} times users' own rules failed" if own else "") + (f"; one target fails by itself: {alone[0]}" if alone else "")
+
+
+def no_evidence(judgement: GateState) -> str:
+    """Say why comparisons were without evidence."""
+    return f"v1alpha2 fails as well, or the gateway itself refuses ({judgement['refused']} probes)" if judgement.get("refused") else "v1alpha2 fails as well"
 
 
 def never_answered(judgement: GateState) -> bool:
@@ -128,13 +136,25 @@ class Phases:
             stop = Stop("HELD", f"{'; '.join(found['others'])}, and is not in the plan: name the v1 pool there, or make a new plan")
         elif not found["ok"]:
             text = f"v1alpha2 does not serve every way by which users reach it, so v1 can't be compared with it: {'; '.join(found['faults'])}"
-            stop = Stop("HELD", text)
+            stop = Stop("HELD", text + hint(text, self.options["plan"]))
+        elif too_long := self._too_long(found):
+            stop = Stop("HELD", too_long)
         elif found["serves_v1"]:
             self.say(f"baseline: none, v1 has {found['share']} % of users' traffic already: every kind of failure counts as new")
         else:
             self.say("baseline: v1alpha2 serves every way" + (f", with failures: {'; '.join(found['faults'])}" if found["faults"] else ""))
         return Baseline(int(found["share"]), found["shares"], tuple(found["kinds"]), found["serves_v1"], found["stack"], found["answers"],
                         tuple(found["unproven"]), tuple(found["streaming"]), stop)
+
+    def _too_long(self, found: dict[str, Any]) -> str:
+        """Return why no gate could decide in its time, an empty text where each can: one probe at a time on each model server may be too few."""
+        bounds = Bounds.of(self.bounds)
+        rounds = max(bounds.clean_pairs / max(1, found["targets"]), bounds.target_successes)
+        needed = ceil(3 * rounds * found["round_seconds"])
+        if needed <= self.options["gate_seconds"]:
+            return ""
+        return (f"a gate would take about {needed} s, with one probe at a time on each model server, which is more than gate_seconds "
+                f"({self.options['gate_seconds']}): raise migration_gate_seconds, or migrate when answers take less long")
 
     def settle(self, state: ShiftState, what: str, variants: list[str], seconds: int, check: str = "settled", watched: bool = False) -> tuple[str, ...]:
         """Wait until every gateway instance has taken the last change, by traffic and by status.
@@ -196,7 +216,7 @@ class Phases:
                 blame = f"each stack serves by itself ({counted}), but rules that name both fail ({seen}): {'; '.join(found['faults'])}"
         if blame:
             return Stop("FAILED", f"{unsettled}: {blame}{hint(detail + blame, self.options['plan'])}")
-        unsure = {"accept": "In pairs v1 fails no more than v1alpha2", "inconclusive": "v1alpha2 fails as well, so v1 can't be compared with it"}
+        unsure = {"accept": "In pairs v1 fails no more than v1alpha2", "inconclusive": f"{no_evidence(judgement)}, so v1 can't be compared with it"}
         return Stop("HELD", f"{unsettled}: {detail}. {unsure.get(decision, 'Pairs do not tell either')} ({counted}){hint(detail, self.options['plan'])}")
 
     def traffic_split(self, state: ShiftState, share: int) -> TrafficSplit:
@@ -268,7 +288,8 @@ class Phases:
         elif decision == "reject":
             stop = Stop("FAILED", f"gate at {share} %: v1 fails where v1alpha2 does not ({counted}): {seen}")
         elif decision == "inconclusive":
-            stop = Stop("HELD", f"gate at {share} %: v1alpha2 fails as well, so v1 can't be compared with it ({counted}): {seen}")
+            why = f"{no_evidence(judgement)}, so v1 can't be compared with it"
+            stop = Stop("HELD", f"gate at {share} %: {why} ({counted}): {seen}{hint(seen, self.options['plan'])}")
         if stop:
             return GateOutcome(evidence, stop)
         try:

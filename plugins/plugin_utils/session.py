@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from ansible.utils.display import Display
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.load import TWICE
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import Background
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.shift_state import Stop
 
@@ -39,6 +40,7 @@ class Session:
         self.common = {name: options[name] for name in ("plan", "run", "state_namespace") if options[name] is not None}
         self.probing = {name: options[name] for name in http_client.argument_spec() if options[name] is not None}
         self.sent, self.limit = 0, float(options["probe_limit"])
+        self.load: dict[str, Any] = {}
 
     def say(self, text: str) -> None:
         """Show a line to the person who watches, with the host's name first."""
@@ -76,6 +78,16 @@ class Session:
             raise Stop("HELD", f"{self.sent} probes were sent, which is as many as probe_limit allows: raise it, or ask for a gate that needs fewer")
         demanded = {"shares": standing[0]} if len(standing) == 1 else {}
         module = "verify_gateway" if arguments["check"] == "phase_end" else "migration_evidence"
-        found = self.execute(module, seconds=max(1, int(min(seconds, STRETCH))), fail=False, **self.probing, **demanded, **arguments)
+        found = self.execute(module, seconds=max(1, int(min(seconds, STRETCH))), fail=False, load=self.load, **self.probing, **demanded, **arguments)
         self.sent += found["sent"]
+        self._note_load(found.get("load") or self.load)
         return found
+
+    def _note_load(self, load: dict[str, Any]) -> None:
+        """Keep the load for the next execution, and say it where the model servers have become so slow that probing is slower, or are well again."""
+        before, after = (float(entry.get("ratio", 1)) >= TWICE for entry in (self.load, load))
+        if after and not before:
+            self.say(f"model servers take {load['ratio']:.1f} times as long to the first byte as at the beginning: fewer probes are sent")
+        elif before and not after:
+            self.say("model servers are as fast as at the beginning again")
+        self.load = load

@@ -45,7 +45,7 @@ DRAIN: Patch = {CONTROLLER: [
 
 WEIGHTS: Patch = {CHECKS: [("        if self.wanted is not None:\n            self.scope.demand(self.wanted)\n", "        pass\n")]}
 ABSENT: Patch = {PROOF: [('    if phase != "shift":\n        found +=', '    if False:\n        found +=')]}
-ANSWERS: Patch = {CHECKS: [("    if scope.targets:\n        pace", "    if False:\n        pace")]}
+ANSWERS: Patch = {CHECKS: [("    if scope.targets:\n        load", "    if False:\n        load")]}
 JOURNAL: Patch = {PROOF: [(
     '    if "shift" not in (record or {}).get("phases", ()):\n',
     '    return None\n    if "shift" not in (record or {}).get("phases", ()):\n',

@@ -117,6 +117,11 @@ def deployment_faults(deployment: Manifest) -> list[str]:
     return [] if ready >= wanted and status.get("updatedReplicas", 0) >= wanted else [f"{name}: {ready} of {wanted} replicas available"]
 
 
+def ready(pod: Manifest) -> bool:
+    """Tell whether a pod takes requests: its condition Ready is True, and it is not being deleted."""
+    return fault((pod.get("status") or {}).get("conditions"), "Ready", None) is None and not pod["metadata"].get("deletionTimestamp")
+
+
 def pod_faults(pod: Manifest) -> list[str]:
     """Return why containers of a pod don't run (crash loops, image errors), with the message of their last exit."""
     meta = pod["metadata"]

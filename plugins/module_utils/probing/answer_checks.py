@@ -20,6 +20,14 @@ REFUSED = "an error instead of an answer"
 ERROR_EVENT = b'data: {"error"'
 """Event by which a server that has begun a stream with status 200 refuses the request (seen where more tokens were asked for than its context has)."""
 
+POLICY_STATUSES = (401, 403, 429)
+"""Statuses by which a gateway itself refuses a request: a key is missing, or a security policy (Cloud Armor) denies the address or its rate."""
+BY_GATEWAY = "by the gateway itself"
+"""What the reason of such an answer says."""
+EPP_ERROR = b"inference error"
+"""Beginning of an EPP's own error from v1.5.0 on; before, its 429 has no body and no header (seen), and can't be told from a gateway's. See
+https://github.com/kubernetes-sigs/gateway-api-inference-extension/blob/v1.5.0/pkg/common/error/error.go."""
+
 FINISHED = ("stop", "length")
 ANSWERED = ("completed", "incomplete")
 """Values of ``status`` in an answer of /v1/responses that count as a success; a small max_output_tokens brings ``incomplete``."""
@@ -31,7 +39,8 @@ class Answer:
 
     :param status: HTTP status, 0 where no answer came. :param reason: None for a complete, valid answer, else one short sentence.
     :param sent: when the probe was sent, in seconds since the epoch. :param seconds: from then until the last byte, or until it failed.
-    :param model: the model that it names, see :func:`model_named`.
+    :param model: the model that it names, see :func:`model_named`. :param first: seconds until the first byte of its body, 0 where none came.
+    :param by_gateway: whether the gateway itself refused the request, see :func:`by_gateway`.
     """
 
     status: int
@@ -39,6 +48,8 @@ class Answer:
     sent: float
     seconds: float
     model: str = ""
+    first: float = 0.0
+    by_gateway: bool = False
 
     @property
     def ok(self) -> bool:
@@ -87,10 +98,24 @@ def head_fault(probe: Probe, status: int, headers: dict[str, str], body: bytes) 
     if headers.get(MARK_HEADER) != probe.mark:
         return f"{'still answered by' if probe.mark is None else 'not answered by'} the probe route (status {status})"
     if status != 200:
-        return f"status {status}{_detail(body)}"
+        return f"status {status}{f' {BY_GATEWAY}:' if by_gateway(status, headers, body) else ''}{_detail(body)}"
     if probe.epp and EPP_HEADER not in headers:
         return "answered without the endpoint picker (it is down or not asked)"
     return None
+
+
+def by_gateway(status: int, headers: dict[str, str], body: bytes) -> bool:
+    """Tell whether an answer is a refusal of the gateway's own: it bears no sign of an endpoint picker or of a model server, whose errors are JSON.
+
+    Such an answer tells nothing about either stack: a policy may count the requests of each backend by themselves, and v1's get all of them in the end.
+    """
+    if status not in POLICY_STATUSES or EPP_HEADER in headers or body.startswith(EPP_ERROR):
+        return False
+    try:
+        json.loads(body)
+    except ValueError:
+        return True
+    return False
 
 
 def model_named(probe: Probe, headers: dict[str, str], body: bytes) -> str:

@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypedDict
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Answered, Faults, Look, Pace, Sender
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.load import ProbeLoad
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Answered, Faults, Look, Sender, placed
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Decision, Evidence, classify
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
 
@@ -23,7 +24,7 @@ INCONCLUSIVE_PAIRS = 30
 """Inconclusive pairs from which on a gate is inconclusive, if they are at least half of all pairs."""
 
 Ruling = Literal["accept", "reject", "undecided", "inconclusive"]
-"""What a gate decides: ``inconclusive`` where v1alpha2 fails so often that v1 can't be compared with it."""
+"""What a gate decides: ``inconclusive`` where v1alpha2 fails, or the gateway itself refuses, so often that v1 can't be compared with it."""
 
 
 class GateState(TypedDict):
@@ -38,6 +39,7 @@ class GateState(TypedDict):
     live: dict[str, int]
     alone: dict[str, dict[str, Any]]
     sent: int
+    refused: int
     faults: list[str]
     new_failures: list[str]
 
@@ -49,7 +51,7 @@ class Judgement:
     :param pairs: v1 against v1alpha2, both through probe routes. :param user: the user's own rule against v1alpha2's probe route.
     :param targets: successes through v1, by target as text. :param live: successes through the users' own rules, likewise.
     :param alone: the test of each target at which v1 or the user's own rule failed, by both as text, see :func:`alone_key`.
-    :param sent: probes sent. :param faults: the most frequent failures, six at most.
+    :param sent: probes sent. :param refused: of these, refused by the gateway itself. :param faults: the most frequent failures, six at most.
     :param new_failures: kinds of failure of the user's own rule that the baseline lacks.
     """
 
@@ -59,6 +61,7 @@ class Judgement:
     live: tuple[tuple[str, int], ...] = ()
     alone: tuple[tuple[str, Evidence], ...] = ()
     sent: int = 0
+    refused: int = 0
     faults: tuple[str, ...] = ()
     new_failures: tuple[str, ...] = ()
 
@@ -66,7 +69,8 @@ class Judgement:
         """Return the evidence as plain data, for :meth:`load`."""
         return {
             "pairs": asdict(self.pairs), "user": asdict(self.user), "targets": dict(self.targets), "live": dict(self.live),
-            "alone": {key: asdict(test) for key, test in self.alone}, "sent": self.sent, "faults": list(self.faults), "new_failures": list(self.new_failures),
+            "alone": {key: asdict(test) for key, test in self.alone}, "sent": self.sent, "refused": self.refused, "faults": list(self.faults),
+            "new_failures": list(self.new_failures),
         }
 
     @classmethod
@@ -76,8 +80,8 @@ class Judgement:
             return cls()
         pairs, user = Evidence(**data["pairs"]), Evidence(**data["user"])
         alone = tuple((key, Evidence(**test)) for key, test in data["alone"].items())
-        return cls(pairs, user, tuple(data["targets"].items()), tuple(data["live"].items()), alone, data["sent"], tuple(data["faults"]),
-                   tuple(data["new_failures"]))
+        return cls(pairs, user, tuple(data["targets"].items()), tuple(data["live"].items()), alone, data["sent"], data["refused"],
+                   tuple(data["faults"]), tuple(data["new_failures"]))
 
     @property
     def suspects(self) -> set[str]:
@@ -96,7 +100,7 @@ class Judgement:
         tests = (self.pairs.decision, self.user.decision)
         if "reject" in tests or any(test.decision == "reject" for _key, test in self.alone):
             return "reject"
-        if self.pairs.inconclusive >= max(INCONCLUSIVE_PAIRS, self.pairs.successes + self.pairs.failures):
+        if any(test.inconclusive >= max(INCONCLUSIVE_PAIRS, test.successes + test.failures) for test in (self.pairs, self.user)):
             return "inconclusive"
         wanted: tuple[Decision, ...] = tests if self.new_failures else tests[:1]
         return "accept" if set(wanted) == {"accept"} and not self.suspects and self._covered(targets, bounds.target_successes) else "undecided"
@@ -122,65 +126,81 @@ def next_batch(order: list[Comparison], comparisons: list[Comparison], judgement
     """
     suspects = judgement.suspects
     mine = [comparison for comparison in comparisons if str(comparison[0].target) in suspects] if suspects else []
-    again = random.sample(mine, min(len(mine), max(1, size // 2)))
+    half = size // 2 + (size % 2 and random.randrange(2))  # a batch of one is asked again or fresh by turns
+    again = random.sample(mine, min(len(mine), half))
     while len(order) < size:
         order += random.sample(comparisons, len(comparisons))
     fresh = [order.pop(0) for _number in range(size - len(again))]
     return [*((comparison, True) for comparison in again), *((comparison, False) for comparison in fresh)]
 
 
-def judge(comparisons: list[Comparison], send: Sender, bounds: Bounds, before: Judgement, deadline: float, pace: Pace, workers: int,
+def judge(comparisons: list[Comparison], send: Sender, bounds: Bounds, before: Judgement, deadline: float, load: ProbeLoad, workers: int,
           known: frozenset[str] = frozenset(), soak_until: float = 0.0, look: Look = lambda: None) -> Judgement:
     """Send comparisons in random order, every target as often as the others but for suspects, until the gate decides or the deadline; return the evidence.
 
-    :param before: the evidence to go on from. :param deadline: on the clock of time.monotonic. :param workers: probes in flight at most.
+    :param before: the evidence to go on from. :param deadline: on the clock of time.monotonic. :param workers: comparisons at once, at most.
     :param known: kinds of failure that the users' own rules had before v1 got any of their traffic.
     :param soak_until: on the clock of time.monotonic; until then it goes on though v1 was accepted. :param look: called after every batch.
     """
     after, faults = before, Faults()
     targets = [comparison[0].target for comparison in comparisons]
     order: list[Comparison] = []
-    batch = max(1, workers // 3)
     with ThreadPoolExecutor(workers) as pool:
         while comparisons and time.monotonic() < deadline:
             ruling = after.decide(targets, bounds)
             if ruling in ("reject", "inconclusive") or (ruling == "accept" and time.monotonic() >= soak_until):
                 break
-            chosen = next_batch(order, comparisons, after, batch)
-            pace.take(3 * batch)
-            answers = list(pool.map(send, [probe for comparison, _again in chosen for probe in comparison]))
-            pace.heed(answers)
-            for number, (comparison, again) in enumerate(chosen):
-                mine = answers[3 * number:3 * number + 3]
-                for probe, answer in zip(comparison, mine):
-                    faults.note(probe, answer)
-                after = add_comparison(after, comparison[0].target, mine, bounds, known, again)
+            chosen = next_batch(order, comparisons, after, min(workers, load.at_once))
+            load.take(3 * len(chosen))
+            answered = list(pool.map(lambda entry: compare(entry[0], send, load), chosen))
+            pairs = [pair for (comparison, _again), answers in zip(chosen, answered) for pair in zip((*comparison, comparison[0]), answers)]
+            load.heed(pairs)
+            for probe, answer in pairs:
+                faults.note(probe, answer)
+            for (comparison, again), answers in zip(chosen, answered):
+                after = add_comparison(after, comparison[0].target, answers, bounds, known, again)
             look()
     return replace(after, faults=tuple([*before.faults, *faults.worst()][-6:]))
+
+
+def compare(comparison: Comparison, send: Sender, load: ProbeLoad) -> list[Answered]:
+    """Send the probes of one comparison, one after the other, so that they are no more load than one request; return the answers in their order.
+
+    Both stacks share the model servers, and one may have gone down in between. So after a failure of another v1alpha2 is asked once more, and that answer is
+    the fourth.
+    """
+    found = [placed(probe, send, load) for probe in comparison]
+    failed = found[0].ok and not all(answer.ok for answer in found)
+    return [*found, placed(comparison[0], send, load)] if failed else found
 
 
 def add_comparison(judgement: Judgement, target: ProbeTarget, answers: list[Answered], bounds: Bounds, known: frozenset[str], again: bool = False) -> Judgement:
     """Return the evidence with the answers of one comparison added.
 
-    :param answers: through v1alpha2, v1 and the user's own rule. :param known: kinds of failure that are not new.
+    An answer that the gateway itself gave in the place of a stack tells nothing about that stack.
+
+    :param answers: as :func:`compare` returns them. :param known: kinds of failure that are not new.
     :param again: whether the target was chosen for its own test: then the tests over all targets, for which all count alike, leave it out.
     """
-    alpha, v1, user = answers
+    alpha, v1, user, *once_more = answers
+    alpha_ok = all(answer.ok for answer in (alpha, *once_more))
     name = str(target)
     alone = dict(judgement.alone)
     for who, answer in (("v1", v1), ("user", user)):
         key = alone_key(who, target)
         # Users met these before v1 had any of their traffic. What v1 does alone is compared with v1alpha2 in the same moment.
         usual = who == "user" and not answer.ok and answer.kind in known
+        told = alpha_ok and not usual and not answer.by_gateway
         if key in alone and alone[key].decision != "accept":
-            alone[key] = alone[key].add(classify(alpha.ok and not usual, answer.ok), bounds.target)
-        elif alpha.ok and not answer.ok and not usual:
+            alone[key] = alone[key].add(classify(told, answer.ok), bounds.target)
+        elif told and not answer.ok:
             alone[key] = Evidence()
     after = replace(judgement, targets=_counted(judgement.targets, name, v1.ok), live=_counted(judgement.live, name, user.ok), alone=tuple(alone.items()),
-                    sent=judgement.sent + 3)
+                    sent=judgement.sent + len(answers), refused=judgement.refused + sum(answer.by_gateway for answer in answers))
     if again:
         return after
-    return add_user(replace(after, pairs=after.pairs.add(classify(alpha.ok, v1.ok), bounds)), alpha.ok, user, bounds, known, user.ok)
+    pairs = after.pairs.add(classify(alpha_ok and not v1.by_gateway, v1.ok), bounds)
+    return add_user(replace(after, pairs=pairs), alpha_ok and not user.by_gateway, user, bounds, known, user.ok)
 
 
 def _counted(successes: tuple[tuple[str, int], ...], name: str, ok: bool) -> tuple[tuple[str, int], ...]:
@@ -195,5 +215,5 @@ def add_user(judgement: Judgement, alpha_ok: bool, user: Answered, bounds: Bound
     :param alpha_ok: whether v1alpha2 succeeded in the same comparison. :param known: kinds of failure that are not new.
     :param user_ok: whether the answer counts as a success in the test.
     """
-    fresh = () if user.ok or user.kind in known or user.kind in judgement.new_failures else (user.kind,)
+    fresh = () if user.ok or user.by_gateway or user.kind in known or user.kind in judgement.new_failures else (user.kind,)
     return replace(judgement, user=judgement.user.add(classify(alpha_ok, user_ok), bounds), new_failures=judgement.new_failures + fresh)

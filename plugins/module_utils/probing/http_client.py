@@ -31,6 +31,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
     REFUSED,
     Answer,
     StreamOutcome,
+    by_gateway,
     head_fault,
     judge,
     listed_models,
@@ -143,26 +144,27 @@ class Client:
     def send(self, probe: Probe) -> Answer:
         """Send one probe and judge its answer: status, mark, EPP header, JSON shape, model, finish_reason, ``[DONE]``."""
         sent, begun = time.time(), time.monotonic()
-        status, reason, model = 0, None, ""
+        status, reason, model, first, refused = 0, None, "", 0.0, False
         try:
             with self._asked(probe, _body(probe)) as response:
                 status, headers = response.status, _named(response)
-                body = _read(response, begun + self.timeout)
-                reason, model = judge(probe, status, headers, body), model_named(probe, headers, body)
+                body, came = _read(response, begun + self.timeout)
+                reason, model, first = judge(probe, status, headers, body), model_named(probe, headers, body), came - begun
+                refused = by_gateway(status, headers, body)
         except (TimeoutError, socket.timeout):
             reason = f"no complete answer within {self.timeout:g} s"
         except TooLong as error:
             reason = f"{error}"
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             reason = f"connection failed: {error or type(error).__name__}"
-        return Answer(status, self._masked(reason), sent, time.monotonic() - begun, model)
+        return Answer(status, self._masked(reason), sent, time.monotonic() - begun, model, first, refused)
 
     def send_tracer(self, probe: Probe) -> Signature | None:
         """Send one tracer request and return the signature of its answer, or None where no complete answer came."""
         begun = time.monotonic()
         try:
             with self._asked(probe, _body(probe)) as response:
-                body = _read(response, begun + self.timeout)
+                body, _came = _read(response, begun + self.timeout)
                 return signature(probe, response.status, body, EPP_HEADER in _named(response))
         except (OSError, UnicodeError, http.client.HTTPException, TooLong):
             return None
@@ -232,8 +234,8 @@ class Client:
         begun = time.monotonic()
         try:
             with self._request("GET", target, None, _headers(target)) as response:
-                headers, body = _named(response), _read(response, begun + self.timeout)
-                return listed_models(response.status, headers, body)
+                body, _came = _read(response, begun + self.timeout)
+                return listed_models(response.status, _named(response), body)
         except (OSError, UnicodeError, http.client.HTTPException, TooLong):
             return None
 
@@ -294,9 +296,11 @@ def _body(probe: Probe) -> bytes:
     return json.dumps(probe.body(f"{secrets.token_hex(8)}: answer with one word.")).encode()
 
 
-def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
-    parts, size = [], 0
+def _read(response: http.client.HTTPResponse, deadline: float) -> tuple[bytes, float]:
+    """Read a body to its end; return it and when its first byte came, on the clock of time.monotonic."""
+    parts, size, came = [], 0, 0.0
     while part := response.read1(65536):
+        came = came or time.monotonic()
         parts.append(part)
         size += len(part)
         if time.monotonic() > deadline:
@@ -305,4 +309,4 @@ def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
             raise TooLong(f"the answer is longer than {READ_LIMIT} bytes")
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
-    return b"".join(parts)
+    return b"".join(parts), came or time.monotonic()

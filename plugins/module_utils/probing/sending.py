@@ -1,22 +1,18 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sends probes in bounded number and at a bounded rate, and counts what fails. The sender is handed in."""
+"""Sends probes within the load that they may be, and counts what fails. The sender is handed in."""
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import TOO_MANY, Probe
-
-SLOWEST = 16
-"""How many times slower than its highest rate a pace gets at most."""
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.load import ProbeLoad
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe
 
 
 class Answered(Protocol):
@@ -36,6 +32,15 @@ class Answered(Protocol):
 
     @property
     def kind(self) -> str: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def first(self) -> float: ...
+
+    @property
+    def by_gateway(self) -> bool: ...
 
 
 Sender = Callable[[Probe], Answered]
@@ -67,43 +72,26 @@ class Faults:
         return [f"{text} x{count}" for text, count in chosen.most_common(most)]
 
 
-class Pace:
-    """Caps the rate of requests, and slows down while anything answers 429."""
-
-    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Begin with the highest rate, ``per_second`` requests. :raises ValueError: when that is less than one a second."""
-        if per_second < 1:
-            raise ValueError(f"probe_rate must be 1 or more probes a second, not {per_second}.")
-        self._gap = 1.0 / per_second
-        self._slower = 1.0
-        self._clock, self._sleep = clock, sleep
-        self._next = clock()
-        self._lock = threading.Lock()
-
-    def take(self, count: int = 1) -> None:
-        """Wait until ``count`` more requests may be sent."""
-        with self._lock:
-            now = self._clock()
-            mine = max(self._next, now)
-            self._next = mine + count * self._gap * self._slower
-        if mine > now:
-            self._sleep(mine - now)
-
-    def heed(self, answers: Iterable[Answered]) -> None:
-        """Halve the rate after a batch with a 429, and give a little of it back after each batch without one."""
-        saturated = any(answer.status == TOO_MANY for answer in answers)
-        with self._lock:
-            self._slower = min(SLOWEST, self._slower * 2) if saturated else max(1.0, self._slower * 0.9)
+def placed(probe: Probe, send: Callable[[Probe], Said], load: ProbeLoad) -> Said:
+    """Send one probe as soon as its pool has a place for it, and return what the sender returns."""
+    with load.place(probe.target):
+        return send(probe)
 
 
-def paced(probe: Probe, send: Callable[[Probe], Said], pace: Pace) -> Said:
-    """Send one probe as soon as the pace allows it, and return what the sender returns."""
-    pace.take()
-    return send(probe)
+def paced(probe: Probe, send: Callable[[Probe], Said], load: ProbeLoad) -> Said:
+    """Send one probe as soon as the rate allows it and its pool has a place for it, and return what the sender returns."""
+    load.take()
+    return placed(probe, send, load)
 
 
-def send_round(probes: list[Probe], send: Sender, pace: Pace, pool: ThreadPoolExecutor) -> list[Answered]:
+def send_in_batches(probes: list[Probe], send: Sender, load: ProbeLoad, pool: ThreadPoolExecutor, size: int) -> list[Answered]:
+    """Send every probe once, and look at the answers after each few, so that a load that begins slowly gets faster; return them in the same order."""
+    batches = [probes[begin:begin + size] for begin in range(0, len(probes), size)]
+    return [answer for batch in batches for answer in send_round(batch, send, load, pool)]
+
+
+def send_round(probes: list[Probe], send: Sender, load: ProbeLoad, pool: ThreadPoolExecutor) -> list[Answered]:
     """Send every probe once and return the answers, in the same order."""
-    answers = list(pool.map(lambda probe: paced(probe, send, pace), probes))
-    pace.heed(answers)
+    answers = list(pool.map(lambda probe: paced(probe, send, load), probes))
+    load.heed(zip(probes, answers))
     return answers

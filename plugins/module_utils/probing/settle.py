@@ -10,11 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from statistics import fmean
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import GateState, Judgement, add_user
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Answered, Faults, Look, Pace, Sender, send_round
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.load import ProbeLoad
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Answered, Faults, Look, Sender, send_in_batches, send_round
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Evidence
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,12 @@ class LiveTrafficMonitor:
         for probe, answer in round_of:
             if probe.variant == watched:
                 fine = answer.ok or answer.kind in self.known
-                self.judgement = add_user(self.judgement, probe.target not in failed, answer, self.bounds, self.known, fine)
+                told = probe.target not in failed and not answer.by_gateway
+                self.judgement = add_user(self.judgement, told, answer, self.bounds, self.known, fine)
 
 
-def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int, clean: int = 0, monitor: LiveTrafficMonitor | None = None,
-           look: Look = lambda: None) -> Settled:
+def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, load: ProbeLoad, workers: int, clean: int = 0,
+           monitor: LiveTrafficMonitor | None = None, look: Look = lambda: None) -> Settled:
     """Send all probes in rounds until ``rounds`` rounds in a row have no failure, or until the deadline.
 
     Any failure starts the count anew: front ends converge at different times, and only a run of fresh connections
@@ -82,7 +85,7 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace
         while True:
             last = Faults()
             sent += len(probes)
-            answered = list(zip(probes, send_round(probes, send, pace, pool)))
+            answered = list(zip(probes, send_round(probes, send, load, pool)))
             for probe, answer in answered:
                 last.note(probe, answer)
             passing |= {who: passing.get(who, False) or not last.worst(who) for who in last.sent}
@@ -101,28 +104,32 @@ class Baseline:
     """How the users' own rules answer before v1 has any of their traffic.
 
     :param faults: what failed. :param kinds: the kinds of failure. :param silent: the targets (as text) that never answered.
-    :param answers: for each model that was asked for, the models that good answers named.
+    :param answers: for each model that was asked for, the models that good answers named. :param seconds: that a good answer took on average, by target.
     """
 
     faults: Faults
     kinds: tuple[str, ...]
     silent: tuple[str, ...]
     answers: dict[str, frozenset[str]]
+    seconds: dict[ProbeTarget, float]
 
 
-def baseline(probes: list[Probe], send: Sender, rounds: int, deadline: float, pace: Pace, workers: int) -> Baseline:
+def baseline(probes: list[Probe], send: Sender, rounds: int, deadline: float, load: ProbeLoad, workers: int) -> Baseline:
     """Ask the users' own rules, for ``rounds`` rounds or until the deadline, before v1 has any of their traffic."""
     faults, kinds, answered = Faults(), set(), {str(probe.target): False for probe in probes}
     answers: dict[str, set[str]] = defaultdict(set)
+    took: dict[ProbeTarget, list[float]] = defaultdict(list)
     with ThreadPoolExecutor(workers) as pool:
         for number in range(rounds):
             if number and time.monotonic() >= deadline:
                 break
-            for probe, answer in zip(probes, send_round(probes, send, pace, pool)):
+            for probe, answer in zip(probes, send_in_batches(probes, send, load, pool, workers)):
                 faults.note(probe, answer)
                 answered[str(probe.target)] |= answer.ok
                 kinds |= set() if answer.ok else {answer.kind}
+                took[probe.target] += [answer.seconds] if answer.ok else []
                 if answer.ok and answer.model and probe.target.model:
                     answers[probe.target.model].add(answer.model)
     silent = tuple(target for target, ok in answered.items() if not ok)
-    return Baseline(faults, tuple(sorted(kinds)), silent, {model: frozenset(names) for model, names in answers.items()})
+    return Baseline(faults, tuple(sorted(kinds)), silent, {model: frozenset(names) for model, names in answers.items()},
+                    {target: fmean(all_) for target, all_ in took.items() if all_})

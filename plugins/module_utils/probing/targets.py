@@ -124,7 +124,7 @@ class Probe:
     mark: str | None
     answers: frozenset[str]
     epp: bool = True
-    tokens: int = 4
+    tokens: int = 2
 
     def body(self, text: str) -> Manifest:
         """Return a small request at temperature 0, or the user-defined one. :param text: the prompt; it must be fit to stand in a JSON string."""

@@ -21,7 +21,8 @@ from math import exp, lgamma, log
 from typing import Any, Literal, NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import V1_GROUP, Manifest
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Look, Pace, paced
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.load import ProbeLoad
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Look, paced
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, OWN, TOO_MANY, Probe, ProbeTarget, probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, references
@@ -225,7 +226,7 @@ TracerSender = Callable[[Probe], "Signature | None"]
 
 
 def measure(targets: list[ProbeTarget], wanted: Callable[[Group], Expected], send: TracerSender, nonce: str, count: int,
-            pace: Pace, workers: int, look: Look = lambda: None) -> TrafficSplit:
+            load: ProbeLoad, workers: int, look: Look = lambda: None) -> TrafficSplit:
     """Send ``count`` tracer requests, spread evenly over the groups of the targets, and compare what each stack answered with the weights.
 
     A group gets no more of them once too many had no answer or a 429: a stack that sheds load is left alone.
@@ -242,7 +243,7 @@ def measure(targets: list[ProbeTarget], wanted: Callable[[Group], Expected], sen
     def ask(group: Group, variant: Variant | None, times: int) -> list[Signature | None]:
         one, found = tracer(group.target, variant, nonce), list[Signature | None]()
         while len(found) < times and sum(map(silent, found)) <= MOST_INCONCLUSIVE * times:
-            found += pool.map(lambda _number: paced(one, send, pace), range(min(workers, times - len(found))))
+            found += pool.map(lambda _number: paced(one, send, load), range(min(workers, times - len(found))))
             look()
         return found
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -23,12 +24,12 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import (
     http_client,
     long_streams,
-    sending,
     settle,
     targets,
     traffic_split,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import Comparison, Judgement, judge
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.load import ProbeLoad
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import step_weights, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
@@ -115,16 +116,21 @@ def rules(params: Params) -> list[Any]:
     return [None if name == "user" else name for name in params["variants"]]
 
 
+def load_of(scope: MigrationScope, params: Params, ramp: bool = False) -> ProbeLoad:
+    """Make the bounds of what probes ask of model servers, by those that are ready now and by what earlier executions saw (``load``)."""
+    return ProbeLoad(params["probe_rate"], scope.ready_servers(), scope.pool_of, params["load"] or None, ramp)
+
+
 def settled(cluster: Cluster, params: Params, deadline: float) -> Result:
     """Check that every target is answered, then that all statuses are good: statuses are written late, and prove nothing by themselves.
 
     For check ``gone`` the probe routes were removed, and the users' own rules must answer their requests.
     """
     scope, gone = read(cluster, params), params["check"] == "gone"
-    probes, pace, monitor, look = asked(scope, params, gone), sending.Pace(params["probe_rate"]), None, Lookout(scope, params["shares"])
+    probes, load, monitor, look = asked(scope, params, gone), load_of(scope, params), None, Lookout(scope, params["shares"])
     if params.get("judgement") is not None:  # verify_gateway has none
         monitor = settle.LiveTrafficMonitor(Bounds.of(params["gate"]), params["known"], any(scope.serves_v1(key) for key in scope.live), params["judgement"])
-    found = settle.settle(probes, http_client.client(params).send, params["rounds"], deadline, pace, WORKERS, params.get("clean", 0), monitor, look)
+    found = settle.settle(probes, http_client.client(params).send, params["rounds"], deadline, load, WORKERS, params.get("clean", 0), monitor, look)
     made = [] if gone else [variant for variant in rules(params) if variant]
     status = read(cluster, params).status_faults(made) if found.done else []
     while status and time.monotonic() < deadline:
@@ -139,6 +145,7 @@ def settled(cluster: Cluster, params: Params, deadline: float) -> Result:
         "faults": [*found.faults.worst(most=4), *status],
         "first_success": found.first,
         "sent": found.sent,
+        "load": load.dump(),
     } | ({"judgement": monitor.judgement.dump()} if monitor else {})
 
 
@@ -160,30 +167,43 @@ def baseline(cluster: Cluster, params: Params, deadline: float) -> Result:
         shares[str(key)] = share
     look = Lookout(scope, params["shares"])
     at = {
+        "targets": len(scope.targets),
         "shares": shares, "stack": proof.stack(scope), "share": min(shares.values(), default=0), "others": list(proof.others(scope, "shift")),
         "unproven": unproven.of_targets(scope.current.values(), scope.listeners, scope.pools(), {target: scope.pool_of(target) for target in scope.targets}),
         "streaming": [{"pool": scope.pool_of(target), "what": str(target)} for target in targets.streaming(scope.targets)],
     }
     if "user" in params["variants"] and any(scope.serves_v1(key) for key in scope.live):
-        return {"ok": True, "kinds": [], "serves_v1": True, "faults": [], "answers": {}, "sent": 0} | at
-    pace = sending.Pace(params["probe_rate"])
+        return {"ok": True, "kinds": [], "serves_v1": True, "faults": [], "answers": {}, "round_seconds": 0.0, "sent": 0} | at
+    load = load_of(scope, params, ramp=True)
     probes = [replace(probe, answers=frozenset()) for probe in asked(scope, params)]
-    found = settle.baseline(probes, http_client.client(params).send, params["rounds"], deadline, pace, WORKERS)
+    found = settle.baseline(probes, http_client.client(params).send, params["rounds"], deadline, load, WORKERS)
     look.last()
     expected = {model: targets.answers_of(model, scope.models.get(model, {})) for model in found.answers}
     further = {model: sorted(names - expected[model]) for model, names in found.answers.items() if names - expected[model]}
     return {
         "ok": not found.silent, "kinds": list(found.kinds), "serves_v1": False, "faults": found.faults.worst(), "answers": further,
-        "sent": sum(found.faults.sent.values()),
+        "sent": sum(found.faults.sent.values()), "load": load.dump(), "round_seconds": round_seconds(scope, found.seconds),
     } | at
+
+
+def round_seconds(scope: MigrationScope, seconds: Mapping[targets.ProbeTarget, float]) -> float:
+    """Return the seconds in which every target can be asked once where each model server has one probe at a time: those of the pool that takes longest.
+
+    :param seconds: that an answer takes, by target.
+    """
+    busy: dict[str, float] = defaultdict(float)
+    for target, each in seconds.items():
+        busy[scope.pool_of(target)] += each
+    servers = scope.ready_servers()
+    return max((each / servers[pool] for pool, each in busy.items()), default=0.0)
 
 
 def measured(cluster: Cluster, params: Params, deadline: float) -> Result:
     """Measure what v1 really serves, and compare it with the shares that were given."""
     scope = read(cluster, params)
     look = Lookout(scope, params["shares"])
-    pace, client = sending.Pace(params["probe_rate"]), http_client.client(params)
-    found = traffic_split.measure(scope.targets, scope.expected(params["shares"]), client.send_tracer, scope.nonce, params["tracers"], pace, WORKERS, look)
+    load, client = load_of(scope, params), http_client.client(params)
+    found = traffic_split.measure(scope.targets, scope.expected(params["shares"]), client.send_tracer, scope.nonce, params["tracers"], load, WORKERS, look)
     look.last()
     return {"ok": not (found.faults or found.unsure)} | found.dump()
 
@@ -204,12 +224,13 @@ def gate(cluster: Cluster, params: Params, deadline: float) -> Result:
     look = Lookout(scope, params["shares"])
     comparisons = [compared(scope, target) for target in scope.targets]
     before = Judgement.load(params["judgement"])
-    soak_until = time.monotonic() + params["soak"]
-    after = judge(comparisons, http_client.client(params).send, bounds, before, max(deadline, soak_until), sending.Pace(params["probe_rate"]), WORKERS,
-                  frozenset(params["known"]), soak_until, look)
+    soak_until, load = time.monotonic() + params["soak"], load_of(scope, params)
+    after = judge(comparisons, http_client.client(params).send, bounds, before, max(deadline, soak_until), load, WORKERS, frozenset(params["known"]),
+                  soak_until, look)
     look.last()
     decision = after.decide(scope.targets, bounds)
-    return {"ok": decision == "accept", "decision": decision, "judgement": after.dump(), "faults": list(after.faults), "sent": after.sent - before.sent}
+    return {"ok": decision == "accept", "decision": decision, "judgement": after.dump(), "faults": list(after.faults), "sent": after.sent - before.sent,
+            "load": load.dump()}
 
 
 def sampled(scope: MigrationScope, found: list[targets.ProbeTarget]) -> list[targets.ProbeTarget]:
@@ -258,8 +279,8 @@ def phase_end(cluster: Cluster, params: Params, deadline: float) -> Result:
         faults = proof.faults(scope, phase, record, params["stack"])
     answered, sent = [], 0
     if scope.targets:
-        pace = sending.Pace(params["probe_rate"])
-        found = settle.settle(asked(scope, params), http_client.client(params).send, params["rounds"], deadline, pace, WORKERS, look=look)
+        load = load_of(scope, params)
+        found = settle.settle(asked(scope, params), http_client.client(params).send, params["rounds"], deadline, load, WORKERS, look=look)
         answered, sent = [] if found.done else found.faults.worst(most=4) or ["requests did not settle in time"], found.sent
     look.last()
     against = [*answered, *faults]

@@ -29,6 +29,7 @@ def argument_spec() -> dict[str, Any]:
         "rounds": {"type": "int", "default": 5},
         "seconds": {"type": "int", "default": 60},
         "fail": {"type": "bool", "default": True},
+        "load": {"type": "dict"},
     }
 
 

@@ -18,6 +18,7 @@ FOUND = {"HTTPRoute default/llm-route": 0}
 LOOKING = ("verify_gateway", "migration_evidence")
 BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "share": 0, "shares": FOUND, "others": [], "faults": [], "answers": {}, "sent": 20}
 BASELINE |= {"stack": {"default/llama-ga": "as installed"}, "unproven": [], "streaming": [{"pool": "default/llama-ga", "what": "there"}]}
+BASELINE |= {"targets": 4, "round_seconds": 0.1}
 SHARE = {"ok": True, "faults": [], "unsure": [], "blind": [], "counted": ["rule 0: v1 answered 52 of 500 tracer requests"], "sent": 506}
 WRONG_SHARE = SHARE | {"ok": False, "faults": ["rule 0: v1 answered 250 of 500 tracer requests"], "counted": []}
 SHED = SHARE | {"ok": False, "unsure": ["rule 0: 400 of 500 tracer requests were answered 429"], "counted": []}

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import gate, targets
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Pace
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.load import ProbeLoad
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listener
@@ -25,6 +25,9 @@ class Said:
     reason: str | None = None
     status: int = 200
     model: str = ""
+    seconds: float = 0.0
+    first: float = 0.0
+    by_gateway: bool = False
 
     @property
     def ok(self) -> bool:
@@ -51,8 +54,8 @@ def comparisons(among: tuple[ProbeTarget, ...] = tuple(CELLS)) -> list[gate.Comp
     return [tuple(probes("alpha", "v1", None, among=(target,))) for target in among]
 
 
-def fast() -> Pace:
-    return Pace(1e9)
+def fast() -> ProbeLoad:
+    return ProbeLoad(1e9)
 
 
 def soon(seconds: float = 20.0) -> float:

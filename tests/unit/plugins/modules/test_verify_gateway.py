@@ -39,7 +39,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Here:
 
 def test_the_users_rules_settle_without_a_migration(here: Here) -> None:
     result = here(rounds=3)
-    first = result.pop("first_success")
+    first, load = result.pop("first_success"), result.pop("load")
+    assert load == {"usual": {}, "refused": 1.0, "ratio": 1.0}
     assert result == {"failed": False, "changed": False, "ok": True, "passing": {"user": True, "status": True}, "clean": 3, "faults": [], "sent": 12}
     assert len(here.asked) == 3 * CELLS and first > 1e9
     assert here.cluster.writes == []

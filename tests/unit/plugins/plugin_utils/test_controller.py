@@ -293,3 +293,25 @@ def test_check_mode_shows_the_first_change(start: Start, state: str, first: str)
 def test_check_mode_that_fails_says_why(start: Start) -> None:
     result, played = start(("shifted 10", {"failed": True, "msg": "no migration"}), check_mode=True)
     assert result == {"failed": True, "msg": "no migration"} and played.done == ["shifted 10"]
+
+
+def test_the_load_is_handed_on_and_a_change_of_it_is_said(start: Start, lines: list[str]) -> None:
+    """Else each execution would begin as fast as ever on servers that can't bear it."""
+    usual = {"usual": {"default/llama-ga": 0.2}, "refused": 1.0}
+    slow, well = usual | {"ratio": 3.1}, usual | {"ratio": 1.2}
+    _result, played = start(
+        ("baseline", BASELINE | {"load": well}), ("gate", UNDECIDED | {"load": slow}), ("gate", UNDECIDED), ("gate", UNDECIDED | {"load": well}))
+    handed_on = [arguments["load"] for module, arguments in played.calls if module in LOOKING]
+    assert handed_on[:6] == [{}, well, well, slow, slow, well]
+    told = [line for line in lines if "model servers" in line]
+    assert told == [
+        "east: model servers take 3.1 times as long to the first byte as at the beginning: fewer probes are sent",
+        "east: model servers are as fast as at the beginning again",
+    ]
+
+
+def test_a_gate_that_could_not_end_in_its_time_is_not_begun(start: Start) -> None:
+    """38 clean pairs and more are needed, three answers each; one at a time on each server they take longer than a gate may."""
+    result, played = start(("baseline", BASELINE | {"round_seconds": 40.0}))
+    assert (result["verdict"], result["changed"]) == ("HELD", False) and "present" not in played.done
+    assert "a gate would take about" in result["reason"] and "raise migration_gate_seconds" in result["reason"]

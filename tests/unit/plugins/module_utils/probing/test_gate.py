@@ -23,7 +23,7 @@ NOTHING = Judgement()
 
 
 def judge(send: Callable[[Probe], Said], before: Judgement = NOTHING, bounds: Bounds = GATE, seconds: float = 20.0) -> Judgement:
-    return gate.judge(comparisons(), send, bounds, before, soon(seconds), fast(), 6)
+    return gate.judge(comparisons(), send, bounds, before, soon(seconds), fast(), 2)
 
 
 def test_a_good_v1_is_accepted_after_its_clean_pairs() -> None:
@@ -103,21 +103,21 @@ def test_a_new_kind_of_failure_pauses_the_step() -> None:
     assert paused.new_failures == ("status 503",) and paused.user.decision == paused.decide(CELLS, GATE) == "accept"
     assert paused.user.successes > GATE.clean_pairs + 10, "the users' own test had to accept as well"
     flaky = iter([BAD])
-    known = gate.judge(comparisons(), first_of_the_users, GATE, Judgement(), soon(), fast(), 6, frozenset({"status 503"}))
+    known = gate.judge(comparisons(), first_of_the_users, GATE, Judgement(), soon(), fast(), 2, frozenset({"status 503"}))
     assert known.new_failures == () and known.decide(CELLS, GATE) == "accept" and known.sent < paused.sent
 
 
 def test_a_gate_is_held_and_finds_what_turns_bad() -> None:
-    held = gate.judge(comparisons(), lambda probe: OK, GATE, Judgement(), soon(0.5), fast(), 6, soak_until=soon(0.5))
+    held = gate.judge(comparisons(), lambda probe: OK, GATE, Judgement(), soon(0.5), fast(), 2, soak_until=soon(0.5))
     assert held.pairs.successes > 2 * GATE.clean_pairs and held.decide(CELLS, GATE) == "accept"
-    turned = gate.judge(comparisons(), lambda probe: BAD if probe.variant == "v1" else OK, GATE, held, soon(), fast(), 6, soak_until=soon())
+    turned = gate.judge(comparisons(), lambda probe: BAD if probe.variant == "v1" else OK, GATE, held, soon(), fast(), 2, soak_until=soon())
     assert turned.decide(CELLS, GATE) == "reject" and turned.pairs.failures <= 12
 
 
 def test_the_evidence_goes_on_in_another_execution() -> None:
     first = judge(lambda probe: OK, seconds=0.0)
     assert first == Judgement()
-    part = gate.judge(comparisons(tuple(CELLS[:2])), lambda probe: OK, GATE, Judgement(), soon(), fast(), 6)
+    part = gate.judge(comparisons(tuple(CELLS[:2])), lambda probe: OK, GATE, Judgement(), soon(), fast(), 2)
     dumped = json.loads(json.dumps(part.dump()))
     assert Judgement.load(dumped) == part
     whole = judge(lambda probe: OK, before=Judgement.load(dumped))
@@ -133,6 +133,34 @@ def test_faults_of_earlier_stretches_are_kept_but_bounded() -> None:
 
 
 def test_nothing_to_probe_is_nothing_that_has_passed() -> None:
-    after = gate.judge([], lambda probe: BAD, GATE, Judgement(), soon(2), fast(), 6)
+    after = gate.judge([], lambda probe: BAD, GATE, Judgement(), soon(2), fast(), 2)
     assert after.sent == 0 and after.decide([], GATE) == "inconclusive"
     assert Judgement().decide(CELLS, GATE) == "undecided"
+
+
+REFUSED = Said("status 403 by the gateway itself: denied", 403, by_gateway=True)
+
+
+@pytest.mark.parametrize("who", ["v1", None])
+def test_a_refusal_of_the_gateways_own_never_judges_v1(who: str | None) -> None:
+    """A policy may count the requests of v1's backend alone."""
+    after = judge(lambda probe: REFUSED if probe.variant == who else OK)
+    assert after.decide(CELLS, GATE) == "inconclusive" and after.refused >= gate.INCONCLUSIVE_PAIRS
+    assert after.pairs.failures == after.user.failures == 0 and after.alone == after.new_failures == ()
+    assert Judgement.load(json.loads(json.dumps(after.dump()))) == after
+
+
+def test_a_server_that_both_share_and_that_goes_down_in_between_is_not_v1s_fault() -> None:
+    """v1alpha2 is asked before the others, and once more after a failure."""
+    answers = iter([OK, BAD, BAD, BAD])
+    target = comparisons()[0][0].target
+    down = gate.compare(comparisons()[0], lambda _probe: next(answers), fast())
+    after = gate.add_comparison(NOTHING, target, down, GATE, frozenset())
+    assert (after.pairs.failures, after.pairs.inconclusive, after.user.inconclusive, after.alone, after.sent) == (0, 1, 1, (), 4)
+
+
+def test_a_batch_of_one_asks_again_and_afresh_by_turns() -> None:
+    asked, order = comparisons(), []
+    suspected = gate.add_comparison(NOTHING, asked[0][0].target, [OK, BAD, OK], GATE, frozenset())
+    turns = [gate.next_batch(order, asked, suspected, 1)[0][1] for _time in range(400)]
+    assert 120 < sum(turns) < 280

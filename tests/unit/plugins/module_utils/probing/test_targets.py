@@ -201,15 +201,15 @@ def test_a_probe_through_a_marked_rule_and_through_the_users() -> None:
     assert (gone.headers[-1], gone.mark) == ((probe_routes.PROBE_HEADER, f"igm1-{mark.replace('v1', 'alpha')}"), None)
     assert targets.probe(target, "v1", "igm1", {}).answers == {"llama"}
     body = marked.body("hello")
-    assert body == {"model": "llama", "max_tokens": 4, "temperature": 0, "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+    assert body == {"model": "llama", "max_tokens": 2, "temperature": 0, "stream": True, "messages": [{"role": "user", "content": "hello"}]}
     assert targets.probe(first(route, endpoint=COMPLETIONS, stream=False), "v1", "igm1", models).body("hello")["prompt"] == "hello"
 
 
 @pytest.mark.parametrize(
     ("endpoint", "said", "streams"),
     [
-        (COMPLETIONS, {"prompt": "hi", "max_tokens": 4, "temperature": 0, "stream": False}, 2),
-        (CHAT, {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4, "temperature": 0, "stream": False}, 2),
+        (COMPLETIONS, {"prompt": "hi", "max_tokens": 2, "temperature": 0, "stream": False}, 2),
+        (CHAT, {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 2, "temperature": 0, "stream": False}, 2),
         (EMBEDDINGS, {"input": "hi"}, 1),
         (RESPONSES, {"input": "hi", "max_output_tokens": 16, "temperature": 0}, 1),
         ("/v1/rerank", None, 0),
