@@ -313,5 +313,5 @@ def test_the_load_is_handed_on_and_a_change_of_it_is_said(start: Start, lines: l
 def test_a_gate_that_could_not_end_in_its_time_is_not_begun(start: Start) -> None:
     """38 clean pairs and more are needed, three answers each; one at a time on each server they take longer than a gate may."""
     result, played = start(("baseline", BASELINE | {"round_seconds": 40.0}))
-    assert (result["verdict"], result["changed"]) == ("HELD", False) and "present" not in played.done
+    assert result["verdict"] == "HELD" and "present" not in played.done
     assert "a gate would take about" in result["reason"] and "raise migration_gate_seconds" in result["reason"]
