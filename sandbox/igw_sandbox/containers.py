@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 JSON = Mapping[str, Any]
 
-PICKERS = tuple(name for name in tools.BY_TOOL if name.startswith("epp-"))
+EXTENSIONS = tuple(name for name in tools.BY_TOOL if name.startswith(("epp-", "bbr-")))
+"""Programs that a gateway calls."""
 BACK_OFF: Mapping[str, tuple[float, ...]] = {"fast": (1, 2, 4), "gke": (10, 20, 40, 80, 160, 300)}
 """Seconds between the end of a process and its restart, by profile."""
 FORGIVEN = {"fast": 60.0, "gke": 600.0}
@@ -73,7 +74,7 @@ class Container:
         """The tool that runs this image; tried again and again while it can't be had, as a kubelet does."""
         while True:
             try:
-                tool = images.tool_of(self.spec["image"], PICKERS)
+                tool = images.tool_of(self.spec["image"], EXTENSIONS)
                 if tool is not None and tool not in self.pod.context.tools:
                     self.pod.context.log(f"pod {self.pod.name} needs {tool}")
                     self.pod.context.tools.update(await asyncio.to_thread(tools.ensure, tool, progress=self.pod.context.log))
@@ -134,7 +135,7 @@ class Container:
     async def _health(self, launch: Launch) -> None:
         """Probe for as long as the process runs and publish every change of readiness.
 
-        A picker says that it is healthy seconds before it serves, while it makes its certificate; a cluster's initial delay hides that. The
+        A picker or router says that it is healthy seconds before it serves, while it makes its certificate; a cluster's initial delay hides that. The
         fast profile has no such delay, so there the port has to be open once.
         """
         fast, probe = self.pod.context.profile == "fast", launch.probe
@@ -187,7 +188,7 @@ class Container:
         self.process = self.launch = None
 
     def picker_endpoint(self) -> str | None:
-        """Name of the ext_proc endpoint, None when this is no running picker."""
+        """Name of the ext_proc endpoint, None when this is no running picker or router."""
         return f"{self.pod.address}:{self.launch.picker_port}" if self.launch and self.launch.picker_port else None
 
     def apply_reset(self) -> None:

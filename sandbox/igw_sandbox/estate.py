@@ -63,13 +63,14 @@ def helm_releases(path: Path) -> list[dict[str, Any]]:
 
 
 def needed_tools(paths: Iterable[Path]) -> list[str]:
-    """Which model server and endpoint picker programs the images in these estates stand for."""
+    """Which model server, endpoint picker and body-based router programs the images in these estates stand for."""
     needed: list[str] = []
     for path in paths:
         text = "".join(file.read_text(errors="replace") for file in manifest_files(path))
         if re.search(r"llm-d-inference-sim|vllm", text):
             needed.append("simulator")
         needed += [f"epp-{version}" for version in re.findall(r"/epp:(v0\.3\.0|v0\.5\.1|v1\.0\.0|v1\.5\.0)", text)]
+        needed += [f"bbr-{version}" for version in re.findall(r"/bbr:(v1\.0\.0)", text)]
         for release in helm_releases(path):
             if str(release["version"]) not in CHART_EPP:
                 raise SandboxError(f"{path / HELM_FILE} asks for chart version {release['version']}; the sandbox has {', '.join(CHART_EPP)}.")

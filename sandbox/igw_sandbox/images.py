@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a container image and its arguments become a local process. Pure: plain pod dicts in, command lines out.
 
-* an image whose name has the word ``epp``: the endpoint picker of the version that its tag names,
+* an image whose name has the word ``epp``: the endpoint picker of the version that its tag names; ``bbr``: the body-based router,
 * ``vllm...`` and ``llm-d-inference-sim``: the model server simulator,
 * anything else: Ready without a process.
 
@@ -19,12 +19,12 @@ from typing import Any
 
 JSON = Mapping[str, Any]
 
-EPP_NAME = re.compile(r"(^|[-_.])epp($|[-_.])")
-VERSION = re.compile(r"v\d+\.\d+\.\d+")
+EXTENSION_NAME = re.compile(r"(?:^|[-_.])(epp|bbr)(?:$|[-_.])")
 SIMULATOR_TAG = re.compile(r"v?\d|latest$|main$")
 REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 
 EXT_PROC_PORT, HEALTH_PORT, METRICS_PORT, SERVING_PORT = 9002, 9003, 9090, 8000
+ROUTER_PORT, ROUTER_HEALTH_PORT = 9004, 9005
 # Long enough for streams of half a minute; the simulator's own default of 1,024 tokens is not.
 SIMULATOR_DEFAULTS: tuple[tuple[str, str], ...] = (
     ("max-model-len", "32768"), ("max-num-seqs", "256"), ("time-to-first-token", "20ms"), ("inter-token-latency", "2ms"))
@@ -48,7 +48,7 @@ class Launch:
     ports: Mapping[int, int]
     probe: Probe
     picker_port: int | None = None
-    """Pod port of ext_proc when this is an endpoint picker."""
+    """Pod port of ext_proc when this is an endpoint picker or a body-based router."""
     picker_tls: bool = True
 
 
@@ -74,18 +74,19 @@ def split(image: str) -> tuple[str, str]:
     return f"{head}{slash}{name}", tag or "latest"
 
 
-def tool_of(image: str, pickers: Collection[str]) -> str | None:
+def tool_of(image: str, extensions: Collection[str]) -> str | None:
     """Name of the sandbox's tool that runs ``image``, None when no process is needed.
 
-    ``pickers`` are the endpoint pickers that can be had, e.g. ``epp-v1.5.0``. PullError when the image is of a kind that we run, but not this tag.
+    ``extensions`` are the endpoint pickers and body-based routers that can be had, e.g. ``epp-v1.5.0`` and ``bbr-v1.0.0``.
+    PullError when the image is of a kind that we run, but not this tag.
     """
     path, tag = split(image)
     last = path.rpartition("/")[2]
-    if EPP_NAME.search(last):
-        found = VERSION.fullmatch(tag)
-        if found and f"epp-{tag}" in pickers:
-            return f"epp-{tag}"
-        known = ", ".join(sorted(name.removeprefix("epp-") for name in pickers))
+    if program := EXTENSION_NAME.search(last):
+        wanted, before = f"{program[1]}-{tag}", f"{program[1]}-"
+        if wanted in extensions:
+            return wanted
+        known = ", ".join(sorted(name.removeprefix(before) for name in extensions if name.startswith(before)))
         raise PullError(f'Failed to pull image "{image}": {path}:{tag}: not found (this sandbox has the tags {known})')
     if last == "llm-d-inference-sim" or "vllm" in path.split("/", 1)[-1]:
         if SIMULATOR_TAG.match(tag):
@@ -160,6 +161,15 @@ def picker(tool: str, argv: Sequence[str], free: Callable[[], int]) -> Launch:
     return Launch(tuple(words), ports, Probe("grpc", health, "inference-extension"), serving, secure)
 
 
+def router(argv: Sequence[str], free: Callable[[], int]) -> Launch:
+    """Launch of a body-based router. It speaks TLS with a certificate of its own; v1.0.0 has no flag against that."""
+    ports: dict[int, int] = {}
+    words, serving = _replace_port(options(argv), "grpc-port", ROUTER_PORT, free, ports)
+    words, health = _replace_port(words, "grpc-health-port", ROUTER_HEALTH_PORT, free, ports)
+    words, _metrics = _replace_port(words, "metrics-port", METRICS_PORT, free, ports)
+    return Launch(tuple(words), ports, Probe("grpc", health, ""), serving)
+
+
 def simulator(image: str, argv: Sequence[str], free: Callable[[], int], seed: int) -> Launch:
     """Launch of a model server; arguments of a real vLLM are reduced to what the simulator knows."""
     words = options(argv) if split(image)[0].endswith("llm-d-inference-sim") else from_vllm(argv)
@@ -208,6 +218,8 @@ def launch(tool: str, container: JSON, argv: Sequence[str], free: Callable[[], i
     """Launch of a container that runs ``tool``; ``argv`` are its command and arguments with all variables expanded."""
     if tool == "simulator":
         found = simulator(container["image"], argv, free, seed)
+    elif tool.startswith("bbr-"):
+        found = router(argv, free)
     else:
         found = picker(tool, argv, free)
     declared = container.get("readinessProbe")

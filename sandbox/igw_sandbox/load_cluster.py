@@ -30,6 +30,7 @@ LISTS = {
     "services": "/api/v1/services",
     "pods": "/api/v1/pods",
     "namespaces": "/api/v1/namespaces",
+    "extensions": "/apis/networking.gke.io/v1/gcproutingextensions",
 }
 RECONNECT_SECONDS = 0.5
 
@@ -70,7 +71,7 @@ class Cluster:
         running = [pod for pod in found["pods"] if pod.get("status", {}).get("phase") == "Running"]
         return discover(
             found["routes"], found["gateways"], found["alpha_pools"] + found["v1_pools"], found["models"], found["services"], running,
-            found["namespaces"])
+            found["namespaces"], found["extensions"])
 
     async def watch_routes(self, seen: Callable[[str, int, str, float], None]) -> None:
         """Call seen(NAMESPACE/NAME, generation, resourceVersion, time) for every state of every HTTPRoute, until cancelled.

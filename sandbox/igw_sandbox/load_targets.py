@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -15,24 +15,30 @@ from .load_answer import EMBEDDINGS, STREAMING, Target
 
 Object = Mapping[str, Any]
 ENDPOINTS = (*STREAMING, EMBEDDINGS)
+MODEL_HEADER = "x-gateway-model-name"
+"""What a body-based router sets; a client names its model in the body alone."""
 MODEL_FLAG = re.compile(r"^--(model|served-model-name)(?:=(.*))?$")
 
 
 def discover(
     routes: Sequence[Object], gateways: Sequence[Object], pools: Sequence[Object],
     models: Sequence[Object], services: Sequence[Object], pods: Sequence[Object], namespaces: Sequence[Object] = (),
+    extensions: Sequence[Object] = (),
 ) -> tuple[list[Target], list[str]]:
     """(targets, what was skipped and why). All lists are plain API objects of all namespaces.
 
     A rule that reaches model servers gives one target for each model and endpoint that its matches let through;
-    any other rule gives one GET for each match.
+    any other rule gives one GET for each match. Where a Gateway has a routing extension (``extensions``: GCPRoutingExtensions), a rule that is
+    chosen by the model's header is asked for that model alone, without the header.
     """
+    routed = {(extension["metadata"]["namespace"], target.get("name"))
+              for extension in extensions for target in extension.get("spec", {}).get("targetRefs") or [] if target.get("kind") == "Gateway"}
     targets: dict[tuple[str, ...], Target] = {}
     skipped: list[str] = []
     labels = {namespace["metadata"]["name"]: dict(namespace["metadata"].get("labels") or {}) for namespace in namespaces}
     for route in routes:
         where = f"{route['metadata']['namespace']}/{route['metadata']['name']}"
-        addresses = _addresses(route, gateways, labels)
+        addresses = _addresses(route, gateways, labels, routed)
         if not addresses:
             skipped.append(f"route {where}: none of its Gateways has an address and an HTTP listener that takes it")
             continue
@@ -40,8 +46,8 @@ def discover(
         for index, rule in enumerate(route.get("spec", {}).get("rules", [])):
             served = _served_models(route, rule, pools, models, services, pods)
             found = 0
-            for address in addresses:
-                for target in _rule_targets(f"{where}/{index}", rule, address, host, served):
+            for address, by_body in addresses.items():
+                for target in _rule_targets(f"{where}/{index}", rule, address, host, served, by_body):
                     targets.setdefault((target.url, target.host, target.model, str(target.headers)), target)
                     found += 1
             if not found:
@@ -49,9 +55,13 @@ def discover(
     return list(targets.values()), skipped
 
 
-def _addresses(route: Object, gateways: Sequence[Object], labels: dict[str, dict[str, str]]) -> list[str]:
-    """ADDRESS:PORT of the first HTTP listener that the route attaches to, for each parent Gateway. labels: namespace -> its labels."""
-    found: list[str] = []
+def _addresses(route: Object, gateways: Sequence[Object], labels: dict[str, dict[str, str]], routed: Container[tuple[str, str]]) -> dict[str, bool]:
+    """ADDRESS:PORT of the first HTTP listener that the route attaches to, for each parent Gateway -> whether the Gateway is one of ``routed``.
+
+    :param labels: namespace -> its labels.
+    :param routed: (namespace, name) of the Gateways that read the model from the body.
+    """
+    found: dict[str, bool] = {}
     for parent in route.get("spec", {}).get("parentRefs", []):
         namespace = parent.get("namespace") or route["metadata"]["namespace"]
         for gateway in gateways:
@@ -66,8 +76,8 @@ def _addresses(route: Object, gateways: Sequence[Object], labels: dict[str, dict
             ]
             values = [address.get("value") for address in gateway.get("status", {}).get("addresses", [])]
             if wanted and values:
-                found.append(f"{values[0]}:{wanted[0]['port']}")
-    return list(dict.fromkeys(found))
+                found[f"{values[0]}:{wanted[0]['port']}"] = (namespace, parent["name"]) in routed
+    return found
 
 
 def _host(route: Object) -> str:
@@ -157,8 +167,8 @@ def _lora_names(words: Sequence[str]) -> list[str]:
     return names
 
 
-def _rule_targets(name: str, rule: Object, address: str, host: str, served: Mapping[str, set[str]]) -> list[Target]:
-    """The targets of one rule at one Gateway address."""
+def _rule_targets(name: str, rule: Object, address: str, host: str, served: Mapping[str, set[str]], by_body: bool) -> list[Target]:
+    """The targets of one rule at one Gateway address. by_body: the Gateway sets the model's header itself."""
     targets: list[Target] = []
     for match in rule.get("matches") or [{}]:
         kind, value = match.get("path", {}).get("type", "PathPrefix"), match.get("path", {}).get("value", "/")
@@ -166,10 +176,14 @@ def _rule_targets(name: str, rule: Object, address: str, host: str, served: Mapp
         regular = [header for header in match.get("headers") or [] if header.get("type", "Exact") != "Exact"]
         if kind == "RegularExpression" or regular or match.get("queryParams"):
             continue
+        asked = served
+        if by_body:
+            asked = _chosen_by_body(served, headers)
+            headers = tuple(pair for pair in headers if pair[0].lower() != MODEL_HEADER)
         paths = endpoint_paths(kind, value, rule.get("filters") or []) if match.get("method", "POST") == "POST" else {}
-        if served and paths:
+        if asked and paths:
             for endpoint, path in paths.items():
-                for model, names in sorted(served.items()):
+                for model, names in sorted(asked.items()):
                     targets.append(Target(
                         name=f"{name} {path} {model}", rule=name, url=f"http://{address}{path}", host=host or address, headers=headers,
                         endpoint=endpoint, model=model, accepts=tuple(sorted(names)),
@@ -177,6 +191,15 @@ def _rule_targets(name: str, rule: Object, address: str, host: str, served: Mapp
         elif match.get("method", "GET") == "GET":
             targets.append(Target(name=f"{name} {value}", rule=name, url=f"http://{address}{value}", host=host or address, headers=headers))
     return targets
+
+
+def _chosen_by_body(served: Mapping[str, set[str]], headers: Iterable[tuple[str, str]]) -> Mapping[str, set[str]]:
+    """The models that reach a rule whose Gateway sets the model's header: the one that its match names, else every one that is served.
+
+    A name that no model server has is an alias, which may be answered with any of theirs.
+    """
+    own = [model for header, model in headers if header.lower() == MODEL_HEADER]
+    return {model: served.get(model) or {model}.union(*served.values()) for model in own} if own and served else served
 
 
 def endpoint_paths(kind: str, value: str, filters: Sequence[Object]) -> dict[str, str]:

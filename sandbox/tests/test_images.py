@@ -16,7 +16,7 @@ from igw_sandbox import images, podfiles, podstatus
 from igw_sandbox.images import PullError
 from igw_sandbox.podfaults import Faults, Target
 
-PICKERS = ("epp-v0.3.0", "epp-v0.5.1", "epp-v1.0.0", "epp-v1.5.0")
+EXTENSIONS = ("epp-v0.3.0", "epp-v0.5.1", "epp-v1.0.0", "epp-v1.5.0", "bbr-v1.0.0")
 POD: dict[str, Any] = {"metadata": {"name": "p", "namespace": "ns", "uid": "u", "labels": {"app": "x"}}, "spec": {"nodeName": "n", "containers": []}}
 
 
@@ -31,17 +31,31 @@ def free():
     ("ghcr.io/llm-d/llm-d-inference-sim:v0.10.2", "simulator"),
     ("vllm/vllm-openai:latest", "simulator"),
     ("public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v0.8.0", "simulator"),
+    ("registry.k8s.io/gateway-api-inference-extension/bbr:v1.0.0", "bbr-v1.0.0"),
     ("nginx", None),
     ("example.com/pepper:v1", None),
 ])
 def test_an_image_names_its_tool(image: str, tool: str | None) -> None:
-    assert images.tool_of(image, PICKERS) == tool
+    assert images.tool_of(image, EXTENSIONS) == tool
 
 
 @pytest.mark.parametrize("image", ["registry.k8s.io/x/epp:v9.9.9", "registry.k8s.io/x/epp", "ghcr.io/llm-d/llm-d-inference-sim:nope"])
 def test_a_tag_that_does_not_exist_is_a_pull_error(image: str) -> None:
     with pytest.raises(PullError, match="not found"):
-        images.tool_of(image, PICKERS)
+        images.tool_of(image, EXTENSIONS)
+
+
+def test_a_pull_error_names_the_tags_of_that_program_alone() -> None:
+    with pytest.raises(PullError, match=r"this sandbox has the tags v1\.0\.0\)$"):
+        images.tool_of("registry.k8s.io/gateway-api-inference-extension/bbr:v1.5.0", EXTENSIONS)
+
+
+def test_the_routers_ports_become_local_ones_and_it_is_asked_for_its_health() -> None:
+    container = {"name": "bbr", "image": "bbr:v1.0.0"}
+    launch = images.launch("bbr-v1.0.0", container, ["/bbr", "--streaming", "--v", "3", "--metrics-port", "9091"], free(), 1)
+    assert launch.argv == ("--streaming", "--v", "3", "--metrics-port", "31003", "--grpc-port=31001", "--grpc-health-port=31002")
+    assert (launch.ports, launch.picker_port, launch.picker_tls) == ({9004: 31001, 9005: 31002, 9091: 31003}, 9004, True)
+    assert (launch.probe.kind, launch.probe.port, launch.probe.target) == ("grpc", 9005, "")
 
 
 def test_the_old_pickers_flags_get_local_ports_in_place() -> None:

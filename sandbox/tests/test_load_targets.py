@@ -131,3 +131,35 @@ def test_of_several_served_names_answers_carry_the_first() -> None:
     pod = named("pod", labels={"app": "llm"}, spec={"containers": [{"args": ["--model", "/x", "--served-model-name", "dated", "base"]}]})
     targets, _skipped = found(rule(), pods=(pod,), models=MODELS[:1])
     assert {(target.model, target.accepts) for target in targets} == {("base", ("base", "dated"))}
+
+
+EXTENSION = named("bbr", spec={"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "gw"}]})
+
+
+def by_model(model: str, name: str = "pool") -> dict[str, Any]:
+    """A rule that is chosen by the model's header, beside another header."""
+    return rule(name=name, headers=[{"name": "X-Gateway-Model-Name", "value": model}, {"name": "x-team", "value": "a"}])
+
+
+@pytest.mark.parametrize(("extensions", "headers", "models"), [
+    ([EXTENSION], {("x-team", "a")}, {"alias"}),
+    ([], {("X-Gateway-Model-Name", "alias"), ("x-team", "a")}, {"base", "alias"}),
+    ([named("bbr", "other", spec=EXTENSION["spec"])], {("X-Gateway-Model-Name", "alias"), ("x-team", "a")}, {"base", "alias"}),
+])
+def test_a_router_sets_the_models_header(extensions: Any, headers: set[tuple[str, str]], models: set[str]) -> None:
+    """Clients of such a Gateway name the model in the body alone, and a rule is asked for its own."""
+    targets, skipped = discover([route(by_model("alias"))], [GATEWAY], [POOL], MODELS, [SERVICE], [POD], extensions=extensions)
+    assert not skipped and {pair for target in targets for pair in target.headers} == headers
+    assert {target.model for target in targets} == models and {target.endpoint for target in targets} == {COMPLETIONS, CHAT}
+
+
+def test_a_routers_rule_is_asked_for_an_alias_that_no_server_has() -> None:
+    """As after a migration, when only a rewrite knows it; a rule without the header keeps all its models."""
+    targets, _skipped = discover([route(by_model("alias"), rule())], [GATEWAY], [POOL], [], [SERVICE], [POD], extensions=[EXTENSION])
+    asked = {(target.rule[-1], target.model): target.accepts for target in targets}
+    assert asked == {("0", "alias"): ("alias", "base", "lora"), ("1", "base"): ("base",), ("1", "lora"): ("lora",)}
+
+
+def test_a_request_without_a_body_is_asked_without_the_header() -> None:
+    targets, _skipped = discover([route(rule("/v1/models"))], [GATEWAY], [POOL], MODELS, [SERVICE], [POD], extensions=[EXTENSION])
+    assert [(target.method, target.headers) for target in targets] == [("GET", ())]

@@ -136,6 +136,14 @@ def test_both_kubernetes_programs_come_from_one_build(fake_go: FakeGo) -> None:
     assert "gitVersion=v1.34.4" in fake_go.calls[0]
 
 
+def test_a_program_that_shares_a_go_mod_has_a_place_of_its_own(fake_go: FakeGo) -> None:
+    """The picker that is in the cache already is not built again, and none is missing from its folder."""
+    paths = tools.ensure("epp-v1.0.0", "bbr-v1.0.0", progress=lambda _message: None)
+    assert [path.parent.name for path in paths.values()] == ["epp-v1.0.0-v1.0.0-go1.26.8", "bbr-v1.0.0-v1.0.0-go1.26.8"]
+    assert [call.split()[0].rpartition("/")[2] for call in fake_go.calls] == ["epp-v1.0.0", "epp-v1.0.0"]
+    assert [call.rpartition("/")[2] for call in fake_go.calls] == ["epp", "bbr"]
+
+
 def test_two_processes_build_a_tool_once(fake_go: FakeGo) -> None:
     script = "from igw_sandbox import tools; print(tools.ensure('crane')['crane'])"
     environment = {**os.environ, "PYTHONPATH": str(Path(tools.__file__).parents[1])}
@@ -223,7 +231,7 @@ def test_an_unknown_tool_is_refused(fake_go: FakeGo) -> None:
 def test_every_go_mod_pins_the_version_that_is_shown() -> None:
     assert set(tools.MODULES) == {path.name for path in tools.TOOLS_FOLDER.iterdir()}
     for build in tools.BUILDS:
-        text = (tools.TOOLS_FOLDER / build.folder / "go.mod").read_text()
+        text = (tools.TOOLS_FOLDER / build.pinned_in / "go.mod").read_text()
         assert re.search(rf"{re.escape(build.module)} {re.escape(build.version)}(\s|$)", text), build.folder
         assert all(re.search(rf"^(tool |\t){re.escape(package)}$", text, re.MULTILINE) for _tool, package in build.packages), build.folder
 

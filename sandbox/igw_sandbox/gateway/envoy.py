@@ -7,6 +7,9 @@ Two levels in one Envoy. Level 1 listens on the Gateway's address and chooses a 
 per backend, on a unix socket, that calls the pool's endpoint picker and sends the request to the pod it names. Why two: time-outs, FailOpen
 and the life of a backend belong to the backend, while Envoy knows them per route only; and a backend that leaves takes its listener, and so
 its streams, with it. Endpoints come from a file per cluster, so that a pod or a health check never touches a cluster or its requests.
+
+A Gateway that a GCPRoutingExtension names asks that service at level 1 and then chooses the route anew, so that a header which the service
+sets decides. A listener that gets or loses this filter ends the connections it had, a second later.
 """
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from typing import Any
 
 from ..envoyfiles import HTTP_MANAGER, ROUTER, http2_options, socket_address, typed, upstream_tls
 from .envoyroutes import DESTINATION_HEADER, route_configuration
-from .model import Backend, Server
+from .model import Backend, Callout, Server
 
 JSON = dict[str, Any]
 ENDPOINTS = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -75,8 +78,27 @@ def front_listener(server: Server, folder: Path, log: JSON) -> JSON:
     name = front_name(server)
     return {
         "name": name, "address": socket_address(server.address, server.port), "enable_reuse_port": True,
-        "filter_chains": [{"filters": [manager(name, folder / f"{name}.json", [], log)]}],
+        "filter_chains": [{"filters": [manager(name, folder / f"{name}.json", [callout_filter(server.callout)] if server.callout else [], log)]}],
     }
+
+
+def callout_filter(callout: Callout) -> JSON:
+    """The call of a routing extension; the route is chosen after it, by the headers that it leaves.
+
+    A body that is fully duplex needs its trailers, and Envoy refuses one without.
+    """
+    service: JSON = {"cluster_name": callout_name(callout.slug), **({"authority": callout.authority} if callout.authority else {})}
+    body = "NONE" if not callout.reads_body else "FULL_DUPLEX_STREAMED" if callout.full_duplex else "STREAMED"
+    trailers = callout.reads_trailers or body == "FULL_DUPLEX_STREAMED"
+    mode = {"request_header_mode": "SEND", "request_body_mode": body, "request_trailer_mode": "SEND" if trailers else "SKIP",
+            "response_header_mode": "SKIP", "response_body_mode": "NONE", "response_trailer_mode": "SKIP"}
+    return typed("envoy.filters.http.ext_proc", EXT_PROC, grpc_service={"envoy_grpc": service}, processing_mode=mode,
+                 message_timeout=f"{callout.timeout:.3f}s", route_cache_action="CLEAR", failure_mode_allow=callout.fail_open)
+
+
+def callout_name(slug: str) -> str:
+    """Cluster of a service that is asked before a route is chosen."""
+    return f"callout-{slug}"
 
 
 def front_routes(server: Server) -> JSON:
@@ -122,7 +144,11 @@ def back_routes(backend: Backend) -> JSON:
 
 
 def clusters(backend: Backend, folder: Path) -> list[JSON]:
-    """Level 1's cluster (the unix socket while the backend is healthy) and level 2's: picker, named pod, any pod."""
+    """Level 1's cluster (the unix socket while the backend is healthy) and level 2's: picker, named pod, any pod. Of a callout: the one that is called."""
+    if backend.callout:
+        secured = {"transport_socket": upstream_tls()} if backend.callout == "tls" else {}
+        return [endpoint_cluster(callout_name(backend.slug), endpoint_file(folder, backend, "callout"), typed_extension_protocol_options=http2_options(),
+                                 **secured)]
     slug = backend.slug
     front = endpoint_cluster(cluster_name(backend.key), endpoint_file(folder, backend, "front"),
                              typed_extension_protocol_options=http1(CLIENT_IDLE_SECONDS // 2))
@@ -153,7 +179,7 @@ def endpoint_cluster(name: str, path: Path, **fields: Any) -> JSON:
 
 
 def endpoint_file(folder: Path, backend: Backend, role: str) -> Path:
-    """Where the endpoints of one of a backend's clusters (role: front, any, picker) are written."""
+    """Where the endpoints of one of a backend's clusters (role: front, any, picker, callout) are written."""
     return folder / f"{role}-{backend.slug}.json"
 
 
@@ -169,7 +195,9 @@ def parsed(endpoint: str) -> JSON:
 
 
 def assignments(backend: Backend, socket: Path | None, pods: tuple[str, ...], pickers: tuple[str, ...]) -> dict[str, JSON]:
-    """Role -> endpoints of a backend's clusters. socket None: the backend is not healthy (yet), level 1 answers 503."""
+    """Role -> endpoints of a backend's clusters. socket None: the backend is not healthy (yet), level 1 answers 503, and a callout fails."""
+    if backend.callout:
+        return {"callout": assignment(callout_name(backend.slug), [] if socket is None else [parsed(pod) for pod in pods])}
     found = {
         "front": assignment(cluster_name(backend.key), [] if socket is None else [{"pipe": {"path": str(socket)}}]),
         "any": assignment(f"any-{backend.slug}", [parsed(pod) for pod in pods]),

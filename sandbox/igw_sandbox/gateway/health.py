@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from ..images import Probe
+from ..probes import passes
 from .model import Check, Endpoints
 
 
@@ -93,8 +95,11 @@ class Health:
                 _reader, writer = await asyncio.wait_for(asyncio.open_connection(address, port), timeout)
                 writer.close()
                 return None
+            if check.kind == "GRPC":
+                probe = Probe("grpc", port, check.path, timeout=timeout)
+                return None if await passes(probe, address) else f"the gRPC health check on port {port} is not answered with SERVING"
             if check.kind != "HTTP":
-                return f"health checks of type {check.kind} are not supported; use HTTP or TCP"
+                return f"health checks of type {check.kind} are not supported; use HTTP, TCP or GRPC"
             if self._session is None:
                 self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0), trust_env=False)
             limit = aiohttp.ClientTimeout(total=timeout)

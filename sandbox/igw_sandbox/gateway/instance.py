@@ -198,13 +198,13 @@ class Instance:
         clusters = [cluster for backend in self._backends.values() for cluster in envoy.clusters(backend, self._folder)]
         log = envoy.access_log(self.number, self.access_log)
         listeners = [envoy.front_listener(server, self._folder, log) for server in self._servers.values()]
-        listeners += [envoy.back_listener(backend, self._paths[key], self._folder) for key, backend in self._backends.items()]
+        listeners += [envoy.back_listener(backend, self._paths[key], self._folder) for key, backend in self._backends.items() if not backend.callout]
         await self._await_versions(self._write("cds.json", "cluster_manager.cds", envoyfiles.CLUSTER, clusters))
         await self._await_versions(self._write("lds.json", "listener_manager.lds", envoyfiles.LISTENER, listeners))
 
     def _write_routes(self, servers: Iterable[Server], backends: Iterable[Backend]) -> dict[str, str]:
         expected: dict[str, str] = {}
-        documents = [envoy.front_routes(server) for server in servers] + [envoy.back_routes(backend) for backend in backends]
+        documents = [envoy.front_routes(server) for server in servers] + [envoy.back_routes(backend) for backend in backends if not backend.callout]
         for document in documents:
             name = document["name"]
             expected |= self._write(f"{name}.json", f"http.{name}.rds.{name}", envoyfiles.ROUTES, [document])

@@ -27,6 +27,8 @@ class Backend:
     fail_open: bool = False
     uid: str = ""
     """Of the pool or Service: one that was deleted and made again is another backend, as on GKE."""
+    callout: str = ""
+    """How a Service is called that no request is sent to but that is asked about requests: ``tls`` or ``plain``, both HTTP/2."""
 
     @property
     def label(self) -> str:
@@ -36,7 +38,7 @@ class Backend:
 
     @property
     def key(self) -> str:
-        return f"{self.label}@{self.gateway}#{self.uid}"
+        return f"{self.label}@{self.gateway}#{self.uid}" + (f"#{self.callout}" if self.callout else "")
 
     @property
     def slug(self) -> str:
@@ -54,6 +56,7 @@ class Check:
 
     kind: str = "HTTP"
     path: str = "/"
+    """Of a gRPC check: the service that is asked about, which may be empty."""
     port: int | None = None
     interval: float = 15.0
     timeout: float = 15.0
@@ -101,6 +104,27 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Callout:
+    """A service that a Gateway asks about every request before it chooses a route, in the words of a GCPRoutingExtension."""
+
+    backend: str
+    """Key of its Service."""
+    authority: str = ""
+    timeout: float = 1.0
+    """Seconds for one message."""
+    fail_open: bool = False
+    reads_body: bool = False
+    reads_trailers: bool = False
+    full_duplex: bool = False
+    """Whether it may answer once it has the whole body, and not piece by piece."""
+
+    @property
+    def slug(self) -> str:
+        """That of its Service's backend."""
+        return slug(self.backend)
+
+
+@dataclass(frozen=True)
 class Server:
     """One address and port of one Gateway; hosts maps a host name or pattern to its entries, best match first."""
 
@@ -108,6 +132,7 @@ class Server:
     address: str
     port: int
     hosts: dict[str, tuple[Entry, ...]]
+    callout: Callout | None = None
 
     @property
     def slug(self) -> str:

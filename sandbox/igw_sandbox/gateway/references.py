@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .model import Backend, Check, Endpoints, Manifest
@@ -14,10 +14,13 @@ from .settings import ALPHA_GROUP, GATEWAY_GROUP, V1_GROUP
 from .snapshot import Snapshot
 
 DEFAULT_PICKER_PORT = 9002
+CHECK_FIELDS = {"HTTP": "httpHealthCheck", "TCP": "tcpHealthCheck", "GRPC": "grpcHealthCheck"}
 POOL_KINDS = {ALPHA_GROUP: "AlphaPool", V1_GROUP: "Pool"}
 LONGEST_TIMEOUT = 365 * 24 * 3600
 """Seconds; a GCPBackendPolicy may ask for more than a timer can count."""
 DEFAULT_TIMEOUT = 30
+HTTP2_CLEARTEXT = "kubernetes.io/h2c"
+"""The appProtocol of a Service that is called without TLS."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,15 @@ class Index:
         if port is None or not any(entry["port"] == port for entry in service["spec"].get("ports") or []):
             return Resolution(reason="BackendNotFound", message=f"{what} has no port {port}")
         return Resolution(Backend(gateway, "", "Service", target, name, port, timeout_seconds=self.timeout(group, kind, target, name), uid=_uid(service)))
+
+    def callout_backend(self, gateway: str, namespace: str, reference: Manifest) -> Backend | None:
+        """The Service that a routing extension of ``namespace`` calls for one Gateway; None when it is not there or of another kind."""
+        resolution = self.resolve(gateway, namespace, reference)
+        if resolution.backend is None or resolution.backend.is_pool:
+            return None
+        ports = self._services[resolution.backend.namespace, resolution.backend.name]["spec"]["ports"]
+        protocol = next(entry.get("appProtocol") for entry in ports if entry["port"] == resolution.backend.port)
+        return replace(resolution.backend, callout="plain" if protocol == HTTP2_CLEARTEXT else "tls")
 
     def _resolve_pool(self, gateway: str, group: str, namespace: str, name: str, what: str) -> Resolution:
         pool = self._pools.get((group, namespace, name))
@@ -164,10 +176,11 @@ def check_of(default: Mapping[str, Any]) -> Check:
     """The Check that ``spec.default`` of a HealthCheckPolicy asks for."""
     config = default.get("config") or {}
     kind = config.get("type") or "HTTP"
-    detail = config.get({"HTTP": "httpHealthCheck", "TCP": "tcpHealthCheck"}.get(kind, "")) or {}
+    detail = config.get(CHECK_FIELDS.get(kind, "")) or {}
+    path = detail.get("grpcServiceName") or "" if kind == "GRPC" else detail.get("requestPath") or "/"
     port = detail.get("port") if detail.get("portSpecification") in (None, "USE_FIXED_PORT") else None
     interval = float(default.get("checkIntervalSec") or Check.interval)
-    return Check(kind, detail.get("requestPath") or "/", port, interval, float(default.get("timeoutSec") or interval),
+    return Check(kind, path, port, interval, float(default.get("timeoutSec") or interval),
                  int(default.get("healthyThreshold") or Check.healthy), int(default.get("unhealthyThreshold") or Check.unhealthy))
 
 

@@ -53,7 +53,8 @@ class Settings:
     """When status is written: ``converged`` after the last instance took the change, ``early`` after ``status_delay``, whoever took it, ``frozen`` never."""
     status_delay: tuple[float, float] = (0.1, 0.3)
     chain_limit: int | None = None
-    """Pools per Gateway whose endpoint picker is called; a rule that names one more answers 500. None: no limit."""
+    """Extension chains per Gateway: those of the GCPRoutingExtensions and GCPTrafficExtensions that name it, and one for each pool whose endpoint picker is
+    called; a rule that names one pool more answers 500. None: no limit."""
     lowest_port: int = 1
     """Listeners below it can't be bound by this user."""
     seed: int = 0

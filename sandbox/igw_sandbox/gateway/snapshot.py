@@ -65,6 +65,8 @@ KINDS: dict[str, Kind] = {
     "Pool": Kind(V1_GROUP, "v1", "InferencePool", "inferencepools"),
     "HealthCheckPolicy": Kind(POLICY_GROUP, "v1", "HealthCheckPolicy", "healthcheckpolicies"),
     "GCPBackendPolicy": Kind(POLICY_GROUP, "v1", "GCPBackendPolicy", "gcpbackendpolicies"),
+    "GCPRoutingExtension": Kind(POLICY_GROUP, "v1", "GCPRoutingExtension", "gcproutingextensions"),
+    "GCPTrafficExtension": Kind(POLICY_GROUP, "v1", "GCPTrafficExtension", "gcptrafficextensions"),
     "Service": Kind("", "v1", "Service", "services"),
     "Pod": Kind("", "v1", "Pod", "pods"),
     "Namespace": Kind("", "v1", "Namespace", "namespaces", namespaced=False),

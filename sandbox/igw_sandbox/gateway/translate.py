@@ -4,14 +4,14 @@
 """From what is in the cluster to what the gateway means to do. Pure: a snapshot in, a Model out."""
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from . import illnesses, matching
+from . import extensions, illnesses, matching
+from .durations import seconds
 from .listeners import GatewayView, Listener, served_gateways
-from .model import Backend, Entry, Manifest, Mirror, Model, Server, Share, Status
+from .model import Backend, Callout, Entry, Manifest, Mirror, Model, Server, Share, Status
 from .references import Index, Resolution
 from .settings import GATEWAY_GROUP, Settings
 from .snapshot import Snapshot
@@ -19,8 +19,6 @@ from .statuses import policy_statuses, pool_status, route_parent
 
 RULE_FILTERS = {"RequestHeaderModifier", "ResponseHeaderModifier", "URLRewrite", "RequestRedirect", "RequestMirror"}
 BACKEND_FILTERS = {"RequestHeaderModifier", "ResponseHeaderModifier"}
-DURATION = re.compile(r"(\d+)(h|ms|m|s)")
-UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 Target = tuple[str, str, str, str]
 """(namespace, group, kind, name)"""
 
@@ -50,10 +48,14 @@ class Translation:
         """Pools that routes refer to -> Gateways (keys) of these routes."""
         self.used: set[Target] = set()
         self.chains: dict[str, list[str]] = defaultdict(list)
-        """Gateway -> pools (keys) whose picker it calls, in the order of their first reference."""
+        """Gateway -> chains of its extensions, then pools (keys) whose picker it calls in the order of their first reference."""
+        self.callouts: dict[str, Callout] = {}
+        """Gateway -> what it asks before it chooses a route."""
         self.statuses: list[Status] = []
         self.hosts: dict[tuple[str, int], dict[str, list[tuple[tuple[object, ...], Entry]]]] = defaultdict(lambda: defaultdict(list))
         self.routes: dict[str, int] = {}
+        for gateway in self.gateways:
+            self._extensions(snapshot, gateway)
         for route in sorted(snapshot.get("HTTPRoute", []), key=_age):
             self._route(route)
 
@@ -65,12 +67,21 @@ class Translation:
             self.statuses.append(view.status())
         servers = tuple(
             Server(gateway, self.gateways[gateway].address, port,
-                   {host: tuple(entry for _key, entry in sorted(found, key=lambda pair: pair[0])) for host, found in sorted(hosts.items())})
+                   {host: tuple(entry for _key, entry in sorted(found, key=lambda pair: pair[0])) for host, found in sorted(hosts.items())},
+                   self.callouts.get(gateway))
             for (gateway, port), hosts in sorted(self.hosts.items()))
         for (namespace, group, _kind, name), gateways in sorted(self.pools.items()):
             self.statuses.append(pool_status(self.index, group, namespace, name, gateways))
         self.statuses += policy_statuses(self.index, self.used)
         return Model(servers, self.backends, tuple(self.statuses), self.routes)
+
+    def _extensions(self, snapshot: Snapshot, gateway: str) -> None:
+        """Note what a Gateway asks before it chooses a route, and the chains that its extensions take."""
+        self.chains[gateway] += extensions.chain_names(snapshot, gateway)
+        if found := extensions.routing_callout(snapshot, self.index, gateway):
+            self.callouts[gateway], backend = found
+            self.backends[backend.key] = backend
+            self.used.add((backend.namespace, backend.group, backend.kind, backend.name))
 
     def _route(self, route: Manifest) -> None:
         """Attach a route to its parents and note what each of them says."""
@@ -176,14 +187,6 @@ def translate(snapshot: Snapshot, addresses: Mapping[str, str], settings: Settin
     """The Model of a snapshot. addresses: NAMESPACE/NAME of a Gateway -> its address; classes: names of the served GatewayClasses;
     unusable: (Gateway, port) -> why it can't be bound."""
     return Translation(snapshot, addresses, settings, classes, unusable or {}).model()
-
-
-def seconds(duration: str | None) -> float | None:
-    """A Gateway API duration (1h30m, 250ms) in seconds; None stays None, and so does 0s, which means no limit."""
-    if not duration:
-        return None
-    total: float = sum(int(number) * UNITS[unit] for number, unit in DURATION.findall(duration))
-    return total or None
 
 
 def _bad_filters(rule: Manifest) -> list[str]:

@@ -3,7 +3,10 @@ module sandbox.invalid/tools/epp-v1.0.0
 
 go 1.25.7
 
-tool sigs.k8s.io/gateway-api-inference-extension/cmd/epp
+tool (
+	sigs.k8s.io/gateway-api-inference-extension/cmd/bbr
+	sigs.k8s.io/gateway-api-inference-extension/cmd/epp
+)
 
 require (
 	cel.dev/expr v0.24.0 // indirect
