@@ -50,14 +50,14 @@ def callouts(model: Model) -> dict[str, Callout | None]:
     return {server.gateway: server.callout for server in model.servers}
 
 
-def chain(name: str, *expressions: dict[str, str], to: str = "router", port: int = 9004) -> dict[str, Any]:
+def chain(name: str, *expressions: dict[str, Any], to: str = "router", port: int = 9004) -> dict[str, Any]:
     """A chain with a condition, or without one."""
     condition = {"matchCondition": {"celExpressions": list(expressions)}} if expressions else {}
     return {"name": name, **condition, "extensions": [{"name": name, "authority": name, "backendRef": {"name": to, "port": port}}]}
 
 
 def test_the_gateway_that_an_extension_names_asks_its_service() -> None:
-    model = run(extension("e", "router", more={**EVENTS, "timeout": "0.5s", "failOpen": True}))
+    model = run(extension("e", "router", more={**EVENTS, "timeout": "500ms", "failOpen": True}))
     found = callouts(model)["default/gw"]
     assert found == Callout("Service/default/router:9004@default/gw#default-router#tls", "myext.com", 0.5, True, True, True, True)
     assert callouts(model)["default/other"] is None
@@ -69,17 +69,18 @@ def test_what_an_extension_leaves_out() -> None:
         "Service/default/router:9004@default/gw#default-router#tls", "", 1.0, fail_open=False, reads_body=False, reads_trailers=False, full_duplex=False)
 
 
-def test_events_and_modes_in_googles_other_spelling_and_a_service_without_tls() -> None:
+def test_a_service_that_is_called_without_tls() -> None:
     plain = {**ROUTER, "spec": {**ROUTER["spec"], "ports": [{"port": 9004, "appProtocol": "kubernetes.io/h2c"}]}}
-    found = callouts(run(extension("e", "router", more={"supportedEvents": ["REQUEST_HEADERS", "REQUEST_BODY"]}), Service=[plain, S]))["default/gw"]
-    assert found is not None and (found.reads_body, found.reads_trailers, found.full_duplex) == (True, False, False)
-    assert found.backend.endswith("#plain")
+    model = run(extension("e", "router"), Service=[plain, S])
+    (cluster,) = (envoy.clusters(backend, Path("/f"))[0] for backend in model.backends.values() if backend.callout)
+    assert "transport_socket" not in cluster and "http2_protocol_options" in str(cluster)
 
 
 @pytest.mark.parametrize(("chains", "expected"), [
     ([chain("a"), chain("b")], "a"),
     ([chain("a", PARTLY), chain("b", TRUE), chain("c")], "b"),
-    ([chain("a", TRUE, PARTLY), chain("b")], "b"),
+    ([chain("a", PARTLY, TRUE), chain("b")], "a"),
+    ([chain("a", {**TRUE, "backendRefs": [{"name": "s", "port": 80}]}), chain("b")], "b"),
     ([chain("a", PARTLY)], None),
     ([chain("a", to="gone")], None),
     ([chain("a", port=1)], None),

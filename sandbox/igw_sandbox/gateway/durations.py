@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import re
 
-DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+DURATION = re.compile(r"(\d+)(h|ms|m|s)")
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 def seconds(duration: str | None) -> float | None:
-    """A duration (1h30m, 250ms, an extension's 0.1s) in seconds; None stays None, and so does 0s, which means no limit."""
+    """A duration (1h30m, 250ms) in seconds; None stays None, and so does 0s, which means no limit."""
     if not duration:
         return None
-    total: float = sum(float(number) * UNITS[unit] for number, unit in DURATION.findall(duration))
+    total: float = sum(int(number) * UNITS[unit] for number, unit in DURATION.findall(duration))
     return total or None

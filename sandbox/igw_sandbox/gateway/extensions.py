@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Finds what a Gateway calls out to before it chooses a route: GKE's GCPRoutingExtension, by which a body's model becomes a header. Pure.
 
-An extension names Gateways of its namespace and holds chains; the first whose condition matches runs, and a routing chain has one extension
-(https://cloud.google.com/kubernetes-engine/docs/how-to/configure-gke-service-extensions). Of two extensions on one Gateway the older one counts.
+An extension names Gateways of its namespace and holds chains; the first whose condition matches runs, and a routing chain has one extension.
+Source: https://github.com/GoogleCloudPlatform/gke-gateway-api, config/crd/networking.gke.io_gcproutingextensions.yaml. Of two extensions on one
+Gateway the older one counts.
 
-Not modelled: conditions in CEL other than those that are plainly true (a chain with another one never runs), Google APIs and plugins in the
-place of a Service, forwardHeaders, metadata, and what a GCPTrafficExtension does to a request once its route is chosen: its chains are only
-counted. GKE documents no status of these kinds, so none is written.
+Not modelled: conditions in CEL other than those that are plainly true (a chain with another one never runs), forwardHeaders, metadata, Google
+APIs in the place of a Service, and what a GCPTrafficExtension does to a request once its route is chosen: its chains are only counted. The
+kinds have status.ancestors, but which conditions GKE writes there is not documented, so none are written.
 """
 from __future__ import annotations
 
@@ -44,21 +45,16 @@ def routing_callout(snapshot: Snapshot, index: Index, gateway: str) -> tuple[Cal
 
 
 def always_matches(chain: Manifest) -> bool:
-    """Whether a chain plainly runs for every request."""
+    """Whether a chain plainly runs for every request. Expressions are ORed; the backendRefs of one narrow it."""
     expressions = (chain.get("matchCondition") or {}).get("celExpressions") or []
-    return all(str(entry.get("celMatcher", "")).strip() in PLAINLY_TRUE for entry in expressions)
+    return not expressions or any(entry.get("celMatcher", "").strip() in PLAINLY_TRUE and not entry.get("backendRefs") for entry in expressions)
 
 
 def _callout(extension: Manifest, backend: Backend) -> Callout:
-    events = frozenset(_plain(event) for event in extension.get("supportedEvents") or DEFAULT_EVENTS)
+    events = extension.get("supportedEvents") or DEFAULT_EVENTS
     return Callout(backend.key, extension.get("authority") or "", seconds(extension.get("timeout")) or DEFAULT_SECONDS, bool(extension.get("failOpen")),
-                   reads_body="requestbody" in events, reads_trailers="requesttrailers" in events,
-                   full_duplex=_plain(extension.get("requestBodySendMode") or "") == "fullduplexstreamed")
-
-
-def _plain(word: str) -> str:
-    """An event or a mode in one spelling: documents have RequestBody and REQUEST_BODY."""
-    return word.replace("_", "").lower()
+                   reads_body="RequestBody" in events, reads_trailers="RequestTrailers" in events,
+                   full_duplex=extension.get("requestBodySendMode") == "FullDuplexStreamed")
 
 
 def _of(snapshot: Snapshot, kind: str, gateway: str) -> Iterator[Manifest]:
