@@ -4,6 +4,7 @@
 """Body-based routing as a whole: the estate body_routing with its real router, endpoint pickers and model servers."""
 from __future__ import annotations
 
+import copy
 import http.client
 import json
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from igw_sandbox import load
 from igw_sandbox.tools import ensure
@@ -129,7 +131,7 @@ def fixture_extension(world: World, client: Client) -> Iterator[dict[str, Any]]:
     found = world.kubectl_json("get", "gcproutingextensions.networking.gke.io", "body-based-router")
     wanted = {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": {"name": "body-based-router"}, "spec": found["spec"]}
     yield wanted
-    world.apply(json.dumps(wanted))
+    world.apply(yaml.safe_dump(wanted))
     client.until("alder-70b", 200)
 
 
@@ -138,7 +140,7 @@ def test_an_extension_is_taken_away_and_made_again(world: World, client: Client,
     world.kubectl("delete", "gcproutingextensions.networking.gke.io", "body-based-router")
     client.until("alder-70b", 404)
     client.until("alder-70b", 200, headers={HEADER: "alder-70b"})
-    world.apply(json.dumps(extension))
+    world.apply(yaml.safe_dump(extension))
     client.until("alder-70b", 200)
 
 
@@ -148,9 +150,9 @@ def test_without_a_router_requests_fail_closed(world: World, client: Client, ext
     try:
         client.until("alder-70b", 500)
         client.until(None, 500, path="/v1/models")
-        opened = json.loads(json.dumps(extension))
+        opened = copy.deepcopy(extension)
         opened["spec"]["extensionChains"][0]["extensions"][0]["failOpen"] = True
-        world.apply(json.dumps(opened))
+        world.apply(yaml.safe_dump(opened))
         client.until("alder-70b", 404)
         client.until(None, 200, path="/v1/models")
     finally:
