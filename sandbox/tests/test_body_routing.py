@@ -90,7 +90,8 @@ def backend(pool: str) -> str:
 def test_the_bodys_model_chooses_the_pool(client: Client, model: str) -> None:
     for path in ("/v1/chat/completions", "/v1/completions"):
         status, body, line = client.logged(model, path=path, prompt="hello")
-        assert (status, json.loads(body)["model"]) == (200, model)
+        assert status == 200, body
+        assert json.loads(body)["model"] == model
         assert (line["route"], line["backend"], line["path"]) == (RULES[model], backend(POOLS[model]), path)
 
 
@@ -122,7 +123,8 @@ def test_a_body_of_some_hundred_kilobytes_comes_whole(client: Client) -> None:
 @pytest.mark.parametrize("name", [HEADER, HEADER.lower()])
 def test_the_routers_word_replaces_what_a_client_says_about_the_model(client: Client, name: str) -> None:
     status, body, line = client.logged("birch-8b", headers={name: "alder-70b"})
-    assert (status, json.loads(body)["model"], line["backend"]) == (200, "birch-8b", backend("birch-preview"))
+    assert (status, line["backend"]) == (200, backend("birch-preview"))
+    assert json.loads(body)["model"] == "birch-8b"
 
 
 @pytest.fixture(name="extension")
