@@ -144,6 +144,19 @@ def test_probes_go_to_the_listeners_that_take_the_route(up, play, estate, route,
 
 
 @pytest.mark.matrix
+def test_rules_that_the_model_in_the_body_decides(up, play):
+    """Users name the model in the body alone, the real router sets the header, and each rule's split is measured by requests for its own model."""
+    world = up("body_routing")
+    ended = proven(world, play)
+    assert {target["model"] for target in ended.begun["targets"]} == {"alder-70b", "birch-8b", "cedar-1b", ""}, "one rule lists models too"
+    assert "x-gateway-model-name" not in json.dumps(ended.begun["targets"]).lower(), "the load must not send what the router sets"
+    measured = [gate["counted"] for gate in ended.report["evidence"] if "counted" in gate]
+    assert len(measured) == 3 and all({text.partition("(rule ")[2][0] for text in counted} == {"0", "1", "2"} for counted in measured), measured
+    assert not any(gate.get("blind") for gate in ended.report["evidence"])
+    assert not [entry for entry in ended.report["unproven"] if entry["kind"] != "long-streams"]
+
+
+@pytest.mark.matrix
 def test_names_that_v1alpha2_alone_knows_are_learnt_before_it_goes(up, play, tmp_path, collections_path):
     """On the path with a downtime; and whoever asks afterwards, by hand and without a plan, gets the same verdict."""
     world = up("served_names")
