@@ -10,6 +10,7 @@ import pytest
 
 from igw_sandbox.context import SandboxError
 from igw_sandbox.gateway import matching
+from igw_sandbox.gateway.envoy import back_routes, front_routes
 from igw_sandbox.gateway.model import Check, Model
 from igw_sandbox.gateway.references import Index
 from igw_sandbox.gateway.settings import ALPHA_GROUP, CLASSES, V1_GROUP, Settings
@@ -327,3 +328,28 @@ def test_settings_of_profiles_and_their_overrides() -> None:
     for arguments in (("slow", "both", 1), ("fast", "all", 1), ("fast", "both", 1, {"warmth": 1})):
         with pytest.raises(SandboxError, match="unknown"):
             Settings.of(*arguments)
+
+
+# -- policies before it -------------------------------------------------------------------------------------------------
+
+
+def test_a_key_that_a_gateway_wants_is_asked_for_first() -> None:
+    """On every host, and of the Gateway that wants it alone."""
+    routed = route(rules=[{"backendRefs": [reference("s")]}], parents=[{"name": "gw"}, {"name": "other"}])
+    both = {"Gateway": [gateway(), gateway("other")], "HTTPRoute": [routed], "Service": [service("s", "m")]}
+    asked, plain = run(options={"keys": {"default/gw": "x-key: a b"}}, **both).servers
+    (first, *_others) = front_routes(asked)["virtual_hosts"][0]["routes"]
+    assert first["direct_response"]["status"] == 401 and "401" in first["direct_response"]["body"]["inline_string"]
+    assert first["match"]["headers"] == [
+        {"name": "x-key", "string_match": {"exact": "a b"}, "invert_match": True, "treat_missing_header_as_empty": True}
+    ]
+    assert all("direct_response" not in entry for entry in front_routes(plain)["virtual_hosts"][0]["routes"])
+
+
+def test_a_policy_refuses_the_pools_of_one_group() -> None:
+    rules = [{"backendRefs": [reference("pa", ALPHA_GROUP), reference("pv", V1_GROUP), reference("s")]}]
+    model = run(options={"refusals": {V1_GROUP: 403}}, AlphaPool=[ALPHA], Pool=[V1], Service=[PICKER, service("s", "m")], HTTPRoute=[route(rules=rules)])
+    assert {backend.label.rpartition("/")[2]: backend.refusal for backend in model.backends.values()} == {"pa": None, "pv": 403, "s:80": None}
+    (refused,) = [backend for backend in model.backends.values() if backend.refusal]
+    (only,) = back_routes(refused)["virtual_hosts"][0]["routes"]
+    assert only["direct_response"]["status"] == 403 and only["typed_per_filter_config"]["envoy.filters.http.ext_proc"]["disabled"]

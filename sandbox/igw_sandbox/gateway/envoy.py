@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..envoyfiles import HTTP_MANAGER, ROUTER, http2_options, socket_address, typed, upstream_tls
-from .envoyroutes import DESTINATION_HEADER, route_configuration
+from .envoyroutes import DESTINATION_HEADER, refusal, route_configuration
 from .model import Backend, Callout, Server
 
 JSON = dict[str, Any]
@@ -130,6 +130,10 @@ def picker_service(backend: Backend) -> JSON:
 
 def back_routes(backend: Backend) -> JSON:
     """Level 2's routes: to the pod that the picker named; without a name to any healthy pod (Services, FailOpen) or nowhere (FailClose)."""
+    if backend.refusal:
+        unasked = {"envoy.filters.http.ext_proc": {"@type": EXT_PROC_ROUTE, "disabled": True}}  # a policy comes before the picker
+        refused = {"match": {"prefix": "/"}, "direct_response": refusal(backend.refusal), "typed_per_filter_config": unasked}
+        return {"name": back_name(backend), "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [refused]}]}
     timeout = f"{backend.timeout_seconds}s"
     to_named: JSON = {"match": {"prefix": "/", "headers": [{"name": DESTINATION_HEADER, "present_match": True}]},
                       "route": {"cluster": f"named-{backend.slug}", "timeout": timeout}}

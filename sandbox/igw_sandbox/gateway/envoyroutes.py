@@ -15,6 +15,14 @@ JSON = dict[str, Any]
 DESTINATION_HEADER = "x-gateway-destination-endpoint"
 BROKEN_BODY = "fault filter abort"
 """What GKE answers for a rule that could not be programmed."""
+REFUSED_BODY = '<!doctype html><meta charset="utf-8"><title>{status}</title>{status} {words}'
+"""What Google's load balancers answer where a policy denies a request."""
+WORDS = {401: "Unauthorized", 403: "Forbidden", 429: "Too Many Requests"}
+
+
+def refusal(status: int) -> JSON:
+    """An answer of the gateway's own in the place of any backend's."""
+    return {"status": status, "body": {"inline_string": REFUSED_BODY.format(status=status, words=WORDS.get(status, "Denied"))}}
 
 
 def route_configuration(server: Server, name: str, cluster_of: Callable[[str], str]) -> JSON:
@@ -27,8 +35,16 @@ def route_configuration(server: Server, name: str, cluster_of: Callable[[str], s
         "ignore_port_in_host_matching": True,
         "request_headers_to_remove": [DESTINATION_HEADER],
         "virtual_hosts": [
-            {"name": host, "domains": [host], "routes": [route(entry, cluster_of) for entry in entries]} for host, entries in server.hosts.items()],
+            {"name": host, "domains": [host], "routes": [*keyless(server.key), *(route(entry, cluster_of) for entry in entries)]}
+            for host, entries in server.hosts.items()],
     }
+
+
+def keyless(key: str) -> list[JSON]:
+    """The route that refuses requests without a key's header; none where there is no key."""
+    name, colon, value = key.partition(":")
+    lacking = {"name": name.strip(), "string_match": {"exact": value.strip()}, "invert_match": True, "treat_missing_header_as_empty": True}
+    return [{"name": "keyless", "match": {"prefix": "/", "headers": [lacking]}, "direct_response": refusal(401)}] if colon else []
 
 
 def route(entry: Entry, cluster_of: Callable[[str], str]) -> JSON:

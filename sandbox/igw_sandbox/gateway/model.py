@@ -24,6 +24,8 @@ class Backend:
     port: int | None = None
     """Service port; None for pools, which know their port themselves."""
     timeout_seconds: int = 30
+    refusal: int | None = None
+    """Status by which a policy answers every request in the backend's place."""
     fail_open: bool = False
     uid: str = ""
     """Of the pool or Service: one that was deleted and made again is another backend, as on GKE."""
@@ -133,6 +135,8 @@ class Server:
     port: int
     hosts: dict[str, tuple[Entry, ...]]
     callout: Callout | None = None
+    key: str = ""
+    """``NAME: VALUE`` of the header that every request must carry; empty for none."""
 
     @property
     def slug(self) -> str:

@@ -46,6 +46,10 @@ class Settings:
     mixed: Mapping[str, str] = field(default_factory=dict)
     """Route (NAMESPACE/NAME) -> what befalls its rules while they name pools of both groups: ``broken`` (some answers are 500, no status says so) or
     ``fallback`` (v1 gets nothing and PartiallyInvalid is said)."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Gateway (NAMESPACE/NAME) -> ``NAME: VALUE`` of a header without which it answers every request 401 by itself, as one with an API key does."""
+    refusals: Mapping[str, int] = field(default_factory=dict)
+    """Group -> status by which a policy answers for every InferencePool of that group, as Cloud Armor does that counts a backend's requests by themselves."""
     streams: str = "kept"
     """``kept`` or ``cut`` (an instance that takes a change starts anew, and what it was serving ends)."""
     instances: int = 2

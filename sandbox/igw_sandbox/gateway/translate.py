@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import extensions, illnesses, matching
 from .durations import seconds
@@ -68,7 +68,7 @@ class Translation:
         servers = tuple(
             Server(gateway, self.gateways[gateway].address, port,
                    {host: tuple(entry for _key, entry in sorted(found, key=lambda pair: pair[0])) for host, found in sorted(hosts.items())},
-                   self.callouts.get(gateway))
+                   self.callouts.get(gateway), self.settings.keys.get(gateway, ""))
             for (gateway, port), hosts in sorted(self.hosts.items()))
         for (namespace, group, _kind, name), gateways in sorted(self.pools.items()):
             self.statuses.append(pool_status(self.index, group, namespace, name, gateways))
@@ -167,7 +167,7 @@ class Translation:
         backend = resolution.backend
         if backend is None or not self._chain(backend, rules):
             return None
-        self.backends[backend.key] = backend
+        self.backends[backend.key] = replace(backend, refusal=self.settings.refusals.get(backend.group) if backend.is_pool else None)
         return backend.key
 
     def _chain(self, backend: Backend, rules: Rules) -> bool:
