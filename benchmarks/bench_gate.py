@@ -12,17 +12,20 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from math import exp, lgamma, log
+from statistics import mean
 from typing import NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Evidence
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.traffic_split import chance
 
-from benchmarks import one_bad_target, raw
+from benchmarks import one_bad_target, one_wrong_share, raw
 
 CAUGHT, PROMOTED = 0.05, 0.02
 """Shares of failing requests: the one whose catching is timed, and the one that must not be promoted."""
 HALF, TARGETS = 0.5, (1, 10, 120, 240)
 """What one target alone fails, and of how many it is one."""
+SHARES, GROUPS = (0.1, 0.5, 1.0), (1, 100)
+"""Steps of a migration, and how many rules at Gateway addresses it has, for the traffic split."""
 PAIRS_A_SECOND = 20
 """What probe_rate 60 gives: a pair is two marked probes and one by the users' own rule."""
 ENOUGH = 0.99
@@ -81,11 +84,31 @@ def one_bad(options: argparse.Namespace, count: int) -> dict[str, float]:
     }
 
 
+def split(options: argparse.Namespace, groups: int) -> list[dict[str, float]]:
+    """At each default step, of one group among so many: what its traffic split needs, how often it is doubted, and how often one that leaks half passes."""
+    rng, found = random.Random(options.seed), []
+    for share in SHARES:
+        wanted, half = one_wrong_share.expected(share), one_wrong_share.expected(share / 2)
+        well = [one_wrong_share.measured(groups, wanted, wanted, rng) for _run in range(options.target_runs // 4)]
+        leaks = [one_wrong_share.measured(groups, wanted, half, rng).outcome for _run in range(options.target_runs // 4)]
+        found.append({
+            "groups": groups, "share": share, "tracers": mean(tally.sent for tally in well), "longest": max(tally.sent for tally in well),
+            "doubted": sum(tally.outcome == "wrong" for tally in well) / len(well), "passed": leaks.count("right") / len(leaks),
+        })
+    return found
+
+
 class Rule(NamedTuple):
     """Flagger's: every ``interval`` seconds the success rate since the last check; ``threshold`` failed checks roll back, a good one advances."""
 
     interval: int
     threshold: int
+
+
+def chance(count: int, sent: int, share: float) -> float:
+    """Binomial probability of a count. By logarithms: the number of ways alone leaves the range of floats from about 1,000 sent on."""
+    ways = lgamma(sent + 1) - lgamma(count + 1) - lgamma(sent - count + 1)
+    return exp(ways + count * log(share) + (sent - count) * log(1 - share))
 
 
 def passing(rule: Rule, share: float) -> float:
@@ -119,7 +142,8 @@ def main() -> int:
     mine = ours(options)
     best, tried = peer(mine["bound"])
     alone = [one_bad(options, count) for count in TARGETS]
-    written = raw.write("gate", vars(options), ours=mine, peer=best, peers_tried=tried, one_bad_target=alone)
+    splits = [entry for groups in GROUPS for entry in split(options, groups)]
+    written = raw.write("gate", vars(options), ours=mine, peer=best, peers_tried=tried, one_bad_target=alone, traffic_split=splits)
     print(f"ours: {mine['mean_pairs']:.1f} pairs on average to catch {CAUGHT:.0%} errors (longest {mine['longest']:.0f}); of {options.runs} migrations at "
           f"{PROMOTED:.0%} a gate accepted {mine['false_promotions']:.5f} (bound {mine['bound']})")
     print(f"Flagger's rule at its best (interval {best['interval']} s, threshold {best['threshold']}): {best['mean']:.0f} of v1's requests, "
@@ -132,6 +156,9 @@ def main() -> int:
         print(f"{entry['targets']:.0f} targets, one failing {HALF:.0%}: promoted {entry['promoted']:.5f}, else rejected after "
               f"{entry['mean_comparisons']:.0f} comparisons; all failing as p0 allows: rolled back {entry['rolled_back']:.4f}, "
               f"{good:.0f} comparisons ({good / PAIRS_A_SECOND:.0f} s), {entry['clean_comparisons']:.0f} without a failure")
+    for entry in splits:
+        print(f"traffic split of one group of {entry['groups']:.0f} at {entry['share']:.0%}: {entry['tracers']:.0f} tracer requests (longest {entry['longest']:.0f}), "
+              f"doubted {entry['doubted']:.4f}; leaking half: passed {entry['passed']:.4f}")
     print(f"raw results in {written}")
     print(f"bench-gate: mean_pairs={mine['mean_pairs']:.1f} false_promotions={mine['false_promotions']:.5f} peer_mean={best['mean']:.1f} "
           f"peer_false_promotions={best['false_promotions']:.5f}")

@@ -136,7 +136,11 @@ class PlanBody(TypedDict):
 
 
 class Plan(PlanBody):
-    """All that a migration will change on one cluster. ``hash``: over :class:`PlanBody`. ``blocked``: codes of blockers that nobody accepted."""
+    """All that a migration will change on one cluster.
+
+    ``hash``: over :class:`PlanBody`. ``blocked``: codes of blockers that nobody accepted. ``estimate``: ``seconds`` in all, and the ``tracers`` that one step
+    may take for all ``groups`` (rules at Gateway addresses).
+    """
 
     schema: int
     hash: str

@@ -35,6 +35,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
     namespace_of,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import targets, traffic_split
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.split_statistics import Expected
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import body_routing, probe_routes, references, step_weights, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listeners, labels_of, wants_labels
@@ -270,7 +271,7 @@ class MigrationScope:
         """Make one probe for every target and variant. :param gone: whether the probe routes were removed."""
         return [targets.probe(target, variant, self.nonce, self.models, gone) for variant in variants for target in self.targets]
 
-    def expected(self, wanted: Shares) -> Callable[[traffic_split.Group], traffic_split.Expected]:
+    def expected(self, wanted: Shares) -> Callable[[traffic_split.Group], Expected]:
         """Return a function that says what the weights of a group's rule must give to each stack.
 
         It goes by the rule that the user had and the share of the step, never by what is live.

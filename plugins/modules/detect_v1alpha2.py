@@ -77,6 +77,10 @@ options:
     type: str
     choices: [preserve, chart]
     default: preserve
+  tracers:
+    description: What a shift will be given as O(inference_gateway.migration.shift_traffic#module:tracers), for the estimate.
+    type: int
+    default: 3000
   expected_plan:
     description:
       - The plan that was approved, as this module returned it, or its hash alone. The task fails when the plan is another one.
@@ -232,7 +236,10 @@ plan:
       type: list
       elements: str
     estimate:
-      description: Roughly how long the migration takes, in seconds.
+      description:
+        - Roughly how long the migration takes, in C(seconds).
+        - How many rules at Gateway addresses have a share of their own that is measured (C(groups)), and by how many tracer requests at most at each step
+          (C(tracers)).
       type: dict
 """
 
@@ -265,6 +272,7 @@ def argument_spec() -> dict[str, Any]:
         "models": {"type": "dict", "default": {}},
         "epp_resources": {"type": "str", "choices": ["preserve", "chart"], "default": "preserve"},
         "connect": {"type": "bool", "default": True},
+        "tracers": {"type": "int", "default": 3000},
         "expected_plan": {"type": "raw"},
         "dry_run": {"type": "bool", "default": True},
         "report": {"type": "path"},
@@ -313,6 +321,7 @@ def options(params: dict[str, Any]) -> Options:
         accept=frozenset(params["accept"]),
         namespaces=tuple(params["namespaces"]),
         epp_resources=params["epp_resources"],
+        tracers=params["tracers"],
     )
 
 

@@ -13,7 +13,7 @@ author: inference_gateway.migration contributors (@inference-gateway-migration)
 description:
   - Asks both stacks by the probe routes, and the users' own rules, on behalf of M(inference_gateway.migration.shift_traffic), which drives it.
     To look at a gateway by hand use M(inference_gateway.migration.verify_gateway).
-  - One execution is bounded by O(seconds) and can go on where another ended, by O(judgement) and O(clean).
+  - One execution is bounded by O(seconds) and can go on where another ended, by O(judgement), O(tally) and O(clean).
   - Writes nothing but the renewal of the Lease of O(run).
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
@@ -36,7 +36,8 @@ options:
       - V(settled) asks every target by O(variants) in rounds until O(rounds) rounds in a row are without a failure.
       - V(gone) is the same for probe routes that were removed. Their requests must now be answered by the users' own rules.
       - V(baseline) asks every target by O(variants) O(rounds) times and returns the kinds of failure (RV(kinds)). It holds when every target answered.
-      - V(traffic_split) measures by O(tracers) what v1 really serves of each rule, and compares it with O(shares), which it needs.
+      - V(traffic_split) measures by O(tracers) what v1 really serves of each rule at each address, and compares it with O(shares), which it needs.
+        It holds when every rule and address has been measured, or can't be.
       - V(gate) compares v1 with v1alpha2 pair by pair through the probe routes until the sequential test decides.
       - V(streams) holds long streams open by O(variants), for O(seconds). It fails where v1 cuts one that v1alpha2 keeps, if both are asked.
     type: str
@@ -69,9 +70,12 @@ options:
     elements: str
     default: []
   tracers:
-    description: Requests for a model that nobody uses, by which O(check=traffic_split) tells the stacks apart.
+    description: Requests for a model that nobody uses, by which O(check=traffic_split) tells the stacks apart, at most for each rule and address.
     type: int
-    default: 500
+    default: 3000
+  tally:
+    description: What an earlier execution of the same traffic split returned (RV(tally)).
+    type: dict
   copies:
     description: Streams that O(check=streams) holds at once for each moved reference, address and stack.
     type: int
@@ -170,6 +174,19 @@ blind:
   returned: with O(check=traffic_split)
   type: list
   elements: str
+undecided:
+  description: Rules and addresses whose share O(tracers) requests do not tell, or at which other backends answer as a stack does.
+  returned: with O(check=traffic_split)
+  type: list
+  elements: str
+left:
+  description: How many rules and addresses are still to be measured.
+  returned: with O(check=traffic_split)
+  type: int
+tally:
+  description: What each rule and address has answered so far, to go on with.
+  returned: with O(check=traffic_split)
+  type: dict
 streams:
   description: By moved reference and address how the streams of each stack ended.
   returned: with O(check=streams)
@@ -244,7 +261,8 @@ def argument_spec() -> dict:
         "judgement": {"type": "dict"},
         "soak": {"type": "int", "default": 0},
         "known": {"type": "list", "elements": "str", "default": []},
-        "tracers": {"type": "int", "default": 500},
+        "tracers": {"type": "int", "default": 3000},
+        "tally": {"type": "dict"},
         "copies": {"type": "int", "default": 1},
     }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.answer_checks import BY_GATEWAY
@@ -27,7 +27,7 @@ SOAK_LINE = 60
 RENEW = 300
 """Seconds of a drain after which the Lease is renewed: it lasts for 900."""
 PAUSE = 5
-"""Seconds without tracer requests after too many were inconclusive."""
+"""Seconds without tracer requests after a share was wrong, or too many were inconclusive."""
 PATIENCE = 20
 """Seconds within which v1alpha2 must answer well before traffic goes back to it."""
 SHED = f"status {TOO_MANY}"
@@ -220,34 +220,32 @@ class Phases:
         return Stop("HELD", f"{unsettled}: {detail}. {unsure.get(decision, 'Pairs do not tell either')} ({counted}){hint(detail, self.options['plan'])}")
 
     def traffic_split(self, state: ShiftState, share: int) -> TrafficSplit:
-        """Measure what v1 really serves, until it is what the weights say.
+        """Measure what v1 really serves, until it is what the weights say at every rule and address, or can't be told.
 
-        A split that was wrong must be right as often in a row, and once more: a small leak may pass a measurement by luck.
-
-        :raises Stop: FAILED where it is not what they say within the time to settle, HELD where too many tracer requests were inconclusive to tell.
+        :raises Stop: FAILED where it is not what they say for as long as the time to settle, HELD where too many tracer requests were inconclusive to tell.
         """
         if not self.options["tracers"]:
             return TrafficSplit()
-        begun, wrong, right, faults = time.monotonic(), 0, 0, ""
+        doubted, tally = inf, None
         while True:
-            found = self.session.verify(state.standing, STRETCH, check="traffic_split", tracers=self.options["tracers"])
-            right = right + 1 if found["ok"] else 0
-            if found["faults"]:
-                wrong, faults = wrong + 1, "; ".join(found["faults"])
-            if right > wrong:
+            begun = time.monotonic()
+            found = self.session.verify(state.standing, STRETCH, check="traffic_split", tracers=self.options["tracers"], tally=tally)
+            tally, doubts = found["tally"], [*found["faults"], *found["unsure"]]
+            if found["ok"]:
                 break
-            if time.monotonic() - begun >= self.options["settle_seconds"]:
-                if wrong:
-                    raise Stop("FAILED", f"traffic split at {share} %: the gateway does not do what the weights say: {faults}")
+            doubted = min(doubted, begun) if doubts else inf
+            if time.monotonic() - doubted >= self.options["settle_seconds"]:
+                if found["faults"]:
+                    raise Stop("FAILED", f"traffic split at {share} %: the gateway does not do what the weights say: {'; '.join(found['faults'])}")
                 unsure = f"it can't be told while so much fails: {'; '.join(found['unsure'])}. Lower probe_rate, or wait for less load"
                 raise Stop("HELD", f"traffic split at {share} %: {unsure}")
-            seen = f"right {right} of {wrong + 1} times in a row" if found["ok"] else f"not yet: {'; '.join([*found['faults'], *found['unsure']])}"
-            self.say(f"traffic split at {share} %: {seen}")
-            time.sleep(PAUSE if found["unsure"] else 0)
-        for texts, what in ((found["counted"], "as it should be"), (found["blind"], "nothing tells the stacks apart")):
-            if texts:
+            self.say(f"traffic split at {share} %: not yet, {found['left']} still to be told" + (f": {'; '.join(doubts)}" if doubts else ""))
+            time.sleep(PAUSE if doubts else 0)
+        told = {name: found[name] for name in ("counted", "blind", "undecided")}
+        for name, what in (("counted", "as it should be"), ("blind", "nothing tells the stacks apart"), ("undecided", "not told")):
+            if texts := told[name]:
                 self.say(f"traffic split at {share} %: {what}: {texts[0]}" + (f" and {len(texts) - 1} more" if texts[1:] else ""))
-        return TrafficSplit({"counted": found["counted"], "blind": found["blind"]})
+        return TrafficSplit({**told})
 
     def gate(self, state: ShiftState, share: int, soak_until: float, split: TrafficSplit, written: float | None = None) -> GateOutcome:
         """Run the sequential test at a share, with CUSUM beside it for as long as the soak lasts, and judge how the long streams ended.

@@ -28,7 +28,7 @@ class GateEvidence(TypedDict, total=False):
     """What one gate saw, for the report.
 
     ``pairs``: comparisons that counted; ``failures``: of these on v1 alone; ``inconclusive``: comparisons without evidence.
-    ``user_failures``: of users' own rules. ``counted`` and ``blind``: what the tracer requests showed.
+    ``user_failures``: of users' own rules. ``counted``, ``blind`` and ``undecided``: what the tracer requests showed.
     ``streams`` and ``spanned``: how long streams ended, and whether they were open over the change.
     """
 
@@ -42,6 +42,7 @@ class GateEvidence(TypedDict, total=False):
     faults: list[str]
     counted: list[str]
     blind: list[str]
+    undecided: list[str]
     streams: list[dict[str, Any]]
     spanned: bool
 

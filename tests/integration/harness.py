@@ -30,6 +30,8 @@ FAST_GATE = {"p1": 0.2}
 """A gate of 37 comparisons, and a few more since all gates share its error bounds: for tests that are not about the gate."""
 REAL_GATE: dict[str, Any] = {"migration_gate": {}}
 """The bounds that users get: for tests that are about the gate."""
+REAL_SHARE = {"migration_tracers": 3000}
+"""As many tracer requests as users get: for tests that are about the share, which a hundred do not prove at a tenth or at all of the traffic."""
 SHIFT = {"migration_phases": ["shift"], "migration_warm_seconds": 25}
 """For a sandbox on which v1 is installed."""
 QUICK = {"migration_gate": FAST_GATE, "migration_tracers": 100, "migration_stream_seconds": 0}

@@ -16,7 +16,7 @@ import pytest
 from igw_sandbox.world import World
 from tests.e2e.product import SIMPLE, leftovers
 from tests.e2e.route_check import route_problems
-from tests.integration.harness import ESTATES, Ended, module
+from tests.integration.harness import ESTATES, REAL_SHARE, Ended, module
 
 RATE = 40
 ENDPOINTS = {"migration_endpoints": ["/v1/completions", "/v1/chat/completions", "/v1/embeddings"]}
@@ -216,7 +216,7 @@ def test_a_server_that_refuses_every_long_stream(make_world, play, tmp_path):
     assert (held.status != 0, held.verdict) == (True, "HELD"), held.reason
     assert "not proven: long-streams (" in held.reason and "which is required" in held.reason
     assert {name: route["spec"] for name, route in routes(world).items()} == {name: route["spec"] for name, route in before.items()}
-    ended = play(world, rate=RATE, streams=0, extra={"migration_stream_seconds": 12})
+    ended = play(world, rate=RATE, streams=0, extra=REAL_SHARE | {"migration_stream_seconds": 12})
     assert (ended.status, ended.verdict) == (0, "PROVEN"), ended.reason
     assert (ended.load["lost"], ended.load["problems"]) == (0, []), ended.load["reasons"]
     assert {entry["kind"] for entry in ended.report["unproven"]} == {"long-streams"} and "not proven: long-streams (" in ended.reason
@@ -236,7 +236,7 @@ def test_the_share_of_a_picker_that_passes_unknown_models(make_world, play, tmp_
     models = estate / "models.yaml"
     models.write_text(models.read_text().replace("criticality: Standard", "criticality: Critical"))
     world = make_world("estate-unknown", estates=[estate])
-    gates = proven(world, play).report["evidence"]
+    gates = proven(world, play, REAL_SHARE).report["evidence"]
     world.down()
     assert [gate["blind"] for gate in gates[1:]] == [[]] * 3 and all(gate["counted"] for gate in gates[1:]), gates
 

@@ -20,7 +20,22 @@ import pytest
 
 from igw_sandbox.world import World
 from tests.e2e.product import ALPHA_GROUP, ZERO_DOWNTIME
-from tests.integration.harness import ALPHA_POOL, ESTATES, MARKED, REAL_GATE, SHIFT, Ended, detect, module, put_back, resets, route_spec, source, write_route
+from tests.integration.harness import (
+    ALPHA_POOL,
+    ESTATES,
+    MARKED,
+    REAL_GATE,
+    REAL_SHARE,
+    SHIFT,
+    Ended,
+    detect,
+    module,
+    put_back,
+    resets,
+    route_spec,
+    source,
+    write_route,
+)
 
 POOL = "vllm-llama3-8b-instruct-ga"
 ROUTE = "default/llm-route"
@@ -55,11 +70,11 @@ def unproven(world: World, before: Any, ended: Ended, *cause: str, lost: bool = 
 def test_a_gateway_that_ignores_weights(installed: World, play: Callable[..., Ended]) -> None:
     """Users and probes are served all the time: only the tracer requests tell that half of the users are on v1, not a tenth.
 
-    Red for nothing: one in 1.2 million, 100 tracer requests by halves that look like tenths.
+    Red for nothing: under one in 10^30, a sequential test of one tenth against a fifth that accepts a half.
     """
     before = route_spec(installed)
     with ill(installed, weights="ignored"):
-        ended = play(installed, rate=20, extra=SHIFT | {"migration_settle_seconds": 20})
+        ended = play(installed, rate=20, extra=SHIFT | REAL_SHARE | {"migration_settle_seconds": 20})
     unproven(installed, before, ended, "traffic split at 10 %", "the gateway does not do what the weights say", "where its weight says 90.0%")
     assert ended.verdict == "FAILED"
 
@@ -128,10 +143,10 @@ def test_an_endpoint_that_only_v1_refuses(installed: World, play: Callable[..., 
 
 @pytest.mark.matrix
 def test_weights_of_zero_that_leak(installed: World, play: Callable[..., Ended]) -> None:
-    """A reference of weight 0 gets one request in 21. Red for nothing: one in 2 million, 300 tracer requests of which none leaks."""
+    """A reference of weight 0 gets one request in 21. Red for nothing: 6 in 10^8, 342 tracer requests of which none leaks."""
     before = route_spec(installed)
     with ill(installed, weights="leaking"):
-        ended = play(installed, rate=20, extra=SHIFT | {"migration_settle_seconds": 45, "migration_tracers": 300})
+        ended = play(installed, rate=20, extra=SHIFT | REAL_SHARE | {"migration_settle_seconds": 45})
     unproven(installed, before, ended, "traffic split at 100 %", "alpha answered", "where its weight says 0.0%")
 
 

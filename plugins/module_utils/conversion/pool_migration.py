@@ -54,6 +54,7 @@ class Options:
     :param accept: codes of blockers that a person accepts.
     :param namespaces: namespaces whose pools are migrated; empty for all.
     :param epp_resources: whether the v1 EPP gets the resources of the alpha EPP (``preserve``) or those of the chart (``chart``).
+    :param tracers: tracer requests that the measurement of one rule at one Gateway address may send.
     """
 
     release: releases.Release
@@ -65,6 +66,7 @@ class Options:
     accept: frozenset[str] = frozenset()
     namespaces: tuple[str, ...] = ()
     epp_resources: str = "preserve"
+    tracers: int = 3000
 
 
 # -- names --------------------------------------------------------------------------------------------------------------

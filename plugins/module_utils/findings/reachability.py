@@ -59,6 +59,11 @@ class Reachability:
     ways: tuple[targets.ProbeTarget, ...]
     taken: tuple[tuple[targets.ProbeTarget, tuple[str, int] | None], ...]
 
+    @property
+    def asked(self) -> set[targets.ProbeTarget]:
+        """The probe targets that reach the reference: those that no other rule takes."""
+        return {*self.ways} - {taken for taken, _winner in self.taken}
+
 
 def reachability(estate: Estate, migrations: Sequence[PoolMigration], endpoints: Sequence[str]) -> list[Reachability]:
     """Return one entry for each backendRef of an HTTPRoute to a planned pool.

@@ -62,7 +62,7 @@ class Contact:
 
         :returns: by address and hostname, which is empty where none matters.
         """
-        ways = (way for entry in context.reachability for way in set(entry.ways) - {taken for taken, _winner in entry.taken})
+        ways = (way for entry in context.reachability for way in entry.asked)
         asked = sorted(set(map(_place, ways)), key=str)
         with ThreadPoolExecutor(WORKERS) as pool:
             faults = pool.map(self._fault, asked)

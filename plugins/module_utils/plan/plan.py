@@ -80,7 +80,7 @@ def of(context: CheckContext) -> Plan:
         "blocked": catalogue.blocked(found, options.accept),
         "findings": [_as_dict(entry) for entry in found],
         "unchecked": [],
-        "estimate": {"seconds": _estimate(context)},
+        "estimate": _estimate(context),
     }
 
 
@@ -108,10 +108,12 @@ def _as_dict(entry: Finding) -> dict[str, str]:
     return {"code": entry.code, "severity": entry.severity, "object": entry.object, "message": entry.message, "remedy": entry.remedy}
 
 
-def _estimate(context: CheckContext) -> int:
-    """Return the seconds that the migration will take, the longest drain included; 0 without pools."""
+def _estimate(context: CheckContext) -> dict[str, int]:
+    """Return the ``seconds`` that the migration will take, the longest drain included, and the ``tracers`` of one step for all ``groups``; 0 without pools."""
     drains = [migration.timeout for migration in context.migrations]
-    return _BASE_SECONDS + _POOL_SECONDS * len(drains) + max(drains) if drains else 0
+    seconds = _BASE_SECONDS + _POOL_SECONDS * len(drains) + max(drains) if drains else 0
+    groups = {(target.address, target.route, target.rule) for entry in context.reachability for target in entry.asked}
+    return {"seconds": seconds, "groups": len(groups), "tracers": context.options.tracers * len(groups)}
 
 
 # -- CRDs ---------------------------------------------------------------------------------------------------------------

@@ -13,24 +13,21 @@ stack answers is not assumed: tracer requests through the probe routes show it f
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from math import exp, lgamma, log
+from math import inf
 from typing import Any, Literal, NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import V1_GROUP, Manifest
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.load import ProbeLoad
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Look, paced
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.split_statistics import Expected, ShareTest, shed
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, OWN, TOO_MANY, Probe, ProbeTarget, probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, references
-
-FAR = 6.8e-6
-"""Two-sided probability of 4.5 standard deviations: counts that are less probable under a weight disagree with it."""
-MOST_INCONCLUSIVE = 0.1
-"""Part of the tracer requests that may be inconclusive: with more, a share that is far off could hide behind them."""
 
 STACKS: tuple[Variant, Variant] = ("alpha", "v1")
 SAMPLES = 3
@@ -63,6 +60,11 @@ class Group:
     def __str__(self) -> str:
         place = self.target.address
         return f"rule {self.target.rule} of {self.target.route} at {place.gateway} {place.host}:{place.port}"
+
+    @property
+    def key(self) -> str:
+        """What names it from one module execution to the next: several listeners may be at one host and port."""
+        return f"{self}, listener {self.target.address.listener.name}"
 
 
 def groups(targets: list[ProbeTarget]) -> list[Group]:
@@ -123,98 +125,136 @@ def alike(found: list[Signature | None]) -> Signature | None:
     return kinds.pop() if len(kinds) == 1 else None
 
 
-class Expected(NamedTuple):
-    """The parts (0 to 1) of a rule's traffic that its weights give to each stack.
-
-    :param other: of backends that are no pools of the migration; their answers may look like either stack's, or like none.
-    """
-
-    alpha: float
-    v1: float
-    other: float = 0.0
-
-
 def expected(route: Manifest, rule: int, pools: Mapping[PoolKey, Manifest]) -> Expected:
     """Return the parts of traffic that the weights of a route's rule give to each stack; all 0 where it has no weight.
 
     :param pools: every pool of the migration, of both groups.
     """
-    weights = Counter[str]()
+    weights, others = Counter[str](), Counter[Any]()
     for reference in references(route):
         if reference.kind == "backend" and reference.rule == rule:
             ours = "v1" if reference.target.group == V1_GROUP else "alpha"
             weights[ours if reference.target in pools else "other"] += reference.weight
-    total = sum(weights.values())
-    return Expected(weights["alpha"] / total, weights["v1"] / total, weights["other"] / total) if total else Expected(0.0, 0.0)
+            others[reference.target] += 0 if reference.target in pools else reference.weight
+    total, least = sum(weights.values()), min(filter(None, others.values()), default=0)
+    return Expected(weights["alpha"] / total, weights["v1"] / total, weights["other"] / total, least / total) if total else Expected(0.0, 0.0)
+
+
+Outcome = Literal["open", "right", "wrong", "unsure", "blind", "undecided"]
+"""How far the measurement of one group is: ``wrong`` and ``unsure`` until the next execution begins it anew, the others but ``open`` stand."""
 
 
 @dataclass
 class Tally:
-    """Counts answers to tracer requests of one group, by who gave them: ``alpha``, ``v1``, ``inconclusive`` (by either), or ``other`` (another backend).
+    """What one group has answered so far, as it goes from one module execution to the next.
 
     :param known: how each stack answers; without an entry for one that answers in several ways, for instance because it is ill.
+    :param counts: answers of this measurement by who gave them: ``alpha``, ``v1``, ``inconclusive`` (by either), or ``other`` (another backend).
+    :param said: why it is unsure, blind or undecided. :param fault: how the share was wrong, until it is right again.
+    :param wrong: measurements that doubted the share. :param right: those since then that did not; one more than ``wrong`` is wanted.
     """
 
-    known: Mapping[str, Signature]
+    known: dict[str, Signature] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    outcome: Outcome = "open"
+    said: str = ""
+    fault: str = ""
+    wrong: int = 0
+    right: int = 0
+
+    @classmethod
+    def load(cls, data: Mapping[str, Any] | None) -> Tally:
+        """Make it from what :meth:`dump` returned; a group that was wrong or unsure begins a measurement."""
+        if not data:
+            return cls()
+        found = cls(**data | {"known": {who: Signature(*seen) for who, seen in data["known"].items()}, "counts": Counter(data["counts"])})
+        return cls(fault=found.fault, wrong=found.wrong) if found.outcome in ("wrong", "unsure") else found
+
+    def dump(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self) | {"known": {who: list(seen) for who, seen in self.known.items()}, "counts": dict(self.counts)}
+
+    @property
+    def sent(self) -> int:
+        """Tracer requests of this measurement through the user's own rule."""
+        return sum(self.counts.values())
+
+    def learn(self, samples: Mapping[str, list[Signature | None]], wanted: Expected) -> None:
+        """Note how each stack answers, or why nothing can be told. :param samples: answers to tracer requests through the probe routes, by stack."""
+        found = {who: alike([answer for answer in answers if not silent(answer)]) for who, answers in samples.items()}
+        self.known = {who: seen for who, seen in found.items() if seen}
+        if all(map(silent, itertools.chain(*samples.values()))):
+            self.outcome, self.said = "unsure", f"no tracer request by the probe routes was answered, or by {TOO_MANY} alone"
+        elif len(set(self.known.values())) < len(self.known) or not self.known:
+            self.outcome = "blind"
+            self.said = f"{'the stacks answer alike' if self.known else 'neither stack answers in one way'} to a model that nobody uses"
+        elif wanted.other and len(self.known) < len(STACKS):
+            self.outcome, self.said = "blind", "the rule has other backends too, and one stack answers a model that nobody uses in several ways"
+        elif not wanted.alpha + wanted.v1:
+            self.outcome, self.said = "blind", "its weights give neither stack anything"
 
     def note(self, found: Signature | None) -> None:
         """Count one answer."""
         unknown = "inconclusive" if inconclusive(found) else "other"
         self.counts[next((who for who, signature in self.known.items() if signature == found), unknown)] += 1
 
-    def unsure(self) -> str | None:
-        """Return why the counts tell nothing (too many tracer requests were inconclusive), or None where they tell something."""
-        sent, inconclusive_ones = sum(self.counts.values()), self.counts["inconclusive"]
-        said = f"{inconclusive_ones} of {sent} tracer requests were answered {TOO_MANY} or by an error, or not at all"
-        return said if inconclusive_ones > MOST_INCONCLUSIVE * sent else None
-
-    def fault(self, wanted: Expected) -> str | None:
-        """Return why the counts disagree with the weights, or None when they agree. At a share of 0 or 1 not one answer may be wrong.
-
-        An inconclusive answer may be either stack's: a stack that sheds more load than the other is not taken to serve less.
-        """
-        sent = sum(self.counts.values())
-        for who, share in (("alpha", wanted.alpha), ("v1", wanted.v1)):
-            if who in self.known and not plausible(self.counts[who], self.counts[who] + self.counts["inconclusive"], sent, share, share + wanted.other):
-                return f"{who} answered {self.counts[who]} of {sent} tracer requests ({self.counts[who] / sent:.1%}) where its weight says {share:.1%}"
-        return None
+    def judge(self, test: ShareTest, wanted: Expected, most: int) -> None:
+        """Take what the counts say, if they say anything yet. :param most: tracer requests of one measurement."""
+        ruling, sent = test.rule(self.known, self.counts, wanted), self.sent
+        if ruling == "undecided" and sent < most:
+            return
+        if ruling == "wrong":
+            who = test.wrong(self.known, self.counts, wanted) or ""
+            part = f"({self.counts[who] / sent:.1%}) where its weight says {wanted.of(who):.1%}"
+            self.fault = f"{who} answered {self.counts[who]} of {sent} tracer requests {part}"
+            self.outcome, self.wrong, self.right = "wrong", self.wrong + 1, 0
+        elif shed(self.counts):
+            seen = f"{self.counts['inconclusive']} of {sent} tracer requests"
+            self.outcome, self.said = "unsure", f"{seen} were answered {TOO_MANY} or by an error, or not at all"
+        elif ruling == "right" and self.right == self.wrong:
+            self.outcome, self.fault, self.right = "right", "", self.right + 1
+        elif self.wrong:
+            self.counts, self.right = Counter(), self.right + 1 if ruling == "right" else 0
+        else:
+            why = "other backends of the rule answer as a stack does" if ruling == "alike" else f"as many as may be sent (tracers {most}) do not tell its share"
+            self.outcome, self.said = "undecided", f"{why}: {self}"
 
     def __str__(self) -> str:
         """Say how many tracer requests each known stack answered."""
-        return " and ".join(f"{who} {self.counts[who]}" for who in self.known) + f" of {sum(self.counts.values())} tracer requests"
-
-
-def plausible(fewest: int, highest: int, sent: int, least: float, most: float) -> bool:
-    """Tell whether a count between ``fewest`` and ``highest``, of ``sent``, fits a share between ``least`` and ``most``.
-
-    It fits within 4.5 standard deviations, computed by exact binomial tails.
-    """
-    few = least > 0.0 and (highest < sent if least >= 1.0 else sum(chance(number, sent, least) for number in range(highest + 1)) <= FAR / 2)
-    many = most < 1.0 and (fewest > 0 if most <= 0.0 else sum(chance(number, sent, most) for number in range(fewest, sent + 1)) <= FAR / 2)
-    return not few and not many
-
-
-def chance(count: int, sent: int, share: float) -> float:
-    """Return the binomial probability of a count. By logarithms: the number of ways alone leaves the range of floats from about 1,000 sent on."""
-    ways = lgamma(sent + 1) - lgamma(count + 1) - lgamma(sent - count + 1)
-    return exp(ways + count * log(share) + (sent - count) * log(1 - share))
+        return " and ".join(f"{who} {self.counts[who]}" for who in self.known) + f" of {self.sent} tracer requests"
 
 
 @dataclass(frozen=True)
 class TrafficSplit:
-    """What the tracer requests of one stretch say.
+    """What the tracer requests of one measurement say so far.
 
-    :param faults: groups whose share is not what the weights say. :param unsure: groups of which too many tracer requests were inconclusive.
-    :param blind: groups in which nothing tells the stacks apart. :param counted: what each measured group answered, as a line for a person.
-    :param sent: tracer requests.
+    :param done: whether every group has been measured, or can't be. :param faults: groups whose share was wrong, and not yet right often enough.
+    :param unsure: groups of which too many tracer requests were inconclusive. :param blind: groups in which nothing tells the stacks apart.
+    :param undecided: groups whose share so many tracer requests as may be sent do not tell. :param counted: what each group answered, as a line for a person.
+    :param left: how many groups are still to be asked. :param tally: what the next execution goes on from. :param sent: tracer requests of this execution.
     """
 
+    done: bool
     faults: tuple[str, ...]
     unsure: tuple[str, ...]
     blind: tuple[str, ...]
+    undecided: tuple[str, ...]
     counted: tuple[str, ...]
+    left: int
+    tally: dict[str, dict[str, Any]]
     sent: int
+
+    @classmethod
+    def of(cls, tallies: Mapping[Group, Tally], wanted: Callable[[Group], Expected], blind: list[str], sent: int) -> TrafficSplit:
+        """Make it of what each group has answered. :param blind: sentences on rules that no tracer request reaches."""
+        told = {outcome: tuple(f"{group}: {tally.said}" for group, tally in tallies.items() if tally.outcome == outcome)
+                for outcome in ("unsure", "blind", "undecided")}
+        counted = (f"answered by {tally}, weights say {wanted(group).alpha:.1%} and {wanted(group).v1:.1%} ({group})"
+                   for group, tally in tallies.items() if tally.outcome == "right")
+        faults = (f"{group}: {tally.fault}" for group, tally in tallies.items() if tally.fault)
+        left = sum(tally.outcome in ("open", "wrong", "unsure") for tally in tallies.values())
+        return cls(not left, tuple(faults), told["unsure"], (*blind, *told["blind"]), told["undecided"], tuple(counted), left,
+                   {group.key: tally.dump() for group, tally in tallies.items()}, sent)
 
     def dump(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -225,47 +265,40 @@ TracerSender = Callable[[Probe], "Signature | None"]
 """Sends one tracer request; None where no complete answer came."""
 
 
-def measure(targets: list[ProbeTarget], wanted: Callable[[Group], Expected], send: TracerSender, nonce: str, count: int,
-            load: ProbeLoad, workers: int, look: Look = lambda: None) -> TrafficSplit:
-    """Send ``count`` tracer requests, spread evenly over the groups of the targets, and compare what each stack answered with the weights.
+def measure(targets: list[ProbeTarget], wanted: Callable[[Group], Expected], send: TracerSender, nonce: str, count: int, load: ProbeLoad, workers: int,
+            look: Look = lambda: None, deadline: float = inf, before: Mapping[str, Mapping[str, Any]] | None = None) -> TrafficSplit:
+    """Send tracer requests to each group in turn until what the stacks answered tells whether it is what the weights say, or until the deadline.
 
-    A group gets no more of them once too many had no answer or a 429: a stack that sheds load is left alone.
+    A group whose share was wrong goes before the others: it must be right as often in a row, and once more, since a small leak may pass by luck. A group gets
+    no more of them once too many were inconclusive: a stack that sheds load is left alone.
 
-    :param wanted: what the weights of a group must give. :param nonce: the migration's. :param look: called between batches.
+    :param wanted: what the weights of a group must give. :param nonce: the migration's. :param count: tracer requests of one group's measurement at most.
+    :param look: called between batches. :param deadline: on the clock of time.monotonic. :param before: ``tally`` of an earlier execution, to go on from.
     :raises ValueError: when ``count`` is less than 1.
     """
     if count < 1:
         raise ValueError(f"tracers must be 1 or more, not {count}; of state migrated 0 leaves the measurement out.")
-    chosen = groups(targets)
-    faults, unsure, blind, counted, sent = [], [], without_tracers(targets), [], 0
-    each = -(-count // max(1, len(chosen)))
+    tallies = {group: Tally.load((before or {}).get(group.key)) for group in groups(targets)}
+    test, sent = ShareTest(len(tallies)), 0
 
     def ask(group: Group, variant: Variant | None, times: int) -> list[Signature | None]:
-        one, found = tracer(group.target, variant, nonce), list[Signature | None]()
-        while len(found) < times and sum(map(silent, found)) <= MOST_INCONCLUSIVE * times:
-            found += pool.map(lambda _number: paced(one, send, load), range(min(workers, times - len(found))))
-            look()
-        return found
+        one = tracer(group.target, variant, nonce)
+        return list(pool.map(lambda _number: paced(one, send, load), range(times)))
 
     with ThreadPoolExecutor(workers) as pool:
-        for group in chosen:
-            samples = {who: ask(group, who, SAMPLES) for who in STACKS}
-            sent += sum(map(len, samples.values()))
-            signatures = {who: alike([found for found in answers if not silent(found)]) for who, answers in samples.items()}
-            known = {str(who): signature for who, signature in signatures.items() if signature}
-            if all(map(silent, itertools.chain(*samples.values()))):
-                unsure.append(f"{group}: no tracer request by the probe routes was answered, or by {TOO_MANY} alone")
-                continue
-            if len(set(known.values())) < len(known) or not known:
-                blind.append(f"{group}: {'the stacks answer alike' if known else 'neither stack answers in one way'} to a model that nobody uses")
-                continue
-            tally = Tally(known)
-            for answer in ask(group, None, each):
-                tally.note(answer)
-            sent += sum(tally.counts.values())
-            shares = wanted(group)
-            fault, doubt = tally.fault(shares), tally.unsure()
-            counted.append(f"answered by {tally}, weights say {shares.alpha:.1%} and {shares.v1:.1%} ({group})")
-            faults += [f"{group}: {fault}"] if fault else []
-            unsure += [f"{group}: {doubt}"] if doubt and not fault else []
-    return TrafficSplit(tuple(faults), tuple(unsure), tuple(blind), tuple(counted), sent)
+        while open_ones := [group for group, tally in tallies.items() if tally.outcome == "open"]:
+            group = min(open_ones, key=lambda one: (not tallies[one].wrong, tallies[one].sent))
+            tally, shares = tallies[group], wanted(group)
+            if tally.known:
+                answers = ask(group, None, min(workers, count - tally.sent))
+                for answer in answers:
+                    tally.note(answer)
+                tally.judge(test, shares, count)
+                sent += len(answers)
+            else:
+                tally.learn({who: ask(group, who, SAMPLES) for who in STACKS}, shares)
+                sent += len(STACKS) * SAMPLES
+            look()
+            if time.monotonic() >= deadline:
+                break
+    return TrafficSplit.of(tallies, wanted, without_tracers(targets), sent)

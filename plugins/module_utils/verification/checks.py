@@ -199,13 +199,14 @@ def round_seconds(scope: MigrationScope, seconds: Mapping[targets.ProbeTarget, f
 
 
 def measured(cluster: Cluster, params: Params, deadline: float) -> Result:
-    """Measure what v1 really serves, and compare it with the shares that were given."""
+    """Measure what v1 really serves, and compare it with the shares that were given; it holds once every group has been measured, or can't be."""
     scope = read(cluster, params)
     look = Lookout(scope, params["shares"])
     load, client = load_of(scope, params), http_client.client(params)
-    found = traffic_split.measure(scope.targets, scope.expected(params["shares"]), client.send_tracer, scope.nonce, params["tracers"], load, WORKERS, look)
+    found = traffic_split.measure(scope.targets, scope.expected(params["shares"]), client.send_tracer, scope.nonce, params["tracers"], load, WORKERS, look,
+                                  deadline, params["tally"])
     look.last()
-    return {"ok": not (found.faults or found.unsure)} | found.dump()
+    return {"ok": found.done} | found.dump()
 
 
 def compared(scope: MigrationScope, target: targets.ProbeTarget) -> Comparison:

@@ -69,7 +69,7 @@ def of_targets(routes: Iterable[Manifest], listeners: Listeners, pools: Mapping[
 def of_options(streaming: Sequence[Streaming], tracers: int, stream_seconds: int) -> list[Unproven]:
     """Return what is known before anything is asked: nothing to hold long streams by, or that none are wanted.
 
-    :param tracers: how many tracer requests a measurement sends. :param stream_seconds: for which streams are held.
+    :param tracers: how many tracer requests the measurement of one rule and address may send. :param stream_seconds: for which streams are held.
     """
     found = [] if tracers else [Unproven(kind=SHARE, what="tracers is 0, so none was measured")]
     if not stream_seconds:
@@ -78,8 +78,8 @@ def of_options(streaming: Sequence[Streaming], tracers: int, stream_seconds: int
 
 
 def of_split(gates: Iterable[Mapping[str, Any]]) -> list[Unproven]:
-    """Return the rules and addresses at which no share could be measured. :param gates: their evidence."""
-    return [Unproven(kind=SHARE, what=text) for text in dict.fromkeys(text for gate in gates for text in gate.get("blind", ()))]
+    """Return the rules and addresses at which no share could be measured, or not with as many tracer requests as may be sent. :param gates: their evidence."""
+    return [Unproven(kind=SHARE, what=text) for text in dict.fromkeys(text for gate in gates for text in (*gate.get("blind", ()), *gate.get("undecided", ())))]
 
 
 def of_streams(gates: Iterable[Mapping[str, Any]], streaming: Sequence[Streaming], stream_seconds: int) -> list[Unproven]:

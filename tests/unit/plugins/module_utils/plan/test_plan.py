@@ -439,6 +439,16 @@ def test_one_screen_for_a_person(demo):
     assert len([line for line in lines if line.startswith(("Pool", "  "))]) <= 20
 
 
+def test_the_screen_says_how_many_tracer_requests_a_step_takes_at_most(demo, raw):
+    assert "In a shift the traffic split takes up to 3000 tracer requests a step (1 rule at Gateway addresses)" in render.summary(demo.plan())
+    assert "In a shift the traffic split is not measured (tracers is 0) (1 rule at Gateway addresses)" in render.summary(demo.plan(tracers=0))
+    demo.get("Gateway")["status"]["addresses"].append({"type": "IPAddress", "value": "192.0.2.7"})
+    demo.manifests += raw.manifests
+    made = demo.plan(tracers=700)
+    assert made["estimate"]["groups"] > 2 and made["estimate"]["tracers"] == 700 * made["estimate"]["groups"]
+    assert made["hash"] == demo.plan()["hash"], "it is no intended change"
+
+
 def test_the_screen_says_what_stays_and_why(demo):
     demo.remove("Secret")
     lines = render.summary(demo.plan())

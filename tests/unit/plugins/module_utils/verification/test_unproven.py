@@ -91,7 +91,8 @@ def test_what_is_known_before_anything_is_asked(pools: dict[str, str], tracers: 
 
 def test_the_share() -> None:
     assert [entry["what"] for entry in unproven.of_split([{}, {"blind": ["x", "y"]}, {"blind": ["x"]}])] == ["x", "y"]
-    assert unproven.of_split([{"blind": []}]) == []
+    assert [entry["what"] for entry in unproven.of_split([{"blind": ["x"], "undecided": ["z"]}])] == ["x", "z"]
+    assert unproven.of_split([{"blind": [], "undecided": []}]) == []
 
 
 def of_targets(place: Any = None, route: Any = None, own: Any = (), others: Any = (), **pool: Any) -> list[tuple[str, str]]:
