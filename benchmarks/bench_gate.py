@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make bench-gate`: how soon a bad v1 is caught and how often one is promoted, by this collection's gate and by Flagger's rule.
 
-Simulated, with the gate's own code, on a v1 stack that fails a fixed share of requests by chance, and on one that fails half of them at one target of many.
+Simulated, with the gate's own code, on a v1 stack that fails a fixed share of requests by chance, and on one that fails half of them at one target of many;
+and the traffic split, on rules that serve what their weights say, and that leak half of it.
 The last line is for machines:
 bench-gate: mean_pairs=X false_promotions=X peer_mean=X peer_false_promotions=X.
 """
@@ -157,8 +158,8 @@ def main() -> int:
               f"{entry['mean_comparisons']:.0f} comparisons; all failing as p0 allows: rolled back {entry['rolled_back']:.4f}, "
               f"{good:.0f} comparisons ({good / PAIRS_A_SECOND:.0f} s), {entry['clean_comparisons']:.0f} without a failure")
     for entry in splits:
-        print(f"traffic split of one group of {entry['groups']:.0f} at {entry['share']:.0%}: {entry['tracers']:.0f} tracer requests (longest {entry['longest']:.0f}), "
-              f"doubted {entry['doubted']:.4f}; leaking half: passed {entry['passed']:.4f}")
+        print(f"traffic split of one group of {entry['groups']:.0f} at {entry['share']:.0%}: {entry['tracers']:.0f} tracer requests "
+              f"(longest {entry['longest']:.0f}), doubted {entry['doubted']:.4f}; leaking half: passed {entry['passed']:.4f}")
     print(f"raw results in {written}")
     print(f"bench-gate: mean_pairs={mine['mean_pairs']:.1f} false_promotions={mine['false_promotions']:.5f} peer_mean={best['mean']:.1f} "
           f"peer_false_promotions={best['false_promotions']:.5f}")

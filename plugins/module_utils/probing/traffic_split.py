@@ -167,7 +167,7 @@ class Tally:
         """Make it from what :meth:`dump` returned; a group that was wrong or unsure begins a measurement."""
         if not data:
             return cls()
-        found = cls(**data | {"known": {who: Signature(*seen) for who, seen in data["known"].items()}, "counts": Counter(data["counts"])})
+        found = cls(**{**data, "known": {who: Signature(*seen) for who, seen in data["known"].items()}, "counts": Counter(data["counts"])})
         return cls(fault=found.fault, wrong=found.wrong) if found.outcome in ("wrong", "unsure") else found
 
     def dump(self) -> dict[str, Any]:

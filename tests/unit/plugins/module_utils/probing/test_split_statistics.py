@@ -68,7 +68,7 @@ def test_true_shares_of_a_hundred_groups_are_right() -> None:
     found = {share: [measured(100, expected(share), expected(share), rng) for _run in range(1000)] for share in SHARES}
     assert {tally.outcome for tallies in found.values() for tally in tallies} == {"right"}
     needed = {share: mean(tally.sent for tally in tallies) for share, tallies in found.items()}
-    assert needed[0.1] < 450 and needed[0.5] < 90 and needed[1.0] == 66
+    assert needed[0.1] < 450 and needed[0.5] < 90 and needed[1.0] == 72, "66 by batches of 12"
 
 
 def test_how_often_a_true_share_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def test_a_share_that_is_what_the_weights_say_is_never_doubted_whenever_it_is_lo
 
 
 @pytest.mark.parametrize(("alpha", "v1", "share", "ruling"), [
-    (170, 280, 0.5, "right"), (149, 301, 0.5, "undecided"), (100, 350, 0.5, "wrong"), (350, 100, 0.5, "wrong"),
+    (180, 270, 0.5, "right"), (149, 301, 0.5, "undecided"), (100, 350, 0.5, "wrong"), (350, 100, 0.5, "wrong"),
     (450, 0, 0.0, "right"), (449, 1, 0.0, "wrong"), (0, 450, 1.0, "right"), (1, 449, 1.0, "wrong"),
 ])
 def test_what_tells_nothing_may_be_either_stacks(alpha: int, v1: int, share: float, ruling: str) -> None:
@@ -121,12 +121,13 @@ def test_a_pool_of_weight_1_beside_99_that_is_on_alpha_is_seen(real: Expected, r
         assert measured(1, RULE_OF_TWO, real, rng, 60_000).outcome == "right"
 
 
-@pytest.mark.parametrize(("share", "half"), [(0.1, 0.05), (0.5, 0.25), (1.0, 0.5)])
-def test_half_of_a_rule_that_is_ours_is_measured_by_our_answers_alone(share: float, half: float) -> None:
+@pytest.mark.parametrize(("share", "half", "caught"), [(0.1, 0.05, 160), (0.5, 0.25, 200), (1.0, 0.5, 200)])
+def test_half_of_a_rule_that_is_ours_is_measured_by_our_answers_alone(share: float, half: float, caught: int) -> None:
+    """Where the answers that are allowed do not suffice to catch a leak, it is not right either."""
     rng, wanted = random.Random(17), Expected((1 - share) / 2, share / 2, 0.5, 0.5)
     well = Counter(measured(10, wanted, wanted, rng).outcome for _run in range(200))
     leaks = Counter(measured(10, wanted, Expected((1 - half) / 2, half / 2, 0.5), rng).outcome for _run in range(200))
-    assert well["wrong"] == leaks["right"] == 0 and well["right"] >= 198 and leaks["wrong"] >= 190, (well, leaks)
+    assert well["wrong"] == leaks["right"] == 0 and well["right"] >= 198 and leaks["wrong"] >= caught, (well, leaks)
 
 
 @pytest.mark.parametrize("like", STACKS)
