@@ -254,7 +254,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import catalogue
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan, render
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.contact import Caller, Contact
-from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import difference
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import refusal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import Plan
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
@@ -347,24 +347,6 @@ def result(made: Plan, report: bool = False, brief: bool = False) -> dict[str, A
     whole = {"findings": made["findings"], "plan": made}
     facts = {"changed": False, "in_use": made["in_use"], "cluster": made["cluster"]}
     return facts | told | ({} if brief else whole) | ({render.REPORT: render.report(told | whole)} if report else {})
-
-
-def refusal(expected: Any, made: Plan) -> dict[str, Any] | None:
-    """Return the failure where another plan was approved than the one that was made, or None where this one or none was approved.
-
-    :param expected: option ``expected_plan``: a plan or its hash. :raises ValueError: when it is neither.
-    """
-    if not expected:
-        return None
-    approved = expected if isinstance(expected, dict) else {}
-    wanted = approved.get("hash") if approved else expected
-    if not isinstance(wanted, str) or (approved and any(field not in approved for field in plan.HASHED)):
-        raise ValueError("expected_plan is neither a plan as this module returns it nor its hash.")
-    if wanted == made["hash"]:
-        return None
-    lines = difference(approved, made) if approved else []
-    shown = "; ".join(lines) if lines else "give the approved plan itself as expected_plan to see what differs, or compare the summary"
-    return {"msg": f"The plan is {made['hash']}, but {wanted} was approved: {shown}. Approve the new plan if it is meant.", "difference": lines}
 
 
 def work(cluster: Cluster, chosen: Options, dry_run: bool, caller: Caller | None) -> Plan:

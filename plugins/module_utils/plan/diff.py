@@ -60,3 +60,21 @@ def _keyed(entries: list[Any]) -> dict[str, Any]:
 def _named(entry: Mapping[str, Any]) -> str:
     said = {**entry, **entry["metadata"]} if isinstance(entry.get("metadata"), Mapping) else entry
     return " ".join(str(said[field]) for field in _NAMES if said.get(field) is not None)
+
+
+def refusal(expected: Any, made: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the failure where another plan was approved than the one that was made, or None where this one or none was approved.
+
+    :param expected: option ``expected_plan``: a plan or its hash. :raises ValueError: when it is neither.
+    """
+    if not expected:
+        return None
+    approved = expected if isinstance(expected, dict) else {}
+    wanted = approved.get("hash") if approved else expected
+    if not isinstance(wanted, str) or (approved and any(field not in approved for field in HASHED)):
+        raise ValueError("expected_plan is neither a plan as this module returns it nor its hash.")
+    if wanted == made["hash"]:
+        return None
+    lines = difference(approved, made) if approved else []
+    shown = "; ".join(lines) if lines else "give the approved plan itself as expected_plan to see what differs, or compare the summary"
+    return {"msg": f"The plan is {made['hash']}, but {wanted} was approved: {shown}. Approve the new plan if it is meant.", "difference": lines}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -221,11 +222,25 @@ def test_the_share_that_v1_serves_is_compared_with_the_steps_own(here: Here, mon
         return Signature(404, v1, v1, "")
 
     monkeypatch.setattr(Client, "send_tracer", send_tracer)
-    result = here(check="traffic_split", shares={"HTTPRoute default/llm-route": weight}, tracers=200, fail=False)
-    assert result["ok"] is ok and result["sent"] == 206 and result["blind"] == []
-    where = "rule 0 of HTTPRoute default/llm-route at default/gw 127.0.0.1:8080"
-    assert result["counted"] == [f"answered by alpha 100 and v1 100 of 200 tracer requests, weights say {100 - weight}.0% and {weight}.0% ({where})"]
-    assert bool(result["faults"]) is not ok
+    result = here(check="traffic_split", shares={"HTTPRoute default/llm-route": weight}, fail=False)
+    assert result["ok"] is ok and result["blind"] == result["undecided"] == [] and bool(result["faults"]) is bool(result["left"]) is not ok
+    where, half = "rule 0 of HTTPRoute default/llm-route at default/gw 127.0.0.1:8080", (result["sent"] - 6) // 2
+    counted = f"answered by alpha {half} and v1 {half} of {2 * half} tracer requests, weights say 50.0% and 50.0% ({where})"
+    (tally,) = result["tally"].values()
+    assert result["counted"] == [counted] * ok and tally["outcome"] == ("right" if ok else "wrong")
+
+
+def test_a_measurement_of_the_share_goes_on_where_an_execution_ended(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.begin()
+    monkeypatch.setattr(Client, "send_tracer", lambda _client, probe: Signature(404, probe.variant == "v1", probe.variant == "v1", ""))
+    tally, executions = None, 0
+    while True:
+        result = here(check="traffic_split", shares={"HTTPRoute default/llm-route": 0}, tally=tally, seconds=0, fail=False)
+        tally, executions = json.loads(json.dumps(result["tally"])), executions + 1
+        if result["ok"]:
+            break
+        assert result["sent"] <= 12 and result["left"] == 1
+    assert executions == 1 + 29 and "answered by alpha 348 of 348 tracer requests" in result["counted"][0].replace(" and v1 0", "")
 
 
 # -- without a plan ------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def test_a_migration_that_goes_well(start: Start, lines: list[str], clock: Clock
     assert [gate["share"] for gate in result["evidence"]] == [0, 10, 50, 100]
     counted = {"pairs": 38, "sent": 117, "failures": 0, "inconclusive": 1, "user_failures": 0, "new_failures": [], "faults": []}
     assert result["evidence"][0] == {"share": 0} | counted
-    assert result["evidence"][1] == {"share": 10, "counted": SHARE["counted"], "blind": []} | counted
+    assert result["evidence"][1] == {"share": 10, "counted": SHARE["counted"], "blind": [], "undecided": []} | counted
     assert all(arguments["known"] == ["status 429"] for _module, arguments in played.calls if arguments.get("check") == "gate")
     assert lines and all(line.startswith("east: ") for line in lines)
     assert "east: step 2 of 3: v1 gets 50 %" in lines

