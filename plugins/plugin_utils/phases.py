@@ -241,11 +241,11 @@ class Phases:
                 raise Stop("HELD", f"traffic split at {share} %: {unsure}")
             self.say(f"traffic split at {share} %: not yet, {found['left']} still to be told" + (f": {'; '.join(doubts)}" if doubts else ""))
             time.sleep(PAUSE if doubts else 0)
-        told = {name: found[name] for name in ("counted", "blind", "undecided")}
-        for name, what in (("counted", "as it should be"), ("blind", "nothing tells the stacks apart"), ("undecided", "not told")):
-            if texts := told[name]:
+        told: GateEvidence = {"counted": found["counted"], "blind": found["blind"], "undecided": found["undecided"]}
+        for texts, what in ((told["counted"], "as it should be"), (told["blind"], "nothing tells the stacks apart"), (told["undecided"], "not told")):
+            if texts:
                 self.say(f"traffic split at {share} %: {what}: {texts[0]}" + (f" and {len(texts) - 1} more" if texts[1:] else ""))
-        return TrafficSplit({**told})
+        return TrafficSplit(told)
 
     def gate(self, state: ShiftState, share: int, soak_until: float, split: TrafficSplit, written: float | None = None) -> GateOutcome:
         """Run the sequential test at a share, with CUSUM beside it for as long as the soak lasts, and judge how the long streams ended.
