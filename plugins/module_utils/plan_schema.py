@@ -138,8 +138,8 @@ class PlanBody(TypedDict):
 class Plan(PlanBody):
     """All that a migration will change on one cluster.
 
-    ``hash``: over :class:`PlanBody`. ``blocked``: codes of blockers that nobody accepted. ``estimate``: ``seconds`` in all, and the ``tracers`` that one step
-    may take for all ``groups`` (rules at Gateway addresses).
+    ``hash``: over :class:`PlanBody`. ``blocked``: codes of blockers that nobody accepted. ``estimate``: ``seconds`` in all, and what a
+    shift sends, see :func:`cost.probing`.
     """
 
     schema: int

@@ -77,10 +77,11 @@ options:
     type: str
     choices: [preserve, chart]
     default: preserve
-  tracers:
-    description: What a shift will be given as O(inference_gateway.migration.shift_traffic#module:tracers), for the estimate.
-    type: int
-    default: 3000
+  shift:
+    description:
+      - What a shift will be given as C(steps), C(gate) and C(tracers), see M(inference_gateway.migration.shift_traffic), for the estimate of what it sends.
+    type: dict
+    default: {}
   expected_plan:
     description:
       - The plan that was approved, as this module returned it, or its hash alone. The task fails when the plan is another one.
@@ -238,6 +239,7 @@ plan:
     estimate:
       description:
         - Roughly how long the migration takes, in C(seconds).
+        - How many C(probes) a shift sends at least, for how many C(tokens) at most, and at which C(rate) further ones while it waits for a gateway.
         - How many rules at Gateway addresses have a share of their own that is measured (C(groups)), and by how many tracer requests at most at each step
           (C(tracers)).
       type: dict
@@ -252,7 +254,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import ENDPOINTS, PRIORITIES, Options
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.reader import read_estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import catalogue
-from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan, render
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import cost, plan, render
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.contact import Caller, Contact
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import refusal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import Plan
@@ -272,7 +274,7 @@ def argument_spec() -> dict[str, Any]:
         "models": {"type": "dict", "default": {}},
         "epp_resources": {"type": "str", "choices": ["preserve", "chart"], "default": "preserve"},
         "connect": {"type": "bool", "default": True},
-        "tracers": {"type": "int", "default": 3000},
+        "shift": {"type": "dict", "default": {}},
         "expected_plan": {"type": "raw"},
         "dry_run": {"type": "bool", "default": True},
         "report": {"type": "path"},
@@ -321,7 +323,7 @@ def options(params: dict[str, Any]) -> Options:
         accept=frozenset(params["accept"]),
         namespaces=tuple(params["namespaces"]),
         epp_resources=params["epp_resources"],
-        tracers=params["tracers"],
+        shift=cost.shift_of({**params["shift"], "probe_rate": params["probe_rate"]}),
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import epp_flags
@@ -54,7 +54,7 @@ class Options:
     :param accept: codes of blockers that a person accepts.
     :param namespaces: namespaces whose pools are migrated; empty for all.
     :param epp_resources: whether the v1 EPP gets the resources of the alpha EPP (``preserve``) or those of the chart (``chart``).
-    :param tracers: tracer requests that the measurement of one rule at one Gateway address may send.
+    :param shift: options of the shift by which its cost is estimated, see :func:`cost.shift_of`; empty for their defaults.
     """
 
     release: releases.Release
@@ -66,7 +66,7 @@ class Options:
     accept: frozenset[str] = frozenset()
     namespaces: tuple[str, ...] = ()
     epp_resources: str = "preserve"
-    tracers: int = 3000
+    shift: Mapping[str, Any] = field(default_factory=dict)
 
 
 # -- names --------------------------------------------------------------------------------------------------------------

@@ -76,6 +76,23 @@ def iap_audience_changes(context: CheckContext) -> Iterator[Occurrence]:
 
 
 @finding(
+    "security-policy", "blocker",
+    about="A Cloud Armor policy guards the pool, and its v1 counterpart gets it too. Its rules are not in the cluster. One that limits rates counts the requests of "
+          "each backend by themselves, so v1's own may pass the limit when all traffic is there; one that bans an address bans the one that probes come from.",
+    remedy="Look at the policy's rules (gcloud compute security-policies describe). Exempt the address that probes come from where it bans or limits; then accept "
+           "security-policy.",
+    source="GKE: GCPBackendPolicy securityPolicy; Cloud Armor: rate limits count by backend service",
+)
+def security_policy(context: CheckContext) -> Iterator[Occurrence]:
+    """Find GCPBackendPolicies that put a pool behind a security policy of Cloud Armor."""
+    for migration in context.migrations:
+        policy = migration.policies.get("GCPBackendPolicy", {})
+        name = dig(policy, "spec", "default", "securityPolicy", default="")
+        if name:
+            yield Occurrence(describe(policy), f"pool {migration.name} is behind security policy {name}, and so will be {migration.v1_name}.")
+
+
+@finding(
     "networkpolicy-blocks-new-epp", "warning",
     about="A NetworkPolicy admits the alpha EPP by its labels, or closes the namespace with an exception for it. The v1 EPP carries other labels "
           "and would be cut off.",

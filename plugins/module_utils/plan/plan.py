@@ -28,6 +28,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import catalogue
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, CheckContext, Finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import cost
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import (
     HASHED,
     SCHEMA,
@@ -109,11 +110,10 @@ def _as_dict(entry: Finding) -> dict[str, str]:
 
 
 def _estimate(context: CheckContext) -> dict[str, int]:
-    """Return the ``seconds`` that the migration will take, the longest drain included, and the ``tracers`` of one step for all ``groups``; 0 without pools."""
+    """Return the ``seconds`` that the migration will take, the longest drain included, and what its shift sends (:func:`cost.probing`); 0 without pools."""
     drains = [migration.timeout for migration in context.migrations]
     seconds = _BASE_SECONDS + _POOL_SECONDS * len(drains) + max(drains) if drains else 0
-    groups = {(target.address, target.route, target.rule) for entry in context.reachability for target in entry.asked}
-    return {"seconds": seconds, "groups": len(groups), "tracers": context.options.tracers * len(groups)}
+    return {"seconds": seconds, **cost.probing(context)}
 
 
 # -- CRDs ---------------------------------------------------------------------------------------------------------------

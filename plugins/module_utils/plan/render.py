@@ -32,7 +32,7 @@ def summary(plan: Plan) -> list[str]:
         lines += _pool(pool, plan["target"])
     if len(plan["pools"]) > MOST:
         lines.append(f"{len(plan['pools']) - MOST} pools more: detect writes all {len(plan['pools'])} to migration_report_path")
-    lines += _tracers(plan["estimate"])
+    lines += _probing(plan["estimate"])
     lines += [f"Not tried on the server yet: {entry}" for entry in plan["unchecked"]]
     return [*lines, *_findings(plan["findings"])]
 
@@ -60,12 +60,14 @@ def _state(plan: Plan) -> str:
     return f"BLOCKED by {', '.join(plan['blocked'])}" if plan["blocked"] else f"about {plan['estimate']['seconds']} s"
 
 
-def _tracers(estimate: dict[str, int]) -> list[str]:
-    """Say how many tracer requests a shift may send; nothing where no rule has a share."""
+def _probing(estimate: dict[str, int]) -> list[str]:
+    """Say how many probes and tracer requests a shift may send; nothing where no rule has a share."""
     if not estimate["groups"]:
         return []
+    probes = (f"A shift sends {estimate['probes']} probes at least, for {estimate['tokens']} tokens at most, one at a time to each model server, and up to "
+              f"{estimate['rate']} a second more while it waits for a Gateway or soaks")
     most = f"takes up to {estimate['tracers']} tracer requests a step" if estimate["tracers"] else "is not measured (tracers is 0)"
-    return [f"In a shift the traffic split {most} ({estimate['groups']} {'rules' if estimate['groups'] > 1 else 'rule'} at Gateway addresses)"]
+    return [probes, f"In a shift the traffic split {most} ({estimate['groups']} {'rules' if estimate['groups'] > 1 else 'rule'} at Gateway addresses)"]
 
 
 def _crds(crds: PlannedCrds) -> list[str]:

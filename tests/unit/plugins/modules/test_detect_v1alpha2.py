@@ -18,7 +18,7 @@ from tests.unit.helpers.estate_changes import chosen_by_label
 POOL = "vllm-llama3-8b-instruct-preview"
 PARAMS = {
     "namespaces": [], "target_version": "v1.5.0", "pool_names": {}, "criticality": "preserve_shedding", "accept": [], "endpoints": None, "expected_plan": None,
-    "epp_resources": "preserve", "dry_run": True, "report": None, "brief": False, "models": {}, "connect": False, "tracers": 3000,
+    "epp_resources": "preserve", "dry_run": True, "report": None, "brief": False, "models": {}, "connect": False, "shift": {}, "probe_rate": 60,
 }
 
 

@@ -12,6 +12,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan, render
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.cost import shift_of
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds
 
 POOL = "vllm-llama3-8b-instruct-preview"
 GA = "vllm-llama3-8b-instruct-ga"
@@ -441,12 +443,32 @@ def test_one_screen_for_a_person(demo):
 
 def test_the_screen_says_how_many_tracer_requests_a_step_takes_at_most(demo, raw):
     assert "In a shift the traffic split takes up to 3000 tracer requests a step (1 rule at Gateway addresses)" in render.summary(demo.plan())
-    assert "In a shift the traffic split is not measured (tracers is 0) (1 rule at Gateway addresses)" in render.summary(demo.plan(tracers=0))
+    none = render.summary(demo.plan(shift=shift_of({"tracers": 0})))
+    assert "In a shift the traffic split is not measured (tracers is 0) (1 rule at Gateway addresses)" in none
     demo.get("Gateway")["status"]["addresses"].append({"type": "IPAddress", "value": "192.0.2.7"})
     demo.manifests += raw.manifests
-    made = demo.plan(tracers=700)
+    made = demo.plan(shift=shift_of({"tracers": 700}))
     assert made["estimate"]["groups"] > 2 and made["estimate"]["tracers"] == 700 * made["estimate"]["groups"]
     assert made["hash"] == demo.plan()["hash"], "it is no intended change"
+
+
+def test_the_screen_says_what_a_shift_asks_of_model_servers(demo):
+    """8 targets: 5 rounds of a baseline, 20 of a warm-up, 15 of a step, 6 at the end; and 4 gates, which end after their clean comparisons of three probes."""
+    made = demo.plan()
+    clean = Bounds().clean_pairs
+    assert (made["estimate"]["probes"], made["estimate"]["tokens"]) == (8 * (5 + 20 + 3 * 15 + 6) + 4 * 3 * clean, 2 * made["estimate"]["probes"])
+    told = f"A shift sends {made['estimate']['probes']} probes at least, for {made['estimate']['tokens']} tokens at most, one at a time to each model server, "
+    assert f"{told}and up to 60 a second more while it waits for a Gateway or soaks" in render.summary(made)
+    quicker = demo.plan(shift=shift_of({"steps": [100], "gate": {"p1": "0.2"}, "probe_rate": 9}))["estimate"]
+    assert quicker["probes"] < made["estimate"]["probes"] / 5 and quicker["rate"] == 9
+    demo.remove("HTTPRoute")
+    assert demo.plan()["estimate"] | {"seconds": 0} == {"seconds": 0, "groups": 0, "tracers": 0, "probes": 0, "tokens": 0, "rate": 60}
+
+
+@pytest.mark.parametrize(("said", "words"), [({"stepz": []}, "not stepz"), ({"gate": {"p1": 2}}, "migration_gate needs 0 < p0 < p1 < 1")])
+def test_a_shift_that_makes_no_sense_is_refused_with_the_plan(said, words):
+    with pytest.raises(ValueError, match=words):
+        shift_of(said)
 
 
 def test_the_screen_says_what_stays_and_why(demo):
