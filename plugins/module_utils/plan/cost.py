@@ -35,7 +35,8 @@ def probing(context: CheckContext) -> dict[str, int]:
     """Return what one shift sends.
 
     :returns: ``groups``, the rules at Gateway addresses whose share is measured; ``tracers``, at most at each step for all of them; ``probes`` at least, where
-        the gateway takes every change at once; ``tokens``, what these generate at most; ``rate``, further probes a second at most while a gateway is waited for.
+        the gateway takes every change at once; ``tokens``, what these generate at most; ``rate``, further probes a second at most, while a gateway is waited
+        for.
     """
     shift = context.options.shift or SHIFT
     models = {migration.key: max(1, len(migration.model_names)) for migration in context.migrations}
