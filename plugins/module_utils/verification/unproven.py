@@ -14,7 +14,14 @@ from typing import Any, TypedDict
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.answer_checks import REFUSED
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.long_streams import SLACK
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import OWN, STREAMS, ProbeTarget, addresses, probe_targets
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import (
+    OWN,
+    STREAMS,
+    Address,
+    ProbeTarget,
+    addresses,
+    probe_targets,
+)
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listeners
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, parents, route_key
 
@@ -51,12 +58,12 @@ def of_targets(routes: Iterable[Manifest], listeners: Listeners, pools: Mapping[
     """
     found: list[Unproven] = []
     for route in routes:
-        asked = {target.address for target in (*probe_targets(route, listeners, pools), *targets)}
+        asked = {_socket(target.address) for target in (*probe_targets(route, listeners, pools), *targets)}
         for parent in parents(route):
             places, key = addresses(route, parent, listeners), route_key(route)
-            found += [Unproven(kind=ADDRESS, what=f"{place.gateway} {place.host}:{place.port} ({key})") for place in places if place not in asked]
+            found += [Unproven(kind=ADDRESS, what=f"{place.gateway} {place.host}:{place.port} ({key})") for place in places if _socket(place) not in asked]
             found += [] if places else [Unproven(kind=ADDRESS, what=f"Gateway {parent.namespace}/{parent.name} has none for {key}")]
-    for pool in pools.values():
+    for pool in {(pool["namespace"], pool["v1_name"]): pool for pool in pools.values()}.values():
         mine = [target for target, name in targets.items() if name == f"{pool['namespace']}/{pool['v1_name']}"]
         if mine:
             models, paths = {target.asks_for for target in mine}, {target.path.partition("?")[0] for target in mine if target.endpoint == OWN}
@@ -64,6 +71,11 @@ def of_targets(routes: Iterable[Manifest], listeners: Listeners, pools: Mapping[
             found += [Unproven(kind=MODEL, what=f"{model['name']} of {name}") for model in pool["models"] if model["name"] not in models]
             found += [Unproven(kind=ENDPOINT, what=f"{endpoint} of {name}") for endpoint in pool["endpoints"] if endpoint not in {*STREAMS, *paths}]
     return list({(entry["kind"], entry["what"]): entry for entry in found}.values())
+
+
+def _socket(place: Address) -> tuple[str, str, int]:
+    """Return where a request goes, whichever listener there takes it: of several at one port the hostname decides."""
+    return place.gateway, place.host, place.port
 
 
 def of_options(streaming: Sequence[Streaming], tracers: int, stream_seconds: int) -> list[Unproven]:

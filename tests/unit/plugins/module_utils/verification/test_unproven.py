@@ -121,6 +121,14 @@ def test_what_no_users_request_reaches_either_is_not_named() -> None:
     assert of_targets(place, others=[redirect]) == []
 
 
+def test_an_address_is_asked_whichever_listener_there_takes_the_request() -> None:
+    """The route is on a wide listener too, whose requests a closer one at the same port takes."""
+    listeners = [{"name": "wide", "protocol": "HTTP", "port": 80}, {"name": "close", "protocol": "HTTP", "port": 80, "hostname": "llm.example.com"}]
+    here = MigrationScope.read(FakeCluster(http_route(rule(ALPHA)), gateway(*listeners)), make_plan(), "igm1", None)
+    assert {str(target.address.listener) for target in here.targets} == {"listener close of Gateway default/gw"}
+    assert unproven.of_targets(here.current.values(), here.listeners, here.pools(), {target: here.pool_of(target) for target in here.targets}) == []
+
+
 def test_the_sentence_has_each_kind_once() -> None:
     found = [unproven.Unproven(kind="model", what=what) for what in ("a", "b", "c")] + [unproven.Unproven(kind="share", what="x")]
     assert unproven.sentence(found) == "not proven: model (a and 2 more), share (x)"
