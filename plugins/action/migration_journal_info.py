@@ -5,8 +5,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubernetes_action import ModuleAction
 
 
 class ActionModule(ModuleAction):
-    """Runs the module as every module of this collection is run, see :class:`ModuleAction`."""
+    """Runs the module as every module of this collection is run, see :class:`ModuleAction`, and says where its kubeconfig lies."""
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module and return its result with ``kubeconfig``. A module could not say it: it would come out as stars."""
+        result = super().run(tmp, task_vars)
+        return result if result.get("failed") or not self.lasting else result | {"kubeconfig": self.lasting}

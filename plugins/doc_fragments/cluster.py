@@ -13,4 +13,7 @@ options:
       - The uid of the C(kube-system) namespace of the cluster that is meant, as M(inference_gateway.migration.detect_v1alpha2) prints it.
       - A connection that leads to another cluster is refused before anything is read or written there.
     type: str
+notes:
+  - A kubeconfig means what it means to kubectl, with C(proxy-url), C(tls-server-name), C(exec) and paths relative to its folder. What the Python client would
+    do otherwise is refused in one sentence. C(proxy-url) needs kubernetes >= 37, C(tls-server-name) kubernetes >= 28.
 """

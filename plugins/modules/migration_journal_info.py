@@ -34,6 +34,10 @@ cluster:
   description: Id and server of the cluster that the connection leads to.
   returned: always
   type: dict
+kubeconfig:
+  description: Path of the kubeconfig on the host on which modules run, where it is a file that lasts. Helm reads it itself.
+  returned: when the kubeconfig is a file that is not vaulted; by ssh when its path is a whole one
+  type: str
 journal:
   description:
     - Migration, nonce, status, whether it has begun to change the cluster (C(begun)), since when v1alpha2 is taken away (C(retiring_since)), phases done,

@@ -15,6 +15,7 @@ from igw_sandbox.world import World
 from tests.e2e.product import ZERO_DOWNTIME, leftovers
 from tests.integration.harness import ESTATES, alpha_share, held_harmless, route_spec, unharmed
 from tests.integration.killing import DEFINITIONS, killed
+from tests.integration.kubeconfigs import NOWHERE, RELATIVE, Kubeconfigs, proxy_to
 
 ALPHA, V1 = "inference.networking.x-k8s.io", "inference.networking.k8s.io"
 
@@ -52,10 +53,16 @@ def test_a_chart_that_is_not_there(cluster, play):
     held_harmless(cluster, before, ended, "no-such-chart", "not found", "migration_chart_ref")
 
 
-def test_installing_moves_no_traffic(cluster, play):
-    installed = play(cluster, extra={"migration_phases": ["plan", "install"]})
+def test_installing_moves_no_traffic_and_goes_by_the_kubeconfig(cluster, play, tmp_path):
+    """Modules of ours, kubernetes.core's and Helm reach the cluster through the kubeconfig's proxy alone, by the program and the files beside it."""
+    with proxy_to(cluster) as (url, asked):
+        made = Kubeconfigs(cluster, tmp_path / "of a person", url)
+        path = made.write(made.made(made.through_the_proxy() | RELATIVE, made.program()))
+        installed = play(cluster, extra={"migration_phases": ["plan", "install"], "migration_kubeconfig": str(path)})
     assert installed.status == 0, installed.log[-2000:]
     assert alpha_share(cluster) == [(ALPHA, 1)]
+    assert set(asked) == {f"{NOWHERE}:{made.port}"}
+    assert made.token not in installed.log + cluster.kubectl("get", "configmaps,leases", "-A", "-o", "json")
 
 
 def test_a_shift_goes_on_after_an_api_server_was_away_for_20_seconds_in_a_step(cluster, play):

@@ -257,8 +257,8 @@ def test_a_path_replaces_all_that_a_person_says_for_modules_of_kubernetes_core()
     (path,) = (task["module_defaults"] for task in yaml.safe_load((ROLE / "tasks" / "path.yml").read_text()) if "module_defaults" in task)
     used = {key for file in product() if file.parent.name == "tasks" for task, _guarded in tasks_of(file) for key in task if key.startswith("kubernetes.core.")}
     # It renders a chart on the controller and has no connection
-    assert {name: path.get(name) for name in used - {"kubernetes.core.helm_template"}} == dict.fromkeys(
-        ("kubernetes.core.k8s", "kubernetes.core.helm", "kubernetes.core.helm_info"), "{{ __migration_connection }}")
+    helm = dict.fromkeys(("kubernetes.core.helm", "kubernetes.core.helm_info"), "{{ __migration_helm_connection }}")
+    assert {name: path.get(name) for name in used - {"kubernetes.core.helm_template"}} == {"kubernetes.core.k8s": "{{ __migration_connection }}"} | helm
     assert (path["group/kubernetes.core.k8s"], path["group/kubernetes.core.helm"]) == ({}, {})
 
 

@@ -13,6 +13,7 @@ For internal use of this collection only.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -20,12 +21,16 @@ from copy import deepcopy
 from typing import Any
 from urllib.parse import quote
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import kubeconfig
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import FIELD_MANAGER, Manifest
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
 
 try:
+    import kubernetes
+    import yaml
+    from kubernetes.client import rest
     from kubernetes.client.rest import ApiException
     from kubernetes.dynamic.exceptions import DynamicApiError
     from urllib3.exceptions import HTTPError
@@ -37,6 +42,8 @@ PAGE = 500
 """Objects on one page of a list, as many as kubectl asks for."""
 
 RETRY_STATUS = (429, 500, 502, 503, 504)
+UNSENT = -1
+"""In place of a status: the request can't be sent at all."""
 
 
 class ApiError(Exception):
@@ -116,6 +123,57 @@ def refuse_ambiguous_connection(params: dict[str, Any], environ: dict[str, str])
         )
 
 
+# -- the connection ------------------------------------------------------------------------------------------------------
+
+
+class _Raise(logging.Handler):
+    """Raises what the Python client logs of a kubeconfig: it logs that a credential program failed, and would go on without a credential."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.module == "kube_config":
+            raise ValueError(f"Its credential program (exec) failed: {record.getMessage()}")
+
+
+def _parsed(path: str) -> dict[str, Any]:
+    with open(path, encoding="utf-8") as stream:
+        try:
+            config = yaml.safe_load(stream)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            # Not the error's text, which quotes the line
+            raise ValueError(f"Kubeconfig {path} is no YAML{f', see line {mark.line + 1}' if mark else ''}.") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"Kubeconfig {path} holds no clusters, users and contexts.")
+    return config
+
+
+def _connect(module: Any) -> Any:
+    """Return kubernetes.core's client.
+
+    :raises ApiError: also where it would not do what kubectl does by the same kubeconfig; then nothing was sent.
+    """
+    root, handler = logging.getLogger(), _Raise(logging.ERROR)
+    root.addHandler(handler)
+    try:
+        options = kubeconfig.Options(module.params, os.environ)
+        found = kubeconfig.read(options, _parsed)
+        client = kubeconfig.Client(int(kubernetes.__version__.split(".")[0]), lambda server, hosts: rest.should_bypass_proxies(server, hosts))
+        if found and (why := kubeconfig.refusal(found, options, client)):
+            raise ApiError(f"Nothing was asked of the cluster: {why}")
+        return get_api_client(module)
+    except (HTTPError, ApiException, DynamicApiError) as error:
+        # Discovery asks the server as soon as a client is made.
+        raise Unreachable(f"The API server that this host's connection names gave no usable answer: {error}") from error
+    except (CoreException, ImportError, OSError, ValueError) as error:
+        said = kubeconfig.text_of(error).rstrip(".")
+        raise ApiError(f"No connection to the cluster could be set up: {said}. Check kubeconfig, context or host of this inventory host.") from None
+    finally:
+        root.removeHandler(handler)
+
+
+# -- the cluster ---------------------------------------------------------------------------------------------------------
+
+
 class Cluster:
     """Sends requests to one cluster's API server.
 
@@ -129,13 +187,7 @@ class Cluster:
     def __init__(self, module: Any, patience: float = 60.0) -> None:
         refuse_ambiguous_connection(module.params, dict(os.environ))
         self.patience = patience
-        try:
-            found = get_api_client(module)
-        except (HTTPError, ApiException, DynamicApiError) as error:
-            # Discovery asks the server as soon as a client is made.
-            raise Unreachable(f"The API server that this host's connection names gave no usable answer: {error}") from error
-        except (CoreException, OSError, ValueError) as error:
-            raise ApiError(f"No connection to the cluster could be set up: {error} Check kubeconfig, context or host of this inventory host.") from error
+        found = _connect(module)
         self._client = found.client
         self.server: str = found.configuration.host
         self._identity: str | None = None
@@ -186,6 +238,8 @@ class Cluster:
             raise _api_error(method, path, error) from error
         except (HTTPError, OSError) as error:
             raise ApiError(str(error)) from error
+        except ValueError as error:
+            raise ApiError(kubeconfig.text_of(error), UNSENT) from None
         try:
             return json.loads(answer)
         except ValueError as error:

@@ -86,6 +86,7 @@ Make = Callable[..., tuple[Cluster, Client]]
 @pytest.fixture
 def make(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Make:
     monkeypatch.delenv("K8S_AUTH_HOST", raising=False)
+    monkeypatch.setenv("KUBECONFIG", "none")
 
     def connect(*answers: Any, patience: float = 10.0, **params: Any) -> tuple[Cluster, Client]:
         client = Client(*answers)
@@ -182,6 +183,7 @@ def test_a_client_that_can_not_be_made(monkeypatch: pytest.MonkeyPatch, error: E
         raise error
 
     monkeypatch.setattr(api, "get_api_client", fail)
+    monkeypatch.setenv("KUBECONFIG", "none")
     with pytest.raises(ApiError) as caught:
         Cluster(SimpleNamespace(params={}))
     assert caught.type is expected

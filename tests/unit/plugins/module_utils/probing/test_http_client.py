@@ -33,6 +33,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import MARK_HEADER, PROBE_HEADER, mark, probe_value
 
+from tests.unit.helpers.connect_proxy import connect_proxy
 from tests.unit.helpers.probing_fakes import address
 
 R = "HTTPRoute default/r"
@@ -467,38 +468,8 @@ def test_a_tracer_brings_back_what_the_answer_looks_like(server: Server) -> None
 @pytest.fixture
 def proxy() -> Iterator[tuple[str, list[str]]]:
     """A proxy on loopback that tunnels, and the targets it was asked for."""
-    asked: list[str] = []
-
-    class Tunnel(BaseHTTPRequestHandler):
-        def do_CONNECT(self) -> None:
-            asked.append(self.path)
-            host, _colon, port = self.path.rpartition(":")
-            with socket.create_connection((host, int(port))) as target:
-                self.send_response(200)
-                self.end_headers()
-                back = threading.Thread(target=pump, args=(target, self.connection))
-                back.start()
-                pump(self.connection, target)
-                back.join()
-            self.close_connection = True
-
-        def log_message(self, *_arguments: Any) -> None:
-            pass
-
-    def pump(source: socket.socket, target: socket.socket) -> None:
-        try:
-            while part := source.recv(65536):
-                target.sendall(part)
-            target.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    made = ThreadingHTTPServer(("127.0.0.1", 0), Tunnel)
-    made.daemon_threads = True
-    threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{made.server_address[1]}", asked
-    made.shutdown()
-    made.server_close()
+    with connect_proxy() as made:
+        yield made
 
 
 def through(url: str | None, **options: Any) -> http_client.Client:
