@@ -36,6 +36,10 @@ options:
     description: Whether to fail when what was checked does not hold. With V(false) the caller reads RV(ok) and RV(faults).
     type: bool
     default: true
+  clean:
+    description: How many clean rounds in a row an earlier execution of the same check ended with (RV(clean)). They count.
+    type: int
+    default: 0
   load:
     description:
       - How long model servers usually take to the first byte, and how much slower probing has become, as an earlier execution returned it (RV(load)).

@@ -47,10 +47,6 @@ options:
     description: The plan of the open migration, as M(inference_gateway.migration.migration_journal) returns it.
     type: dict
     required: true
-  clean:
-    description: How many clean rounds in a row an earlier execution of the same check ended with (RV(clean)). They count.
-    type: int
-    default: 0
   gate:
     description: Bounds of the sequential test, see M(inference_gateway.migration.shift_traffic). Key V(gates) is over how many gates they are split.
     type: dict
@@ -222,7 +218,7 @@ load:
   type: dict
   contains:
     usual:
-      description: Seconds to the first byte, by pool and whether it is a stream.
+      description: Seconds to the first byte, by pool, model and kind of request.
       type: dict
     refused:
       description: How many times slower probing is because requests were refused.
@@ -256,7 +252,6 @@ def argument_spec() -> dict:
     return auth_argument_spec() | http_client.argument_spec() | perform.argument_spec() | {
         "check": {"type": "str", "choices": list(EVIDENCE), "default": "settled"},
         "plan": {"type": "dict", "required": True},
-        "clean": {"type": "int", "default": 0},
         "gate": {"type": "dict", "default": {}},
         "judgement": {"type": "dict"},
         "soak": {"type": "int", "default": 0},

@@ -78,6 +78,11 @@ class ShiftController:
         """Whether any route names the pools; without one there are no requests by which anything could be proven."""
         return any(pool["references"] for pool in self.options["plan"]["pools"])
 
+    @property
+    def timeouts(self) -> dict[str, int]:
+        """Seconds after which v1alpha2 ends a request, by pool as evidence names it."""
+        return {f"{pool['namespace']}/{pool['v1_name']}": pool.get("timeout_seconds") or 0 for pool in self.options["plan"]["pools"]}
+
     def preview(self) -> dict[str, Any]:
         """Return the first change of the routes, as check mode shows it."""
         first = {"state": "shifted", "share": self.options["steps"][0]} if self.options["state"] == "migrated" else {"state": "finished"}
@@ -103,10 +108,10 @@ class ShiftController:
         self.say(f"{len(made)} probe routes made; waiting until the gateway serves both stacks by them")
         self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"], watched=True)
         self.streams.keep()
-        self.streams.begin()
+        self.streams.begin(past=max(self.timeouts.values(), default=0))
         self.gate(at, 0, TrafficSplit())
         self.keep(passed=at)
-        refused = unproven.of_refused(self.state.evidence, self.state.streaming, self.options["stream_seconds"])
+        refused = unproven.of_refused(self.state.evidence, self.state.streaming, self.options["stream_seconds"], self.timeouts)
         self.require([*self.state.unproven, *refused])
         soak_until = 0.0
         for number, share in enumerate(steps, 1):
@@ -201,7 +206,7 @@ class ShiftController:
             self.probe_routes("absent", "both")
             self.drain("v1")
         if moved:  # last: it may raise Stop, and by then v1's requests have ended
-            self.phases.traffic_split(self.state, back)
+            self.phases.traffic_split(self.state, back, watched=False)
         return ""
 
     def clean_up(self) -> list[str]:
@@ -252,7 +257,8 @@ class ShiftController:
     def unproven(self) -> list[Unproven]:
         """What the shift has not proven so far: what can't be asked, and what its gates did not measure."""
         evidence, state = self.state.evidence, self.state
-        return [*state.unproven, *unproven.of_streams(evidence, state.streaming, self.options["stream_seconds"]), *unproven.of_split(evidence)]
+        return [*state.unproven, *unproven.of_streams(evidence, state.streaming, self.options["stream_seconds"], self.timeouts),
+                *unproven.of_split(evidence)]
 
     def require(self, found: Iterable[Unproven]) -> None:
         """Check that nothing is unproven that a person requires. :raises Stop: HELD, with what is."""

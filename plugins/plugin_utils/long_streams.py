@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.long_streams import SLACK
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.unproven import USUAL_TIMEOUT
 
 STACKS = {"alpha": "v1alpha2", "v1": "v1"}
 """What people call each stack, by variant; both are asked by their probe routes."""
@@ -22,6 +23,8 @@ LEAD = 5
 """Seconds before the end of a soak at which the streams of the next change are opened, the start of a module execution included; the soak is not shortened."""
 LOOK = 10
 """Seconds between two looks at the routes while nothing but the ends of streams is waited for."""
+PAST, LONGEST = 5, 600
+"""Seconds for which streams are held past a time-out, and in all at most: a server seldom gives an answer that takes longer."""
 GRACE = 30
 """Seconds for a module execution to start and to end its last requests."""
 
@@ -78,15 +81,17 @@ class LongStreams:
         """Tell whether streams were begun whose time is up, so that :meth:`end` need not wait."""
         return self.begun is not None and time.monotonic() >= self.until
 
-    def begin(self, copies: int = 1, before_a_change: bool = False, variants: Iterable[str] = tuple(STACKS)) -> None:
+    def begin(self, copies: int = 1, before_a_change: bool = False, variants: Iterable[str] = tuple(STACKS), past: int = 0) -> None:
         """Open long streams, which go on while other work is done.
 
         :param copies: streams at once for each target and variant. :param before_a_change: whether routes are changed as soon as this returns.
+        :param past: a time-out in seconds that v1 must have as well: where it is longer than a gateway's own, streams are held until it is over.
         """
         if self.seconds:
-            arguments = self.arguments | {"check": "streams", "variants": list(variants), "seconds": self.seconds, "copies": copies, "fail": False}
-            self.begun = self.action.begin("migration_evidence", arguments, self.task_vars, self.seconds + GRACE)
-            self.until = time.monotonic() + self.seconds
+            seconds = max(self.seconds, min(past + PAST, LONGEST) if past > USUAL_TIMEOUT else 0)
+            arguments = self.arguments | {"check": "streams", "variants": list(variants), "seconds": seconds, "copies": copies, "fail": False}
+            self.begun = self.action.begin("migration_evidence", arguments, self.task_vars, seconds + GRACE)
+            self.until = time.monotonic() + seconds
             time.sleep(OPENING if before_a_change else 0)
 
     def keep(self) -> None:
@@ -144,7 +149,7 @@ class LongStreams:
         while (found := self.action.ended(begun["ansible_job_id"], self.task_vars)) is None:
             left = self.until - time.monotonic()
             if left < -GRACE:
-                return {"failed": True, "msg": f"they did not end within {self.seconds + GRACE} s"}
+                return {"failed": True, "msg": f"they did not end {GRACE} s after their time"}
             self._wait(max(1.0, left))
         return found
 

@@ -26,6 +26,8 @@ SOAK_LINE = 60
 """Seconds between two lines of a soak."""
 RENEW = 300
 """Seconds of a drain after which the Lease is renewed: it lasts for 900."""
+STEADY = 5
+"""Rounds without a failure in which a change has settled."""
 PAUSE = 5
 """Seconds without tracer requests after a share was wrong, or too many were inconclusive."""
 PATIENCE = 20
@@ -147,14 +149,16 @@ class Phases:
                         tuple(found["unproven"]), tuple(found["streaming"]), stop)
 
     def _too_long(self, found: dict[str, Any]) -> str:
-        """Return why no gate could decide in its time, an empty text where each can: one probe at a time on each model server may be too few."""
-        bounds = Bounds.of(self.bounds)
-        rounds = max(bounds.clean_pairs / max(1, found["targets"]), bounds.target_successes)
-        needed = ceil(3 * rounds * found["round_seconds"])
-        if needed <= self.options["gate_seconds"]:
+        """Return which stages could not end in their time, an empty text where all can: one probe at a time on each model server may be too few."""
+        bounds, each = Bounds.of(self.bounds), found["round_seconds"]
+        compared = max(bounds.clean_pairs / max(1, found["targets"]), bounds.target_successes)
+        needed = {"gate": 3 * compared * each, "settle": STEADY * 3 * each, "warm": STEADY * 4 * each}
+        short = {f"{name}_seconds": ceil(seconds) for name, seconds in needed.items() if seconds > self.options[f"{name}_seconds"]}
+        if not short:
             return ""
-        return (f"a gate would take about {needed} s, with one probe at a time on each model server, which is more than gate_seconds "
-                f"({self.options['gate_seconds']}): raise migration_gate_seconds, or migrate when answers take less long")
+        return ("with one probe at a time on each model server this takes longer than it may: "
+                + ", ".join(f"about {seconds} s, and {name} is {self.options[name]}" for name, seconds in short.items())
+                + f". Raise {' and '.join(f'migration_{name}' for name in short)}, or migrate when answers take less long")
 
     def settle(self, state: ShiftState, what: str, variants: list[str], seconds: int, check: str = "settled", watched: bool = False) -> tuple[str, ...]:
         """Wait until every gateway instance has taken the last change, by traffic and by status.
@@ -219,14 +223,15 @@ class Phases:
         unsure = {"accept": "In pairs v1 fails no more than v1alpha2", "inconclusive": f"{no_evidence(judgement)}, so v1 can't be compared with it"}
         return Stop("HELD", f"{unsettled}: {detail}. {unsure.get(decision, 'Pairs do not tell either')} ({counted}){hint(detail, self.options['plan'])}")
 
-    def traffic_split(self, state: ShiftState, share: int) -> TrafficSplit:
+    def traffic_split(self, state: ShiftState, share: int, watched: bool = True) -> TrafficSplit:
         """Measure what v1 really serves, until it is what the weights say at every rule and address, or can't be told.
 
+        :param watched: whether to ask how users fare after each execution but the last: their gate waits.
         :raises Stop: FAILED where it is not what they say for as long as the time to settle, HELD where too many tracer requests were inconclusive to tell.
         """
         if not self.options["tracers"]:
             return TrafficSplit()
-        doubted, tally = inf, None
+        doubted, wrong, tally, seen = inf, 0, None, None
         while True:
             begun = time.monotonic()
             found = self.session.verify(state.standing, STRETCH, check="traffic_split", tracers=self.options["tracers"], tally=tally)
@@ -234,18 +239,30 @@ class Phases:
             if found["ok"]:
                 break
             doubted = min(doubted, begun) if doubts else inf
-            if time.monotonic() - doubted >= self.options["settle_seconds"]:
+            # What was doubted while the gateway still took the change says nothing once its time is over: only what is doubted anew does.
+            late, wrong_before = begun - doubted >= self.options["settle_seconds"], wrong
+            wrong = sum(group.get("wrong", 0) for group in tally.values())
+            if late and (wrong > wrong_before or not found["faults"]):
                 if found["faults"]:
                     raise Stop("FAILED", f"traffic split at {share} %: the gateway does not do what the weights say: {'; '.join(found['faults'])}")
                 unsure = f"it can't be told while so much fails: {'; '.join(found['unsure'])}. Lower probe_rate, or wait for less load"
                 raise Stop("HELD", f"traffic split at {share} %: {unsure}")
             self.say(f"traffic split at {share} %: not yet, {found['left']} still to be told" + (f": {'; '.join(doubts)}" if doubts else ""))
+            seen = self._watch(state, share, seen) if watched else None
             time.sleep(PAUSE if doubts else 0)
         told: GateEvidence = {"counted": found["counted"], "blind": found["blind"], "undecided": found["undecided"]}
         for texts, what in ((told["counted"], "as it should be"), (told["blind"], "nothing tells the stacks apart"), (told["undecided"], "not told")):
             if texts:
                 self.say(f"traffic split at {share} %: {what}: {texts[0]}" + (f" and {len(texts) - 1} more" if texts[1:] else ""))
         return TrafficSplit(told)
+
+    def _watch(self, state: ShiftState, share: int, before: GateState | None) -> GateState:
+        """Ask how users fare, once, while their gate has to wait; return what the live traffic monitor has seen. :raises Stop: FAILED where it rejects."""
+        found = self.session.verify(state.standing, STRETCH, check="settled", variants=["alpha", "user"], rounds=1, judgement=before or {}, gate=self.bounds,
+                                    known=list(state.known))
+        if found["judgement"]["user"]["decision"] == "reject":
+            raise Stop("FAILED", f"traffic split at {share} %: users' requests fail meanwhile: {'; '.join(found['faults'])}")
+        return found["judgement"]
 
     def gate(self, state: ShiftState, share: int, soak_until: float, split: TrafficSplit, written: float | None = None) -> GateOutcome:
         """Run the sequential test at a share, with CUSUM beside it for as long as the soak lasts, and judge how the long streams ended.
@@ -312,9 +329,11 @@ class Phases:
 
     def prove(self, state: ShiftState) -> None:
         """Look anew at the end of the phase, as the last word on a shift. :raises Stop: with what stands against it."""
-        found = self.session.verify(state.standing, STRETCH, check="phase_end", phase="shift", stack=state.stack, variants=["v1", "user"], rounds=3)
-        if not found["ok"]:
-            raise Stop(found["verdict"], f"the end of the shift is not proven: {'; '.join(found['faults'])}")
+        begun, clean, end = time.monotonic(), 0, {"check": "phase_end", "phase": "shift", "stack": state.stack, "variants": ["v1", "user"], "rounds": 3}
+        while not (found := self.session.verify(state.standing, STRETCH, clean=clean, **end))["ok"]:
+            if found["clean"] <= clean or time.monotonic() - begun >= self.options["settle_seconds"]:
+                raise Stop(found["verdict"], f"the end of the shift is not proven: {'; '.join(found['faults'])}")
+            clean = found["clean"]
 
     def wait(self, side: str) -> None:
         """Wait as long as requests of one stack may take (``drain_seconds``, else the longest timeout of the pools), and renew the Lease meanwhile."""

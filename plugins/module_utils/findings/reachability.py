@@ -70,9 +70,9 @@ def reachability(estate: Estate, migrations: Sequence[PoolMigration], endpoints:
 
     :param endpoints: the paths that clients call.
     """
-    by_model = any(map(names_models, estate.of("http_routes")))
+    matters = any(map(names_models, estate.of("http_routes")))
     pools = {
-        migration.key: {"models": [{"name": name} for name in (migration.model_names if by_model else ()) or ANY_MODEL], "endpoints": list(endpoints)}
+        migration.key: {"models": [{"name": name} for name in (migration.model_names if matters else ()) or ANY_MODEL], "endpoints": list(endpoints)}
         for migration in migrations
     }
     keys = dict.fromkeys(reference.route for migration in migrations for reference in migration.references if reference.route.kind == "HTTPRoute")

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import EMBEDDINGS, OWN, RESPONSES, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import EMBEDDINGS, OWN, POLICY_STATUSES, RESPONSES, Probe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import MARK_HEADER
 
 EPP_HEADER = "x-went-into-resp-headers"
@@ -20,8 +20,6 @@ REFUSED = "an error instead of an answer"
 ERROR_EVENT = b'data: {"error"'
 """Event by which a server that has begun a stream with status 200 refuses the request (seen where more tokens were asked for than its context has)."""
 
-POLICY_STATUSES = (401, 403, 429)
-"""Statuses by which a gateway itself refuses a request: a key is missing, or a security policy (Cloud Armor) denies the address or its rate."""
 BY_GATEWAY = "by the gateway itself"
 """What the reason of such an answer says."""
 EPP_ERROR = b"inference error"
@@ -108,6 +106,7 @@ def by_gateway(status: int, headers: dict[str, str], body: bytes) -> bool:
     """Tell whether an answer is a refusal of the gateway's own: it bears no sign of an endpoint picker or of a model server, whose errors are JSON.
 
     Such an answer tells nothing about either stack: a policy may count the requests of each backend by themselves, and v1's get all of them in the end.
+    A picker before v1.5 that sheds looks the same, so a gate does not accept a v1 with more of them than v1alpha2 either.
     """
     if status not in POLICY_STATUSES or EPP_HEADER in headers or body.startswith(EPP_ERROR):
         return False

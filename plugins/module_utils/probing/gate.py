@@ -17,7 +17,7 @@ from typing import Any, Literal, TypedDict
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.load import ProbeLoad
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Answered, Faults, Look, Sender, placed
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Decision, Evidence, classify
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Evidence, classify
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
 
 INCONCLUSIVE_PAIRS = 30
@@ -35,6 +35,7 @@ class GateState(TypedDict):
 
     pairs: dict[str, Any]
     user: dict[str, Any]
+    refusals: dict[str, Any]
     targets: dict[str, int]
     live: dict[str, int]
     alone: dict[str, dict[str, Any]]
@@ -50,6 +51,7 @@ class Judgement:
 
     :param pairs: v1 against v1alpha2, both through probe routes. :param user: the user's own rule against v1alpha2's probe route.
     :param targets: successes through v1, by target as text. :param live: successes through the users' own rules, likewise.
+    :param refusals: the test in which a refusal of the gateway's own counts as a failure: it never rejects v1, but what it doubts is not accepted.
     :param alone: the test of each target at which v1 or the user's own rule failed, by both as text, see :func:`alone_key`.
     :param sent: probes sent. :param refused: of these, refused by the gateway itself. :param faults: the most frequent failures, six at most.
     :param new_failures: kinds of failure of the user's own rule that the baseline lacks.
@@ -57,6 +59,7 @@ class Judgement:
 
     pairs: Evidence = Evidence()
     user: Evidence = Evidence()
+    refusals: Evidence = Evidence()
     targets: tuple[tuple[str, int], ...] = ()
     live: tuple[tuple[str, int], ...] = ()
     alone: tuple[tuple[str, Evidence], ...] = ()
@@ -68,9 +71,9 @@ class Judgement:
     def dump(self) -> GateState:
         """Return the evidence as plain data, for :meth:`load`."""
         return {
-            "pairs": asdict(self.pairs), "user": asdict(self.user), "targets": dict(self.targets), "live": dict(self.live),
-            "alone": {key: asdict(test) for key, test in self.alone}, "sent": self.sent, "refused": self.refused, "faults": list(self.faults),
-            "new_failures": list(self.new_failures),
+            "pairs": asdict(self.pairs), "user": asdict(self.user), "refusals": asdict(self.refusals), "targets": dict(self.targets),
+            "live": dict(self.live), "alone": {key: asdict(test) for key, test in self.alone}, "sent": self.sent, "refused": self.refused,
+            "faults": list(self.faults), "new_failures": list(self.new_failures),
         }
 
     @classmethod
@@ -78,9 +81,9 @@ class Judgement:
         """Make the evidence from what :meth:`dump` returned; without data it is empty."""
         if not data:
             return cls()
-        pairs, user = Evidence(**data["pairs"]), Evidence(**data["user"])
+        tests = (Evidence(**data["pairs"]), Evidence(**data["user"]), Evidence(**data["refusals"]))
         alone = tuple((key, Evidence(**test)) for key, test in data["alone"].items())
-        return cls(pairs, user, tuple(data["targets"].items()), tuple(data["live"].items()), alone, data["sent"], data["refused"],
+        return cls(*tests, tuple(data["targets"].items()), tuple(data["live"].items()), alone, data["sent"], data["refused"],
                    tuple(data["faults"]), tuple(data["new_failures"]))
 
     @property
@@ -91,8 +94,9 @@ class Judgement:
     def decide(self, targets: Collection[ProbeTarget], bounds: Bounds) -> Ruling:
         """Return what the gate decides by the evidence so far.
 
-        It rejects as soon as any test rejects. It accepts when the test of the pairs accepts, every target was answered often enough through v1 and through
-        the users' own rules, and no test of a single target is open; where the user's own rule failed in a new way, the user's test must accept as well.
+        It rejects as soon as any test rejects but that of refusals, which makes it inconclusive. It accepts when the test of the pairs accepts, every target
+        was answered often enough through v1 and through the users' own rules, and no test of a single target is open; where the user's own rule failed in a new
+        way, the user's test must accept as well, and where the gateway itself refused, that of refusals.
         Without targets nothing was measured, so it is inconclusive.
         """
         if not targets:
@@ -102,8 +106,10 @@ class Judgement:
             return "reject"
         if any(test.inconclusive >= max(INCONCLUSIVE_PAIRS, test.successes + test.failures) for test in (self.pairs, self.user)):
             return "inconclusive"
-        wanted: tuple[Decision, ...] = tests if self.new_failures else tests[:1]
-        return "accept" if set(wanted) == {"accept"} and not self.suspects and self._covered(targets, bounds.target_successes) else "undecided"
+        if self.refusals.decision == "reject":
+            return "inconclusive"
+        wanted = {*(tests if self.new_failures else tests[:1]), *([self.refusals.decision] if self.refused else [])}
+        return "accept" if wanted == {"accept"} and not self.suspects and self._covered(targets, bounds.target_successes) else "undecided"
 
     def _covered(self, targets: Iterable[ProbeTarget], least: int) -> bool:
         by_v1, by_user = dict(self.targets), dict(self.live)
@@ -200,7 +206,8 @@ def add_comparison(judgement: Judgement, target: ProbeTarget, answers: list[Answ
     if again:
         return after
     pairs = after.pairs.add(classify(alpha_ok and not v1.by_gateway, v1.ok), bounds)
-    return add_user(replace(after, pairs=pairs), alpha_ok and not user.by_gateway, user, bounds, known, user.ok)
+    refusals = after.refusals.add(classify(alpha_ok, not (v1.by_gateway or user.by_gateway)), bounds)
+    return add_user(replace(after, pairs=pairs, refusals=refusals), alpha_ok and not user.by_gateway, user, bounds, known, user.ok)
 
 
 def _counted(successes: tuple[tuple[str, int], ...], name: str, ok: bool) -> tuple[tuple[str, int], ...]:

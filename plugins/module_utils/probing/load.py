@@ -25,7 +25,9 @@ SLOWEST = 16
 RAMP = 8
 """How many times slower than its highest rate probing begins, where it does not know the servers yet."""
 LEARN = 5
-"""Answers of one kind whose median is how long the first byte usually takes."""
+"""Answers of one pool, model and kind of request whose median is how long the first byte usually takes."""
+HEEDED = 12
+"""Answers after which the rate changes, once."""
 UNBOUNDED = 1_000
 """Probes in flight where no pool has a bound."""
 WINDOW = 24
@@ -54,7 +56,7 @@ class Timed(Protocol):
 class LoadState(TypedDict):
     """What one module execution hands to the next.
 
-    ``usual``: seconds to the first byte, by pool and whether it is a stream. ``refused``: how many times slower because of refusals. ``ratio``: how many times
+    ``usual``: seconds to the first byte, by pool, model and kind of request. ``refused``: how many times slower because of refusals. ``ratio``: how many times
     as long as usual the first byte took lately.
     """
 
@@ -83,8 +85,7 @@ class ProbeLoad:
         self._lock = threading.Lock()
         self._pool_of = pool_of
         self._places = {pool: threading.Semaphore(max(1, count)) for pool, count in (servers or {}).items()}
-        self.at_once = sum(max(1, count) for count in servers.values()) if servers else UNBOUNDED
-        """Probes that may be in flight, of all pools together."""
+        self._at_once = min(max(1, count) for count in servers.values()) * len(servers) if servers else UNBOUNDED
         self._usual = dict(before["usual"]) if before else {}
         self._refused = before["refused"] if before else 1.0
         self._ratio = before["ratio"] if before else 1.0
@@ -97,6 +98,11 @@ class ProbeLoad:
         """How many times slower than its highest rate probing is now."""
         longer = 2.0 ** int(log2(self._ratio)) if self._ratio >= TWICE else 1.0
         return min(float(SLOWEST), max(self._refused, longer, self._ramp))
+
+    @property
+    def at_once(self) -> int:
+        """Work for model servers to begin at a time: as much of each pool as the smallest has servers, and less while probing is slower. It ends soon."""
+        return max(1, int(self._at_once / self.slower))
 
     def take(self, count: int = 1) -> None:
         """Wait until ``count`` more requests may be sent."""
@@ -118,18 +124,20 @@ class ProbeLoad:
             yield
 
     def heed(self, answered: Iterable[tuple[Probe, Timed]]) -> None:
-        """Look at a batch of answers: halve the rate after a refusal (429, or one of the gateway's own) and give a little of it back after a batch without.
+        """Look at answers: halve the rate after a few with a refusal (429, or one of the gateway's own) and give a little of it back after a few without.
 
         Answers that succeeded show how long the first byte takes.
         """
-        batch = list(answered)
-        refused = any(answer.status == TOO_MANY or answer.by_gateway for _probe, answer in batch)
+        found = list(answered)
         with self._lock:
-            self._refused = min(float(SLOWEST), self._refused * 2) if refused else max(1.0, self._refused * 0.9)
-            self._ramp = self._ramp if refused else max(1.0, self._ramp / 2)
-            for probe, answer in batch:
+            for begin in range(0, len(found), HEEDED):
+                refused = any(answer.status == TOO_MANY or answer.by_gateway for _probe, answer in found[begin:begin + HEEDED])
+                self._refused = min(float(SLOWEST), self._refused * 2) if refused else max(1.0, self._refused * 0.9)
+                self._ramp = self._ramp if refused else max(1.0, self._ramp / 2)
+            for probe, answer in found:
                 if answer.ok and answer.first:
-                    self._time(f"{self._pool_of(probe.target)}{' stream' if probe.target.stream else ''}", answer.first)
+                    target = probe.target
+                    self._time(f"{self._pool_of(target)} {target.model} {target.endpoint}{' stream' if target.stream else ''}", answer.first)
             if len(self._ratios) >= ENOUGH:
                 self._ratio = median(self._ratios)
 

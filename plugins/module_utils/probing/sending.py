@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -84,14 +84,11 @@ def paced(probe: Probe, send: Callable[[Probe], Said], load: ProbeLoad) -> Said:
     return placed(probe, send, load)
 
 
-def send_in_batches(probes: list[Probe], send: Sender, load: ProbeLoad, pool: ThreadPoolExecutor, size: int) -> list[Answered]:
-    """Send every probe once, and look at the answers after each few, so that a load that begins slowly gets faster; return them in the same order."""
-    batches = [probes[begin:begin + size] for begin in range(0, len(probes), size)]
-    return [answer for batch in batches for answer in send_round(batch, send, load, pool)]
-
-
-def send_round(probes: list[Probe], send: Sender, load: ProbeLoad, pool: ThreadPoolExecutor) -> list[Answered]:
-    """Send every probe once and return the answers, in the same order."""
-    answers = list(pool.map(lambda probe: paced(probe, send, load), probes))
-    load.heed(zip(probes, answers))
-    return answers
+def send_round(probes: list[Probe], send: Sender, load: ProbeLoad, pool: ThreadPoolExecutor, workers: int) -> Iterator[list[tuple[Probe, Answered]]]:
+    """Send every probe once, a few at a time; yield each few with their answers, so that whoever waits for a long round can look up."""
+    left = list(probes)
+    while left:
+        few, left = left[:(size := min(workers, load.at_once))], left[size:]
+        answered = list(zip(few, pool.map(lambda probe: paced(probe, send, load), few)))
+        load.heed(answered)
+        yield answered

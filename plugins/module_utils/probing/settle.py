@@ -14,9 +14,10 @@ from statistics import fmean
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.gate import GateState, Judgement, add_user
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.load import ProbeLoad
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Answered, Faults, Look, Sender, send_in_batches, send_round
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Answered, Faults, Look, Sender, send_round
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds, Evidence
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe, ProbeTarget
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
 
 
 @dataclass(frozen=True)
@@ -51,21 +52,26 @@ class LiveTrafficMonitor:
     def __init__(self, bounds: Bounds, known: Iterable[str], control: bool, before: GateState | None) -> None:
         self.bounds, self.known, self.control = bounds, frozenset(known), control
         self.judgement = Judgement.load(before) if before else Judgement(user=Evidence(decision="accept"))
+        self._watched: Variant | None = None
+        self._failed: set[ProbeTarget] = set()
 
     @property
     def rejects(self) -> bool:
         """Whether so many requests failed that it can't be chance."""
         return self.judgement.user.decision == "reject"
 
-    def note(self, round_of: list[tuple[Probe, Answered]]) -> None:
-        """Count one round of probes, each with its answer."""
-        watched = None if any(probe.variant is None for probe, _answer in round_of) else "both"
-        control = self.control or watched == "both"
-        failed = {probe.target for probe, answer in round_of if control and probe.variant == "alpha" and not answer.ok}
-        for probe, answer in round_of:
-            if probe.variant == watched:
+    def begin(self, probes: list[Probe]) -> None:
+        """Begin a round of probes, in which v1alpha2 is asked first."""
+        self._watched, self._failed = None if any(probe.variant is None for probe in probes) else "both", set()
+
+    def note(self, answered: list[tuple[Probe, Answered]]) -> None:
+        """Count some probes of a round, each with its answer."""
+        if self.control or self._watched == "both":
+            self._failed |= {probe.target for probe, answer in answered if probe.variant == "alpha" and not answer.ok}
+        for probe, answer in answered:
+            if probe.variant == self._watched:
                 fine = answer.ok or answer.kind in self.known
-                told = probe.target not in failed and not answer.by_gateway
+                told = probe.target not in self._failed and not answer.by_gateway
                 self.judgement = add_user(self.judgement, told, answer, self.bounds, self.known, fine)
 
 
@@ -78,24 +84,28 @@ def settle(probes: list[Probe], send: Sender, rounds: int, deadline: float, load
 
     :param deadline: on the clock of time.monotonic; a round that has begun is ended.
     :param clean: rounds in a row without a failure with which an earlier stretch ended: with many targets one stretch may be too short.
-    :param monitor: ends it early where it rejects. :param look: called after every round.
+    :param monitor: ends it early where it rejects. :param look: called after every few probes.
     """
     first, sent, passing = time.time() if clean else 0.0, 0, dict[str, bool]()
     with ThreadPoolExecutor(workers) as pool:
         while True:
             last = Faults()
-            sent += len(probes)
-            answered = list(zip(probes, send_round(probes, send, load, pool)))
-            for probe, answer in answered:
-                last.note(probe, answer)
+            if monitor:
+                monitor.begin(probes)
+            for answered in send_round(probes, send, load, pool, workers):
+                sent += len(answered)
+                for probe, answer in answered:
+                    last.note(probe, answer)
+                if monitor:
+                    monitor.note(answered)
+                look()
+                if monitor and monitor.rejects:
+                    return Settled(False, 0, passing, last, 0.0, sent)
             passing |= {who: passing.get(who, False) or not last.worst(who) for who in last.sent}
             clean = 0 if last.counts else clean + 1
             if clean < 2:
                 first = time.time() if clean else 0.0
-            if monitor:
-                monitor.note(answered)
-            look()
-            if clean >= rounds or time.monotonic() >= deadline or (monitor and monitor.rejects):
+            if clean >= rounds or time.monotonic() >= deadline:
                 return Settled(clean >= rounds, clean, passing, last, first, sent)
 
 
@@ -123,7 +133,7 @@ def baseline(probes: list[Probe], send: Sender, rounds: int, deadline: float, lo
         for number in range(rounds):
             if number and time.monotonic() >= deadline:
                 break
-            for probe, answer in zip(probes, send_in_batches(probes, send, load, pool, workers)):
+            for probe, answer in (pair for few in send_round(probes, send, load, pool, workers) for pair in few):
                 faults.note(probe, answer)
                 answered[str(probe.target)] |= answer.ok
                 kinds |= set() if answer.ok else {answer.kind}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from urllib.parse import urlencode
 
@@ -40,6 +40,8 @@ LENGTHS = ((16_000, True), (7_500, True), (1_900, True), (1_900, False))
 because their context is shorter."""
 TOO_MANY = 429
 """Status by which a server sheds load."""
+POLICY_STATUSES = (401, 403, TOO_MANY)
+"""Statuses by which a gateway itself refuses a request: a key is missing, or a security policy (Cloud Armor) denies the address or its rate."""
 UNIQUE = "{unique}"
 """Placeholder in a user-defined probe's request for a text that differs each time."""
 
@@ -93,7 +95,7 @@ class ProbeTarget:
     stream: bool
     shared: bool = False
     body: str = ""
-    by_model: bool = False
+    by_model: bool = field(default=False, compare=False)
 
     @property
     def asks_for(self) -> str:
@@ -175,7 +177,7 @@ def probe_targets(route: Manifest, listeners: Listeners, pools: Mapping[PoolKey,
             if path is None or headers is None or match.get("method", "POST") != "POST":
                 continue
             only = model_of(match)
-            by_model = only is not None and listeners.by_model(place.listener)
+            by_model = only is not None and listeners.reads_model(place.listener)
             sent = tuple(header for header in headers if not (by_model and header[0].lower() == MODEL_HEADER))
             found += [
                 ProbeTarget(place, hostname, str(key), reference.rule, reference.index, path, sent, model["name"], endpoint, stream, shared, by_model=by_model)

@@ -25,7 +25,16 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.load import ProbeLoad
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sending import Look, paced
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.split_statistics import Expected, ShareTest, shed
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, OWN, TOO_MANY, Probe, ProbeTarget, probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import (
+    CHAT,
+    COMPLETIONS,
+    OWN,
+    POLICY_STATUSES,
+    TOO_MANY,
+    Probe,
+    ProbeTarget,
+    probe,
+)
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, references
 
@@ -112,8 +121,8 @@ def silent(found: Signature | None) -> bool:
 
 
 def inconclusive(found: Signature | None) -> bool:
-    """Tell whether an answer that has neither stack's signature may come from either: none, a 429, or a server's error (5xx)."""
-    return silent(found) or (found is not None and found.status >= 500)
+    """Tell whether an answer that has neither stack's signature may be either's: none, a 429, a server's error (5xx), or a policy's refusal before them."""
+    return found is None or silent(found) or found.status >= 500 or (found.status in POLICY_STATUSES and not found.picker)
 
 
 def alike(found: list[Signature | None]) -> Signature | None:

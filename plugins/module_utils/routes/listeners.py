@@ -98,7 +98,7 @@ class Listeners:
         ranked = [(rank, other) for other in beside if (rank := host_rank([other.hostname], hostname)) is not None]
         return max(ranked, key=lambda entry: entry[0], default=(None, listener))[1]
 
-    def by_model(self, listener: Listener) -> bool:
+    def reads_model(self, listener: Listener) -> bool:
         """Tell whether a listener's Gateway sets the model's header from the body, so that users don't send it."""
         return (listener.namespace, listener.gateway) in self._by_model
 
@@ -109,7 +109,7 @@ class Listeners:
         :param model: in the request's body, empty for none.
         """
         table = self._tables.get(listener)
-        told = {**headers, MODEL_HEADER: model} if model and self.by_model(listener) else headers
+        told = {**headers, MODEL_HEADER: model} if model and self.reads_model(listener) else headers
         return table.winner(hostname, url, told, method) if table else None
 
     def _asked_for(self, route: Manifest, parent: Parent) -> list[Listener]:

@@ -130,7 +130,7 @@ def settled(cluster: Cluster, params: Params, deadline: float) -> Result:
     probes, load, monitor, look = asked(scope, params, gone), load_of(scope, params), None, Lookout(scope, params["shares"])
     if params.get("judgement") is not None:  # verify_gateway has none
         monitor = settle.LiveTrafficMonitor(Bounds.of(params["gate"]), params["known"], any(scope.serves_v1(key) for key in scope.live), params["judgement"])
-    found = settle.settle(probes, http_client.client(params).send, params["rounds"], deadline, load, WORKERS, params.get("clean", 0), monitor, look)
+    found = settle.settle(probes, http_client.client(params).send, params["rounds"], deadline, load, WORKERS, params["clean"], monitor, look)
     made = [] if gone else [variant for variant in rules(params) if variant]
     status = read(cluster, params).status_faults(made) if found.done else []
     while status and time.monotonic() < deadline:
@@ -174,7 +174,7 @@ def baseline(cluster: Cluster, params: Params, deadline: float) -> Result:
     }
     if "user" in params["variants"] and any(scope.serves_v1(key) for key in scope.live):
         return {"ok": True, "kinds": [], "serves_v1": True, "faults": [], "answers": {}, "round_seconds": 0.0, "sent": 0} | at
-    load = load_of(scope, params, ramp=True)
+    load = load_of(scope, params, ramp=not params["load"])
     probes = [replace(probe, answers=frozenset()) for probe in asked(scope, params)]
     found = settle.baseline(probes, http_client.client(params).send, params["rounds"], deadline, load, WORKERS)
     look.last()
@@ -182,20 +182,20 @@ def baseline(cluster: Cluster, params: Params, deadline: float) -> Result:
     further = {model: sorted(names - expected[model]) for model, names in found.answers.items() if names - expected[model]}
     return {
         "ok": not found.silent, "kinds": list(found.kinds), "serves_v1": False, "faults": found.faults.worst(), "answers": further,
-        "sent": sum(found.faults.sent.values()), "load": load.dump(), "round_seconds": round_seconds(scope, found.seconds),
+        "sent": sum(found.faults.sent.values()), "load": load.dump(), "round_seconds": round_seconds(scope, found.seconds, params["probe_rate"]),
     } | at
 
 
-def round_seconds(scope: MigrationScope, seconds: Mapping[targets.ProbeTarget, float]) -> float:
+def round_seconds(scope: MigrationScope, seconds: Mapping[targets.ProbeTarget, float], per_second: int) -> float:
     """Return the seconds in which every target can be asked once where each model server has one probe at a time: those of the pool that takes longest.
 
-    :param seconds: that an answer takes, by target.
+    :param seconds: that an answer takes, by target. :param per_second: probes a second at most.
     """
     busy: dict[str, float] = defaultdict(float)
     for target, each in seconds.items():
         busy[scope.pool_of(target)] += each
     servers = scope.ready_servers()
-    return max((each / servers[pool] for pool, each in busy.items()), default=0.0)
+    return max([each / servers[pool] for pool, each in busy.items()] + [sum(busy.values()) / WORKERS, len(seconds) / per_second])
 
 
 def measured(cluster: Cluster, params: Params, deadline: float) -> Result:
@@ -278,17 +278,19 @@ def phase_end(cluster: Cluster, params: Params, deadline: float) -> Result:
         look()
         time.sleep(1)
         faults = proof.faults(scope, phase, record, params["stack"])
-    answered, sent = [], 0
+    answered, unsettled, clean, sent = [], [], 0, 0
     if scope.targets:
         load = load_of(scope, params)
-        found = settle.settle(asked(scope, params), http_client.client(params).send, params["rounds"], deadline, load, WORKERS, look=look)
-        answered, sent = [] if found.done else found.faults.worst(most=4) or ["requests did not settle in time"], found.sent
+        found = settle.settle(asked(scope, params), http_client.client(params).send, params["rounds"], deadline, load, WORKERS, params["clean"], look=look)
+        answered, clean, sent = found.faults.worst(most=4), found.rounds, found.sent
+        unsettled = [] if found.done or answered else [f"{clean} rounds of {params['rounds']} without a failure ended in time"]
     look.last()
-    against = [*answered, *faults]
+    against = [*answered, *faults, *unsettled]
     return {
         "ok": not against,
         "faults": against,
-        "verdict": "FAILED" if answered else "HELD" if faults else "PROVEN" if scope.targets else None,
+        "clean": clean,
+        "verdict": "FAILED" if answered else "HELD" if faults or unsettled else "PROVEN" if scope.targets else None,
         # What a phase leaves is said only where it has come to its end: otherwise it would read as if it had.
         "reason": f"the end of {phase} is not proven: {'; '.join(against)}" if against else proof.sentence(scope, phase),
         "sent": sent,

@@ -30,6 +30,7 @@ def argument_spec() -> dict[str, Any]:
         "seconds": {"type": "int", "default": 60},
         "fail": {"type": "bool", "default": True},
         "load": {"type": "dict"},
+        "clean": {"type": "int", "default": 0},
     }
 
 

@@ -94,41 +94,57 @@ def of_split(gates: Iterable[Mapping[str, Any]]) -> list[Unproven]:
     return [Unproven(kind=SHARE, what=text) for text in dict.fromkeys(text for gate in gates for text in (*gate.get("blind", ()), *gate.get("undecided", ())))]
 
 
-def of_streams(gates: Iterable[Mapping[str, Any]], streaming: Sequence[Streaming], stream_seconds: int) -> list[Unproven]:
-    """Return the pools of which no stream lasted on both stacks as long as it was to, or until it was cut alike on both."""
-    held = {one["what"]: one for gate in gates for one in sorted(gate.get("streams", ()), key=lambda one: _told(one, stream_seconds))}
-    proven = {one["what"] for gate in gates for one in gate.get("streams", ()) if _told(one, stream_seconds)}
-    pools: dict[str, list[str]] = {}
+def of_streams(gates: Iterable[Mapping[str, Any]], streaming: Sequence[Streaming], stream_seconds: int, timeouts: Mapping[str, int]) -> list[Unproven]:
+    """Return the pools of which no stream lasted on both stacks as long as it was to, or until it was cut alike on both.
+
+    :param gates: their evidence. :param timeouts: seconds after which v1alpha2 ends a request, by pool.
+    """
+    seen: dict[str, list[Mapping[str, Any]]] = {}
+    for one in (one for gate in gates for one in gate.get("streams", ())):
+        seen.setdefault(one["what"], []).append(one)
+    pools: dict[str, list[Mapping[str, Any]]] = {}
     for entry in streaming if stream_seconds else ():
-        pools.setdefault(entry["pool"], []).append(entry["what"])
+        pools.setdefault(entry["pool"], []).extend(seen.get(entry["what"], ()))
     return [
-        Unproven(kind=LONG_STREAMS, what=f"pool {pool}: {_why(next((held[what] for what in places if what in held), None))}")
-        for pool, places in pools.items() if not proven & {*places}
+        Unproven(kind=LONG_STREAMS, what=f"pool {pool}: {_why(held)}" + _longer(timeouts.get(pool, 0)))
+        for pool, held in pools.items() if not any(_told(one, stream_seconds, timeouts.get(pool, 0)) for one in held)
     ]
 
 
-def of_refused(gates: Sequence[Mapping[str, Any]], streaming: Sequence[Streaming], stream_seconds: int) -> list[Unproven]:
+def of_refused(gates: Sequence[Mapping[str, Any]], streaming: Sequence[Streaming], stream_seconds: int, timeouts: Mapping[str, int]) -> list[Unproven]:
     """Return the pools whose servers have refused long streams at every length, as is known after the first gate."""
     refused = {one["what"] for gate in gates for one in gate.get("streams", ())
                if any((one.get(stack, {}).get("reason") or "").startswith(NO_LENGTH) for stack in STACKS)}
     pools = {entry["pool"] for entry in streaming if entry["what"] in refused}
-    return of_streams(gates, [entry for entry in streaming if entry["pool"] in pools], stream_seconds)
+    return of_streams(gates, [entry for entry in streaming if entry["pool"] in pools], stream_seconds, timeouts)
 
 
-def _told(one: Mapping[str, Any], stream_seconds: int) -> bool:
-    """Tell whether the streams of one comparison prove something: each was closed by us, lasted, or was cut as the other stack's was."""
+def _told(one: Mapping[str, Any], stream_seconds: int, timeout: int) -> bool:
+    """Tell whether the streams of one comparison prove something: each was closed by us, lasted, or was cut as the other stack's was.
+
+    Where v1alpha2 lets a request take longer than a gateway does without a policy, they prove it only by lasting as long.
+    """
     alpha, v1 = (one.get(stack) for stack in STACKS)
     if not (alpha and v1 and alpha["seconds"] and v1["seconds"]):
         return False
     if alpha["reason"] and v1["reason"]:
         return bool(abs(alpha["seconds"] - v1["seconds"]) <= SLACK)
-    return all(side["reason"] or side.get("closed") or side["seconds"] + SLACK >= min(USUAL_TIMEOUT, stream_seconds) for side in (alpha, v1))
+    longer = timeout > USUAL_TIMEOUT
+    least = timeout if longer else min(USUAL_TIMEOUT, stream_seconds)
+    return all(side["reason"] or (side.get("closed") and not longer) or side["seconds"] + SLACK >= least for side in (alpha, v1))
 
 
-def _why(one: Mapping[str, Any] | None) -> str:
-    if one is None:
+def _longer(timeout: int) -> str:
+    return f", and its time-out is {timeout} s" if timeout > USUAL_TIMEOUT else ""
+
+
+def _why(held: Sequence[Mapping[str, Any]]) -> str:
+    """Say how the streams of one pool ended that lasted longest."""
+    if not held:
         return "none was asked for"
-    return "; ".join(f"{stack} {side['reason'] or 'ended by itself'} after {side['seconds']:.0f} s" for stack in STACKS if (side := one.get(stack)))
+    one = max(held, key=lambda one: min(one[stack]["seconds"] for stack in STACKS if stack in one))
+    how = {stack: one[stack]["reason"] or ("was closed" if one[stack].get("closed") else "ended by itself") for stack in STACKS if stack in one}
+    return "; ".join(f"{stack} {ended} after {one[stack]['seconds']:.0f} s" for stack, ended in how.items())
 
 
 def sentence(found: Iterable[Unproven]) -> str:

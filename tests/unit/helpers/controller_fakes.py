@@ -99,7 +99,8 @@ class Played:
         return special or {"ok": True, "clean": 5, "faults": [], "passing": {name: True for name in arguments.get("variants", [])}, "sent": 40} | UNHARMED
 
 
-PROVEN = {"ok": True, "verdict": "PROVEN", "faults": [], "sent": 6}
+PROVEN = {"ok": True, "verdict": "PROVEN", "faults": [], "clean": 3, "sent": 6}
+WATCH = "settled alpha+user"
 END = "phase_end v1+user"
 UNHARMED = {"judgement": {"user": {"decision": "accept"}, "new_failures": []}}
 ALPHA_ILL = BASELINE | {"ok": False, "faults": ["alpha: status 500 x1", "more"]}

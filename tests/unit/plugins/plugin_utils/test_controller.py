@@ -33,6 +33,7 @@ from tests.unit.helpers.controller_fakes import (
     UNDECIDED,
     UNTOUCHED,
     WARM,
+    WATCH,
     WRONG_SHARE,
     Clock,
     Start,
@@ -176,19 +177,35 @@ def test_what_as_many_tracers_as_may_be_sent_do_not_tell_is_unproven(start: Star
 
 
 def test_a_gateway_that_ignores_weights_is_failed(start: Start) -> None:
-    result, played = start(*[("traffic_split", WRONG_SHARE)] * 2, settle_seconds=60)
+    wrong = [("traffic_split", WRONG_SHARE | {"tally": {"rule 0": {"wrong": number}}}) for number in (1, 2, 3)]
+    result, played = start(*wrong, settle_seconds=60)
     assert result["verdict"] == "FAILED" and "traffic split at 10 %: the gateway does not do what the weights say: rule 0: v1 answered 250" in result["reason"]
-    assert played.done[len(START) :] == ["shifted 10", STEP, "traffic_split", "traffic_split", *BACK, *DRAINED, "traffic_split", CLEAN_UP]
+    assert played.done[len(START) :] == ["shifted 10", STEP, *["traffic_split", WATCH] * 2, "traffic_split", *BACK, *DRAINED, "traffic_split", CLEAN_UP]
+
+
+def test_what_was_doubted_while_the_gateway_took_the_change_is_measured_anew(start: Start) -> None:
+    """After its time to settle too: with many rules the doubts of the first moments take longer to be measured again."""
+    doubted = ("traffic_split", WRONG_SHARE | {"tally": {"rule 0": {"wrong": 1}}})
+    result, _played = start(*[doubted] * 5, settle_seconds=60)
+    assert result["verdict"] == "PROVEN"
+
+
+def test_users_are_watched_while_a_share_takes_long_to_measure(start: Start) -> None:
+    failing = unsettled() | {"faults": ["user: status 503 x3"], "judgement": {"user": {"decision": "reject"}, "new_failures": ["status 503"]}}
+    result, played = start(("traffic_split", SHARE | {"ok": False, "left": 90, "counted": []}), (WATCH, failing))
+    assert result["verdict"] == "FAILED" and "traffic split at 10 %: users' requests fail meanwhile: user: status 503 x3" in result["reason"]
+    assert played.done[len(START) :] == ["shifted 10", STEP, "traffic_split", WATCH, *BACK, *DRAINED, "traffic_split", CLEAN_UP]
 
 
 def test_a_share_that_load_hides_is_held(start: Start, clock: Clock, lines: list[str]) -> None:
-    result, played = start(*[("traffic_split", SHED)] * 4, settle_seconds=60)
+    result, played = start(*[("traffic_split", SHED)] * 6, settle_seconds=60)
     assert result["verdict"] == "HELD"
     assert "east: traffic split at 10 %: not yet, 1 still to be told: rule 0: 400 of 500 tracer requests were answered 429" in lines
     told = "it can't be told while so much fails: rule 0: 400 of 500 tracer requests were answered 429. Lower probe_rate, or wait for less load"
     assert result["reason"] == f"traffic split at 10 %: {told}. On the way back: traffic split at 0 %: {told}{GO_ON}"
-    assert played.done[len(START) :] == ["shifted 10", STEP, "traffic_split", "traffic_split", *BACK, *DRAINED, "traffic_split", "traffic_split", CLEAN_UP]
-    assert clock.slept == 7 + 2 * phases.PAUSE, "v1's requests have ended, though on the way back it can't be told either"
+    way_there = ["shifted 10", STEP, *["traffic_split", WATCH] * 2, "traffic_split"]
+    assert played.done[len(START) :] == [*way_there, *BACK, *DRAINED, *["traffic_split"] * 3, CLEAN_UP]
+    assert clock.slept == 7 + 4 * phases.PAUSE, "v1's requests have ended, though on the way back it can't be told either"
 
 
 def test_without_tracers_no_traffic_split_is_measured(start: Start) -> None:
@@ -329,4 +346,5 @@ def test_a_gate_that_could_not_end_in_its_time_is_not_begun(start: Start) -> Non
     """38 clean pairs and more are needed, three answers each; one at a time on each server they take longer than a gate may."""
     result, played = start(("baseline", BASELINE | {"round_seconds": 40.0}))
     assert result["verdict"] == "HELD" and "present" not in played.done
-    assert "a gate would take about" in result["reason"] and "raise migration_gate_seconds" in result["reason"]
+    told = "with one probe at a time on each model server this takes longer than it may: about"
+    assert told in result["reason"] and "gate_seconds is 900, about 600 s, and settle_seconds is 300. Raise migration_gate_seconds and" in result["reason"]

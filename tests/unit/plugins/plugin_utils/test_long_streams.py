@@ -194,7 +194,7 @@ def test_it_is_said_where_some_places_were_not_asked() -> None:
         (Played({"failed": True, "msg": "no route"}), None, "no route"),
         (Played(), {"failed": True, "msg": "no space"}, "no space"),
         (Played(), {"changed": True}, "no job was made"),
-        (Played(slow=10_000), None, "they did not end within 65 s"),
+        (Played(slow=10_000), None, "they did not end 30 s after their time"),
     ],
 )
 def test_what_can_not_be_held_is_held(played: Played, refuse: Result | None, why: str) -> None:
@@ -224,3 +224,11 @@ def test_streams_that_both_stacks_end_are_told_as_they_were(alpha: float, v1: fl
     """A healthy gateway that ends streams on both stacks must not sound broken, and a stack that is worse not healthy."""
     ended = {"what": "there", "opened": 50.0, "alpha": {"seconds": alpha, "reason": CUT}, "v1": {"seconds": v1, "reason": CUT}}
     assert long_streams.LongStreams._line((ended,), False, 0) == line
+
+
+@pytest.mark.parametrize(("past", "seconds"), [(0, 35), (30, 35), (31, 36), (60, 65), (3600, 600)])
+def test_streams_beside_the_first_gate_outlast_a_time_out_that_a_policy_has_made_longer(past: int, seconds: int) -> None:
+    """For up to ten minutes; what is longer is named in the verdict."""
+    outcome = StreamOutcome(Played())
+    outcome.streams.begin(past=past)
+    assert outcome.played.begun[-1]["seconds"] == seconds

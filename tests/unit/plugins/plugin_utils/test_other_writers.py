@@ -70,11 +70,21 @@ def test_a_route_made_since_the_plan_is_held_before_anything_is_made(start: Star
 
 
 def test_the_end_of_a_shift_is_the_last_word(start: Start) -> None:
-    wrong = PROVEN | {"ok": False, "verdict": "HELD", "faults": ["HTTPRoute default/new names v1alpha2's InferencePool"]}
+    wrong = PROVEN | {"ok": False, "verdict": "HELD", "clean": 0, "faults": ["HTTPRoute default/new names v1alpha2's InferencePool"]}
     result, played = start((END, wrong))
     assert result["verdict"] == "HELD" and result["reason"].startswith("the end of the shift is not proven: HTTPRoute default/new names")
     (asked,) = [arguments for _module, arguments in played.calls if arguments.get("check") == "phase_end"]
     assert (asked["phase"], asked["stack"], asked["shares"]) == ("shift", BASELINE["stack"], 100)
+
+
+def test_a_last_word_that_takes_long_goes_on_with_its_clean_rounds(start: Start) -> None:
+    late = PROVEN | {"ok": False, "verdict": "HELD", "clean": 2, "faults": ["2 rounds of 3 without a failure ended in time"]}
+    result, played = start((END, late))
+    assert result["verdict"] == "PROVEN"
+    assert [arguments["clean"] for _module, arguments in played.calls if arguments.get("check") == "phase_end"] == [0, 2]
+    stuck = PROVEN | {"ok": False, "verdict": "HELD", "clean": 0, "faults": ["0 rounds of 3 without a failure ended in time"]}
+    result, _played = start((END, stuck))
+    assert result["verdict"] == "HELD"
 
 
 def test_a_withdrawal_of_pools_that_no_route_names_asks_nothing(start: Start) -> None:

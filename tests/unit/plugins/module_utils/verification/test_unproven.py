@@ -35,8 +35,9 @@ def streaming(**pools: str) -> list[unproven.Streaming]:
     return [unproven.Streaming(pool=pool, what=what) for pool, places in pools.items() for what in places]
 
 
-def of_streams(*gates: dict[str, Any], seconds: int = 35, **pools: str) -> list[str]:
-    return [entry["what"] for entry in unproven.of_streams(gates, streaming(**pools or {"p": "a"}), seconds)]
+def of_streams(*gates: dict[str, Any], seconds: int = 35, timeout: int = 30, **pools: str) -> list[str]:
+    asked = streaming(**pools or {"p": "a"})
+    return [entry["what"] for entry in unproven.of_streams(gates, asked, seconds, {entry["pool"]: timeout for entry in asked})]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,23 @@ def test_streams_prove_something_where_both_stacks_kept_or_cut_them(alpha: Side,
     assert (of_streams(gate(a=(alpha, v1)), seconds=seconds) == []) is proven
 
 
+PAST: Side = CLOSED | {"seconds": 63.0}
+
+
+@pytest.mark.parametrize(
+    ("alpha", "v1", "told"),
+    [
+        (PAST, PAST, []),
+        (CUT, CUT, []),
+        (CLOSED, PAST, ["pool p: alpha was closed after 30 s; v1 was closed after 63 s, and its time-out is 60 s"]),
+        (LASTED, LASTED, ["pool p: alpha ended by itself after 31 s; v1 ended by itself after 31 s, and its time-out is 60 s"]),
+    ],
+)
+def test_where_v1alpha2_lets_requests_take_longer_streams_must_last_as_long(alpha: Side, v1: Side, told: list[str]) -> None:
+    """One gate is enough; the streams of later ones are shorter."""
+    assert of_streams(gate(a=(alpha, v1)), gate(a=(CLOSED, CLOSED)), timeout=60) == told
+
+
 def test_one_gate_and_one_place_of_a_pool_are_enough_and_who_was_never_asked_is_named() -> None:
     gates = (gate(a=(REFUSED, REFUSED), c=(SHED, SHED)), gate(b=(CLOSED, CLOSED)), {})
     assert of_streams(*gates, p="ab", q="c", r="d") == [
@@ -68,7 +86,7 @@ def test_one_gate_and_one_place_of_a_pool_are_enough_and_who_was_never_asked_is_
 
 def test_refused_streams_are_known_after_the_first_gate_and_what_passes_by_itself_is_not() -> None:
     def refused(*gates: dict[str, Any], **pools: str) -> list[str]:
-        return [entry["what"].partition(":")[0] for entry in unproven.of_refused(gates, streaming(**pools), 35)]
+        return [entry["what"].partition(":")[0] for entry in unproven.of_refused(gates, streaming(**pools), 35, {})]
 
     assert refused(gate(a=(CLOSED, CLOSED)), p="a") == refused(gate(a=(SHED, SHED)), p="a") == []
     assert refused(gate(a=(CLOSED, CLOSED), b=(REFUSED, REFUSED)), p="a", q="b") == ["pool q"]
