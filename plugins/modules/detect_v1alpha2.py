@@ -78,10 +78,23 @@ options:
     choices: [preserve, chart]
     default: preserve
   shift:
-    description:
-      - What a shift will be given as C(steps), C(gate) and C(tracers), see M(inference_gateway.migration.shift_traffic), for the estimate of what it sends.
+    description: What a shift will be given, see M(inference_gateway.migration.shift_traffic), for the estimate of what it sends.
     type: dict
     default: {}
+    suboptions:
+      steps:
+        description: Shares of v1 in percent.
+        type: list
+        elements: int
+        default: [10, 50, 100]
+      gate:
+        description: Bounds of the sequential test.
+        type: dict
+        default: {}
+      tracers:
+        description: Tracer requests of one rule and address at most.
+        type: int
+        default: 3000
   expected_plan:
     description:
       - The plan that was approved, as this module returned it, or its hash alone. The task fails when the plan is another one.
@@ -274,7 +287,12 @@ def argument_spec() -> dict[str, Any]:
         "models": {"type": "dict", "default": {}},
         "epp_resources": {"type": "str", "choices": ["preserve", "chart"], "default": "preserve"},
         "connect": {"type": "bool", "default": True},
-        "shift": {"type": "dict", "default": {}},
+        "shift": {
+            "type": "dict", "default": {}, "options": {
+                "steps": {"type": "list", "elements": "int", "default": [10, 50, 100]}, "gate": {"type": "dict", "default": {}},
+                "tracers": {"type": "int", "default": 3000},
+            },
+        },
         "expected_plan": {"type": "raw"},
         "dry_run": {"type": "bool", "default": True},
         "report": {"type": "path"},
@@ -330,22 +348,13 @@ def options(params: dict[str, Any]) -> Options:
 # -- result -------------------------------------------------------------------------------------------------------------
 
 
-def message(made: Plan) -> str:
-    """Say in one sentence whether v1alpha2 is in use, and which findings block its migration."""
-    if not made["in_use"]:
-        return render.not_in_use(made)
-    count, namespaces = len(made["pools"]), len({pool["namespace"] for pool in made["pools"]})
-    blocked = f" Blocked by {', '.join(made['blocked'])}." if made["blocked"] else ""
-    return f"v1alpha2 is in use: {count} pool{'s' * (count != 1)} in {namespaces} namespace{'s' * (namespaces != 1)}.{blocked}"
-
-
 def result(made: Plan, report: bool = False, brief: bool = False) -> dict[str, Any]:
     """Return the module's result.
 
     :param report: whether all of it goes along as one text too, which the action plugin takes out and writes to a file. :param brief: whether to leave findings
         and plan out.
     """
-    told = {"msg": message(made), "summary": render.summary(made)}
+    told = {"msg": render.message(made), "summary": render.summary(made)}
     whole = {"findings": made["findings"], "plan": made}
     facts = {"changed": False, "in_use": made["in_use"], "cluster": made["cluster"]}
     return facts | told | ({} if brief else whole) | ({render.REPORT: render.report(told | whole)} if report else {})

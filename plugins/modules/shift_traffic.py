@@ -90,7 +90,8 @@ options:
     default: 0
   tracers:
     description:
-      - Requests for a model that nobody uses, sent by the users' own rules at each step. Their answers tell what v1 really serves. They reach no GPU.
+      - Requests for a model that nobody uses, sent by the users' own rules at each step. Their answers tell what v1 really serves. They reach no GPU;
+        behind body-based routing they cost v1alpha2 a token each.
       - So many at most for each rule and address. Each gets as many as its sequential test needs, at 10 % some 400, at 50 % 80, at 100 % 66 to 342.
         A share that they do not tell is not proven (RV(unproven)).
       - V(0) leaves the measurement out.

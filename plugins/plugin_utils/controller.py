@@ -164,6 +164,7 @@ class ShiftController:
         """
         back = self.state.passed if stop.verdict == "HELD" else 0
         self.session.limit = inf  # the way back may send probes though the way there used up probe_limit
+        self.session.load |= {"refused": 1.0} if self.session.load else {}  # nor is it slower because v1 refused
         try:
             text = self.leave_alone(stop) if stop.foreign else self.go_back(stop, back)
         except Stop as further:

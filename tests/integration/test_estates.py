@@ -147,7 +147,7 @@ def test_probes_go_to_the_listeners_that_take_the_route(up, play, estate, route,
 def test_rules_that_the_model_in_the_body_decides(up, play):
     """Users name the model in the body alone, the real router sets the header, and each rule's split is measured by requests for its own model."""
     world = up("body_routing")
-    ended = proven(world, play)
+    ended = proven(world, play, REAL_SHARE)
     assert {target["model"] for target in ended.begun["targets"]} == {"alder-70b", "birch-8b", "cedar-1b", ""}, "one rule lists models too"
     assert "x-gateway-model-name" not in json.dumps(ended.begun["targets"]).lower(), "the load must not send what the router sets"
     measured = [gate["counted"] for gate in ended.report["evidence"] if "counted" in gate]

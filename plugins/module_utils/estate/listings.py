@@ -68,4 +68,5 @@ LISTINGS = (
     Listing("pods", ("v1",), "pods", "crowds"),
     Listing("namespaces", ("v1",), "namespaces", "labels"),
 )
+EXTENSIONS = frozenset({"routing_extensions", "traffic_extensions"})
 BINDINGS = frozenset({"role_bindings", "cluster_role_bindings"})

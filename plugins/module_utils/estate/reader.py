@@ -14,9 +14,10 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import epp_flags, health_check_policy, helm_records, workloads
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate, Refused, in_scope, owner
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS, Listing
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import EXTENSIONS, LISTINGS, Listing
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, namespace_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import ALPHA_CRDS, CRD_FILES
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.body_routing import names_models
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import wants_labels
 
 
@@ -52,6 +53,9 @@ class _Reader:
                     found[listing.name] = tuple(self.read(listing))
             if wants_labels(found["gateways"]):
                 found |= self.namespace_labels()
+            if not any(map(names_models, found["http_routes"])):
+                # Then no rule depends on what such an extension sets, and a Role from before need not list them.
+                self.refused = [entry for entry in self.refused if entry.listing is None or entry.listing.name not in EXTENSIONS]
             crds = self.crds()
         releases, hidden = self.releases(found["pools"])
         cluster = self.cluster

@@ -14,7 +14,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.body_routing import gateways_of, models_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.precedence import meet
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import VARIANTS
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, RouteKey, rules
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, RouteKey, listener_sets, rules
 
 UNKNOWN_MODEL = "Declare it by an InferenceModel, or say it (migration_models) where the pool answers it today; take the rule out where nobody is served by it."
 EXTENSION_CHAINS = 5
@@ -41,8 +41,11 @@ def address_not_probed(context: CheckContext) -> Iterator[Occurrence]:
             if not parent.addresses:
                 why = "does not exist" if parent.manifest is None else _why_silent(parent.manifest)
                 found[str(parent)] = (why, alone or found.get(str(parent), ("", False))[1])
+        key = entry.reference.route
+        for name in listener_sets(context.estate.route_of[key.kind, key.namespace, key.name]):
+            found[name] = (f"holds listeners of {key} that are not looked at", alone)
         if not entry.parents:
-            found[str(entry.reference.route)] = ("names no Gateway as its parent", True)
+            found[str(key)] = ("names no Gateway as its parent", True)
     for name, (why, alone) in sorted(found.items()):
         yield Occurrence(name, f"{name} {why}, so no probe can be sent there.", severity="blocker" if alone else None, overridable=not alone)
 

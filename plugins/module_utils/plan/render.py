@@ -56,6 +56,15 @@ def not_in_use(plan: Plan) -> str:
     return f"v1alpha2 is not in use on {plan['cluster']['server']} (cluster id {plan['cluster']['id']}): nothing to migrate."
 
 
+def message(plan: Plan) -> str:
+    """Say in one sentence whether v1alpha2 is in use, and which findings block its migration."""
+    if not plan["in_use"]:
+        return not_in_use(plan)
+    count, namespaces = len(plan["pools"]), len({pool["namespace"] for pool in plan["pools"]})
+    blocked = f" Blocked by {', '.join(plan['blocked'])}." if plan["blocked"] else ""
+    return f"v1alpha2 is in use: {count} pool{'s' * (count != 1)} in {namespaces} namespace{'s' * (namespaces != 1)}.{blocked}"
+
+
 def _state(plan: Plan) -> str:
     return f"BLOCKED by {', '.join(plan['blocked'])}" if plan["blocked"] else f"about {plan['estimate']['seconds']} s"
 

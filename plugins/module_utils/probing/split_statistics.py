@@ -5,8 +5,9 @@
 
 Four likelihood ratio tests (Wald, Ann. Math. Stat. 16, 1945), one for each stack and side, look at the counts alone. Each compares the share that the weights
 say with one that is far from it. Far is a stack that gets half of what its weight says, or twice as much, and at least five points more or less. At 0 and 100 %
-one wrong answer decides, and far is a leak of a tenth at one rule and address, or of a fiftieth over all of them. A likelihood ratio reaches 1 / e at any of
-its looks with a probability of at most e (Ville's inequality), so looks may be as many as one likes, and a measurement may go on where an earlier one ended.
+one wrong answer decides, and far is a leak of a tenth at one rule and address, or of a fiftieth over all of them, among the answers that can be told. A
+likelihood ratio reaches 1 / e at any of its looks with a probability of at most e (Ville's inequality), so looks may be as many as one likes, and a measurement
+may go on where an earlier one ended.
 
 A rule may name others' backends too. What they answer can look like a stack's: each backend is taken to answer in one way. Where the part of the answers that
 look like neither stack's is all that the others' weights say, none of them does: another likelihood ratio test, against the smallest of them being missing.

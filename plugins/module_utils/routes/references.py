@@ -70,6 +70,17 @@ def parents(route: Manifest) -> list[Parent]:
     ]
 
 
+def listener_sets(route: Manifest) -> list[str]:
+    """Return the sets of listeners that a route names as parents, each as ``Kind namespace/name``; which listeners these are is not known.
+
+    Source: ListenerSet and, before, XListenerSet in https://gateway-api.sigs.k8s.io/geps/gep-1713/
+    """
+    return [
+        f"{entry['kind']} {entry.get('namespace') or namespace_of(route)}/{entry.get('name')}"
+        for entry in dig(route, "spec", "parentRefs", default=[]) if (entry.get("kind") or "").endswith("ListenerSet")
+    ]
+
+
 def route_key(route: Manifest) -> RouteKey:
     """Return the key of a route."""
     meta = route["metadata"]

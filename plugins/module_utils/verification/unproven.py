@@ -23,7 +23,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
     probe_targets,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import Listeners
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, parents, route_key
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, listener_sets, parents, route_key
 
 LONG_STREAMS, SHARE, ADDRESS, MODEL, ENDPOINT = KINDS = ("long-streams", "share", "address", "model", "endpoint")
 """What may be unproven, by the names that ``migration_require`` takes."""
@@ -63,6 +63,7 @@ def of_targets(routes: Iterable[Manifest], listeners: Listeners, pools: Mapping[
             places, key = addresses(route, parent, listeners), route_key(route)
             found += [Unproven(kind=ADDRESS, what=f"{place.gateway} {place.host}:{place.port} ({key})") for place in places if _socket(place) not in asked]
             found += [] if places else [Unproven(kind=ADDRESS, what=f"Gateway {parent.namespace}/{parent.name} has none for {key}")]
+        found += [Unproven(kind=ADDRESS, what=f"{name}, which {route_key(route)} names as a parent") for name in listener_sets(route)]
     for pool in {(pool["namespace"], pool["v1_name"]): pool for pool in pools.values()}.values():
         mine = [target for target, name in targets.items() if name == f"{pool['namespace']}/{pool['v1_name']}"]
         if mine:

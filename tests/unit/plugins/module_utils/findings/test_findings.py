@@ -445,3 +445,13 @@ def test_extension_chains_count_and_so_may_probe_routes(demo):
     (found,) = demo.found("gateway-extension-limit")
     assert found.severity == "warning"
     assert found.message == "it needs 6 extension chains (alpha pools 1, v1 pools 1, extensions of its own 4); 5 are documented."
+
+
+@pytest.mark.parametrize(("beside", "severity"), [(True, "warning"), (False, "blocker")])
+def test_a_set_of_listeners_is_an_address_that_is_not_probed(demo, beside, severity):
+    """Where it is the only parent nothing can be proven."""
+    parents = spec(demo, "HTTPRoute")["parentRefs"]
+    parents[:] = [*(parents if beside else []), {"group": "gateway.networking.k8s.io", "kind": "ListenerSet", "name": "more"}]
+    (found,) = [entry for entry in demo.found("address-not-probed") if entry.object == "ListenerSet default/more"]
+    assert found.severity == severity
+    assert found.message.endswith("holds listeners of HTTPRoute default/llm-route that are not looked at, so no probe can be sent there.")

@@ -131,6 +131,13 @@ def test_what_no_request_of_ours_asks() -> None:
     assert of_targets(route=two, others=[silent]) == [("address", "Gateway default/silent has none for HTTPRoute default/llm-route")]
 
 
+def test_a_set_of_listeners_is_named() -> None:
+    parents = [{"name": "gw"}, {"group": "gateway.networking.x-k8s.io", "kind": "XListenerSet", "name": "more"}]
+    assert of_targets(route=http_route(rule(ALPHA), parentRefs=parents)) == [
+        ("address", "XListenerSet default/more, which HTTPRoute default/llm-route names as a parent"),
+    ]
+
+
 def test_what_no_users_request_reaches_either_is_not_named() -> None:
     """An endpoint that no match lets through, and a listener on which another route takes everything."""
     assert of_targets(route=http_route(rule(ALPHA, path="/v1/chat"))) == []
