@@ -27,7 +27,7 @@ RAMP = 8
 LEARN = 5
 """Answers of one pool, model and kind of request whose median is how long the first byte usually takes."""
 HEEDED = 12
-"""Answers after which the rate changes, once."""
+"""Answers in which the rate changes once."""
 UNBOUNDED = 1_000
 """Probes in flight where no pool has a bound."""
 WINDOW = 24
@@ -90,6 +90,7 @@ class ProbeLoad:
         self._refused = before["refused"] if before else 1.0
         self._ratio = before["ratio"] if before else 1.0
         self._ramp = float(RAMP) if ramp else 1.0
+        self._heard, self._halved = 0, False
         self._learning: dict[str, list[float]] = defaultdict(list)
         self._ratios: deque[float] = deque(maxlen=WINDOW)
 
@@ -128,18 +129,24 @@ class ProbeLoad:
 
         Answers that succeeded show how long the first byte takes.
         """
-        found = list(answered)
         with self._lock:
-            for begin in range(0, len(found), HEEDED):
-                refused = any(answer.status == TOO_MANY or answer.by_gateway for _probe, answer in found[begin:begin + HEEDED])
-                self._refused = min(float(SLOWEST), self._refused * 2) if refused else max(1.0, self._refused * 0.9)
-                self._ramp = self._ramp if refused else max(1.0, self._ramp / 2)
-            for probe, answer in found:
+            for probe, answer in answered:
+                self._count(answer.status == TOO_MANY or answer.by_gateway)
                 if answer.ok and answer.first:
                     target = probe.target
                     self._time(f"{self._pool_of(target)} {target.model} {target.endpoint}{' stream' if target.stream else ''}", answer.first)
             if len(self._ratios) >= ENOUGH:
                 self._ratio = median(self._ratios)
+
+    def _count(self, refused: bool) -> None:
+        """Count one answer. Of :data:`HEEDED` the first refusal halves the rate at once, and where there was none it rises at their end."""
+        self._heard += 1
+        if refused and not self._halved:
+            self._refused, self._halved = min(float(SLOWEST), self._refused * 2), True
+        if self._heard == HEEDED:
+            if not self._halved:
+                self._refused, self._ramp = max(1.0, self._refused * 0.9), max(1.0, self._ramp / 2)
+            self._heard, self._halved = 0, False
 
     def _time(self, kind: str, first: float) -> None:
         """Count how long a first byte took; the first ones of a kind are what is usual."""
