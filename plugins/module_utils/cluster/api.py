@@ -157,7 +157,8 @@ def _connect(module: Any) -> Any:
     try:
         options = kubeconfig.Options(module.params, os.environ)
         found = kubeconfig.read(options, _parsed)
-        client = kubeconfig.Client(int(kubernetes.__version__.split(".")[0]), lambda server, hosts: rest.should_bypass_proxies(server, hosts))
+        bypasses = getattr(rest, "should_bypass_proxies", lambda _server, _hosts: False)  # older clients, which are refused a proxy-url anyway, lack it
+        client = kubeconfig.Client(int(kubernetes.__version__.split(".")[0]), bypasses)
         if found and (why := kubeconfig.refusal(found, options, client)):
             raise ApiError(f"Nothing was asked of the cluster: {why}")
         return get_api_client(module)

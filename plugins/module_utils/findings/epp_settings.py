@@ -76,11 +76,11 @@ def iap_audience_changes(context: CheckContext) -> Iterator[Occurrence]:
 
 
 @finding(
-    "security-policy", "blocker",
+    "security-policy", "warning",
     about="A Cloud Armor policy guards the pool, and its v1 counterpart gets it too. Its rules are not in the cluster. One that limits rates counts the "
           "requests of each backend by themselves, so v1's own may pass the limit when all traffic is there; one that bans an address bans the probes'.",
-    remedy="Look at the policy's rules (gcloud compute security-policies describe). Where it bans or limits, exempt the address that probes come from; then "
-           "accept security-policy.",
+    remedy="Look at the policy's rules (gcloud compute security-policies describe). Where it bans or limits, exempt the address that probes come from before "
+           "the migration: refusals of the gateway's own end it HELD.",
     source="GKE: GCPBackendPolicy securityPolicy; Cloud Armor: rate limits count by backend service",
 )
 def security_policy(context: CheckContext) -> Iterator[Occurrence]:

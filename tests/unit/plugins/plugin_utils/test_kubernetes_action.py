@@ -19,8 +19,8 @@ class Plugin(ModuleAction):
     def __init__(self) -> None:
         self._loader = SimpleNamespace(get_real_file=lambda path, decrypt: "/copy" if "vaulted" in path else path)
 
-    def _find_needle(self, _folder: str, path: str) -> str:
-        return path if path.startswith("/") else f"/play/{path}"
+    def _find_needle(self, dirname: str, needle: str) -> str:
+        return needle if needle.startswith("/") else f"/play/{needle}"
 
 
 @pytest.mark.parametrize(("kubeconfig", "remote", "read", "lasting"), [

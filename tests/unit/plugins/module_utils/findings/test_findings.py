@@ -129,7 +129,7 @@ POSITIVE = {
     "session-affinity-split": (lambda w: rule(w).update(sessionPersistence={"sessionName": "s"}), {}, "warning", "sessionPersistence"),
     "iap-audience-changes": (lambda w: spec(w, "GCPBackendPolicy")["default"].update(iap={"enabled": True}), {}, "warning", "IAP"),
     "security-policy": (
-        lambda w: spec(w, "GCPBackendPolicy")["default"].update(securityPolicy="edge"), {}, "blocker", "is behind security policy edge, and so will be",
+        lambda w: spec(w, "GCPBackendPolicy")["default"].update(securityPolicy="edge"), {}, "warning", "is behind security policy edge, and so will be",
     ),
     "networkpolicy-blocks-new-epp": (only_alpha_may, {}, "warning", f"and not {GA}-epp"),
     "autoscaler-reads-alpha-epp": (lambda w: hpa(w, "inference_pool_average_queue_size", POOL), {}, "blocker", "HorizontalPodAutoscaler default/scaler"),

@@ -19,7 +19,7 @@ from tests.unit.helpers.migration_fakes import ALPHA, KEY, gateway, http_route, 
 
 HEADER = "X-Gateway-Model-Name"
 POOLS = {KEY: plan_pool(models=[{"name": "llama"}, {"name": "food"}])}
-BY_MODEL = [("default", "gw")]
+BY_MODEL = (("default", "gw"),)
 
 
 def asks(model: str, **fields: Any) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def asks(model: str, **fields: Any) -> dict[str, Any]:
     return {"matches": [match], "backendRefs": [ALPHA]}
 
 
-def probed(*rules: dict[str, Any], by_model: list[tuple[str, str]] = BY_MODEL) -> list[targets.ProbeTarget]:
+def probed(*rules: dict[str, Any], by_model: tuple[tuple[str, str], ...] = BY_MODEL) -> list[targets.ProbeTarget]:
     """The targets that reach their rule, without streams."""
     route = http_route(*rules)
     here = Listeners([gateway()], [route], None, by_model)
@@ -48,8 +48,8 @@ def test_a_rule_is_asked_for_its_own_model_and_the_rest_for_the_others() -> None
 def test_without_an_extension_clients_send_the_header_with_its_model() -> None:
     """Then it is no matter of the body what the rule without a header takes."""
     rest = {"backendRefs": [ALPHA]}
-    assert asked(probed(asks("llama"), rest, by_model=[])) == {(0, "llama", ((HEADER, "llama"),)), (1, "llama", ()), (1, "food", ())}
-    assert asked(probed(asks("llama"), by_model=[("default", "other")])) == {(0, "llama", ((HEADER, "llama"),))}
+    assert asked(probed(asks("llama"), rest, by_model=())) == {(0, "llama", ((HEADER, "llama"),)), (1, "llama", ()), (1, "food", ())}
+    assert asked(probed(asks("llama"), by_model=(("default", "other"),))) == {(0, "llama", ((HEADER, "llama"),))}
 
 
 def test_a_model_that_the_pool_does_not_serve_and_an_expression_are_not_asked() -> None:
