@@ -346,6 +346,14 @@ def test_a_key_that_a_gateway_wants_is_asked_for_first() -> None:
     assert all("direct_response" not in entry for entry in front_routes(plain)["virtual_hosts"][0]["routes"])
 
 
+def test_a_policy_denies_one_address() -> None:
+    both = {"Gateway": [gateway(), gateway("other")], "HTTPRoute": [route(parents=[{"name": "gw"}, {"name": "other"}])]}
+    denied, plain = run(options={"denied": {"default/gw": 403}}, **both).servers
+    (first, *_others) = front_routes(denied)["virtual_hosts"][0]["routes"]
+    assert first["direct_response"]["status"] == 403 and "headers" not in first["match"]
+    assert all(entry["name"] != "denied" for entry in front_routes(plain)["virtual_hosts"][0]["routes"])
+
+
 def test_a_policy_refuses_the_pools_of_one_group() -> None:
     rules = [{"backendRefs": [reference("pa", ALPHA_GROUP), reference("pv", V1_GROUP), reference("s")]}]
     model = run(options={"refusals": {V1_GROUP: 403}}, AlphaPool=[ALPHA], Pool=[V1], Service=[PICKER, service("s", "m")], HTTPRoute=[route(rules=rules)])

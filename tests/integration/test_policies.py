@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -43,3 +44,25 @@ def test_a_policy_that_refuses_v1s_backend_alone(installed: World, play: Callabl
     assert ended.status != 0 and ended.verdict == "HELD" and route_spec(installed) == before, ended.reason
     assert f"status {status} by the gateway itself" in ended.reason and "a policy of the gateway refuses probes" in ended.reason, ended.reason
     assert (ended.load["lost"], ended.load["cut"]) == (0, 0), ended.load["reasons"]
+
+
+@pytest.mark.matrix
+def test_a_policy_that_denies_one_of_two_addresses(installed: World, play: Callable[..., Ended]) -> None:
+    """What users of that address get today can't be compared with v1, so nothing is shifted, and the sentence has the address and the policy's answer."""
+    plain, gateway = route_spec(installed), installed.kubectl_json("get", "gateway", "inference-gateway")
+    second = {"apiVersion": gateway["apiVersion"], "kind": "Gateway", "metadata": {"name": "second", "namespace": "default"}, "spec": gateway["spec"]}
+    installed.apply(json.dumps(second) + "\n")
+    patch = {"spec": {"parentRefs": [*plain["parentRefs"], {"name": "second"}]}}
+    installed.kubectl("patch", "httproute", "llm-route", "--type=merge", "-p", json.dumps(patch))
+    installed.kubectl("wait", "gateway/second", "--for=condition=Programmed", "--timeout=60s")
+    installed.fault("gateway", denied={"default/second": 403})
+    before = route_spec(installed)
+    try:
+        ended = play(installed, extra=SHIFT)
+        assert ended.status != 0 and ended.verdict == "HELD" and route_spec(installed) == before, ended.reason
+        assert "user: status 403 by the gateway itself" in ended.reason and "[default/second " in ended.reason, ended.reason
+        assert "a policy of the gateway refuses probes" in ended.reason
+    finally:
+        installed.fault("gateway", denied={})
+        installed.kubectl("patch", "httproute", "llm-route", "--type=merge", "-p", json.dumps({"spec": {"parentRefs": plain["parentRefs"]}}))
+        installed.kubectl("delete", "gateway", "second")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from igw_sandbox.world import World
-from tests.integration.harness import ESTATES, detect, module
+from tests.integration.harness import ESTATES, FAST_GATE, Ended, detect, module
 
 SERVERS = "vllm-llama3-8b-instruct"
 RATE = 10
@@ -104,3 +104,16 @@ def test_servers_that_take_three_times_as_long_are_asked_half_as_often(quiet: Wo
     evidence(check="settled", rounds=6, seconds=60, probe_rate=RATE, load=seen)
     after = rate(requests(quiet, begun))
     assert before == pytest.approx(RATE, rel=0.15) and after == pytest.approx(RATE / 2, rel=0.15)
+
+
+@pytest.mark.matrix
+def test_a_shift_costs_what_the_plan_says(quiet: World, play: Callable[..., Ended], tmp_path: Path, collections_path: Path) -> None:
+    """At least so many probes, and no more than the rate allows while the gateway is waited for, beside the tracer requests."""
+    shift = {"steps": [50, 100], "gate": FAST_GATE, "tracers": 100}
+    told = detect(quiet, tmp_path, collections_path, shift=shift)["plan"]["estimate"]
+    begun = now()
+    ended = play(quiet, extra={"migration_phases": ["plan", "install", "shift"], "migration_steps": shift["steps"]})
+    seconds = (now() - begun).total_seconds()
+    assert ended.status == 0 and f"A shift sends {told['probes']} probes at least, for {2 * told['probes']} tokens at most" in ended.log, ended.reason
+    sent = len(requests(quiet, begun))
+    assert told["probes"] <= sent <= told["probes"] + 2 * told["tracers"] + told["rate"] * seconds

@@ -35,14 +35,16 @@ def route_configuration(server: Server, name: str, cluster_of: Callable[[str], s
         "ignore_port_in_host_matching": True,
         "request_headers_to_remove": [DESTINATION_HEADER],
         "virtual_hosts": [
-            {"name": host, "domains": [host], "routes": [*keyless(server.key), *(route(entry, cluster_of) for entry in entries)]}
+            {"name": host, "domains": [host], "routes": [*policies(server), *(route(entry, cluster_of) for entry in entries)]}
             for host, entries in server.hosts.items()],
     }
 
 
-def keyless(key: str) -> list[JSON]:
-    """The route that refuses requests without a key's header; none where there is no key."""
-    name, colon, value = key.partition(":")
+def policies(server: Server) -> list[JSON]:
+    """The routes before all others that refuse requests by themselves: every one, or those without a key's header."""
+    if server.denied:
+        return [{"name": "denied", "match": {"prefix": "/"}, "direct_response": refusal(server.denied)}]
+    name, colon, value = server.key.partition(":")
     lacking = {"name": name.strip(), "string_match": {"exact": value.strip()}, "invert_match": True, "treat_missing_header_as_empty": True}
     return [{"name": "keyless", "match": {"prefix": "/", "headers": [lacking]}, "direct_response": refusal(401)}] if colon else []
 

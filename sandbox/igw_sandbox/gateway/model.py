@@ -137,6 +137,8 @@ class Server:
     callout: Callout | None = None
     key: str = ""
     """``NAME: VALUE`` of the header that every request must carry; empty for none."""
+    denied: int | None = None
+    """Status by which a policy answers every request."""
 
     @property
     def slug(self) -> str:

@@ -48,6 +48,8 @@ class Settings:
     ``fallback`` (v1 gets nothing and PartiallyInvalid is said)."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Gateway (NAMESPACE/NAME) -> ``NAME: VALUE`` of a header without which it answers every request 401 by itself, as one with an API key does."""
+    denied: Mapping[str, int] = field(default_factory=dict)
+    """Gateway (NAMESPACE/NAME) -> status by which a policy answers every request to its address."""
     refusals: Mapping[str, int] = field(default_factory=dict)
     """Group -> status by which a policy answers for every InferencePool of that group, as Cloud Armor does that counts a backend's requests by themselves."""
     streams: str = "kept"

@@ -68,7 +68,7 @@ class Translation:
         servers = tuple(
             Server(gateway, self.gateways[gateway].address, port,
                    {host: tuple(entry for _key, entry in sorted(found, key=lambda pair: pair[0])) for host, found in sorted(hosts.items())},
-                   self.callouts.get(gateway), self.settings.keys.get(gateway, ""))
+                   self.callouts.get(gateway), self.settings.keys.get(gateway, ""), self.settings.denied.get(gateway))
             for (gateway, port), hosts in sorted(self.hosts.items()))
         for (namespace, group, _kind, name), gateways in sorted(self.pools.items()):
             self.statuses.append(pool_status(self.index, group, namespace, name, gateways))
