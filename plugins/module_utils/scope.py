@@ -44,8 +44,9 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import Shares
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.writer import RouteWriter, route_path
 
-POLICY_VERSION = "networking.gke.io/v1"
+GKE_VERSION = "networking.gke.io/v1"
 POLICIES = ("gcpbackendpolicies", "healthcheckpolicies")
+ROUTING_EXTENSIONS = "gcproutingextensions"
 
 
 def moves(plan: Mapping[str, Any]) -> dict[PoolKey, str]:
@@ -207,11 +208,14 @@ class MigrationScope:
         }
 
     def _servers(self, namespace: str, labels: Mapping[str, str]) -> list[Manifest]:
-        chosen = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
         try:
-            return list(self.cluster.list(collection_path("v1", "pods", namespace), labelSelector=chosen)) if chosen else []
+            return list(self._pods(namespace, labels)) if labels else []
         except Forbidden:
             return []
+
+    def _pods(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Manifest]:
+        chosen = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+        return self.cluster.list(collection_path("v1", "pods", namespace), labelSelector=chosen)
 
     @cached_property
     def listeners(self) -> Listeners:
@@ -226,7 +230,7 @@ class MigrationScope:
         gateways = self.gateways.values()
         namespaces = self._listed("v1", "namespaces") if wants_labels(gateways) else []
         every = [*others, *mine.values()]
-        extensions = self._listed(body_routing.EXTENSION_VERSION, body_routing.EXTENSIONS) if any(map(body_routing.names_models, every)) else []
+        extensions = self._listed(GKE_VERSION, ROUTING_EXTENSIONS) if any(map(body_routing.names_models, every)) else []
         return Listeners(gateways, every, None if namespaces is None else labels_of(namespaces), body_routing.routed_by_model(extensions or ()))
 
     def _listed(self, api_version: str, plural: str) -> list[Manifest] | None:
@@ -326,7 +330,7 @@ class MigrationScope:
         wanted = {(pool["namespace"], V1_GROUP, POOL_KIND, pool["v1_name"]) for pool in self.plan["pools"]}
         for namespace, plural in product(sorted({key[0] for key in wanted}), POLICIES):
             with suppress(NotServed):
-                for policy in self.cluster.list(collection_path(POLICY_VERSION, plural, namespace)):
+                for policy in self.cluster.list(collection_path(GKE_VERSION, plural, namespace)):
                     if policy_target(policy) in wanted:
                         yield policy
 
@@ -344,8 +348,7 @@ class MigrationScope:
         return found
 
     def _pod_faults(self, deployment: Manifest) -> list[str]:
-        labels = ",".join(f"{name}={value}" for name, value in (deployment["spec"]["selector"].get("matchLabels") or {}).items())
-        pods = self.cluster.list(collection_path("v1", "pods", deployment["metadata"]["namespace"]), labelSelector=labels)
+        pods = self._pods(deployment["metadata"]["namespace"], deployment["spec"]["selector"].get("matchLabels") or {})
         return [fault for pod in pods for fault in conditions.pod_faults(pod)]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds
-from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, RESPONSES, STREAMS
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, RESPONSES, STREAMS, Probe
 
 SHIFT: Mapping[str, Any] = {"steps": [10, 50, 100], "gate": {}, "tracers": 3000, "probe_rate": 60}
 """What of a shift's options the estimate goes by, with their defaults."""
@@ -18,7 +18,7 @@ ROUNDS = 5
 """Rounds of the baseline and of each settling that goes well at once."""
 VARIANTS, STEP_VARIANTS, END = 4, 3, 6
 """Rules by which each target is asked in a round of the warm-up, of a step, and in all three rounds at the end."""
-TOKENS = {COMPLETIONS: 2, CHAT: 2, RESPONSES: 16}
+TOKENS = {COMPLETIONS: Probe.tokens, CHAT: Probe.tokens, RESPONSES: 16}
 """Tokens that a probe asks for at most, by endpoint; others generate none."""
 
 
@@ -42,13 +42,14 @@ def probing(context: CheckContext) -> dict[str, int]:
     models = {migration.key: max(1, len(migration.model_names)) for migration in context.migrations}
     asked = [(target, models[entry.reference.target] if target.model == "any" else 1) for entry in context.reachability for target in entry.asked]
     groups = {(target.address, target.route, target.rule) for target, _models in asked}
-    targets = sum(count * len(STREAMS.get(target.endpoint, ())) for target, count in asked)
-    tokens = sum(count * len(STREAMS.get(target.endpoint, ())) * TOKENS.get(target.endpoint, 0) for target, count in asked)
+    kinds = [(target.endpoint, count * len(STREAMS.get(target.endpoint, ()))) for target, count in asked]
+    targets = sum(count for _endpoint, count in kinds)
+    tokens = sum(count * TOKENS.get(endpoint, 0) for endpoint, count in kinds)
     bounds = Bounds.of({**shift["gate"], "gates": len(shift["steps"]) + 1})
     rounds = ROUNDS * (1 + VARIANTS + STEP_VARIANTS * len(shift["steps"])) + END
     comparisons = max(bounds.clean_pairs, bounds.target_successes * targets) if targets else 0
     probes = rounds * targets + bounds.gates * 3 * comparisons
     return {
-        "groups": len(groups), "tracers": int(shift["tracers"]) * len(groups), "probes": probes,
-        "tokens": round(probes * tokens / targets) if targets else 0, "rate": int(shift["probe_rate"]),
+        "groups": len(groups), "tracers": shift["tracers"] * len(groups), "probes": probes,
+        "tokens": round(probes * tokens / targets) if targets else 0, "rate": shift["probe_rate"],
     }

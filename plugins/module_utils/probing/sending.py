@@ -88,7 +88,8 @@ def send_round(probes: list[Probe], send: Sender, load: ProbeLoad, pool: ThreadP
     """Send every probe once, a few at a time; yield each few with their answers, so that whoever waits for a long round can look up."""
     left = list(probes)
     while left:
-        few, left = left[:(size := min(workers, load.at_once))], left[size:]
+        size = min(workers, load.at_once)
+        few, left = left[:size], left[size:]
         answered = list(zip(few, pool.map(lambda probe: paced(probe, send, load), few)))
         load.heed(answered)
         yield answered

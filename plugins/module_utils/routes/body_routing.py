@@ -19,9 +19,6 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 
 MODEL_HEADER = "x-gateway-model-name"
 """The header that is set to the model, in lower case."""
-EXTENSION_VERSION = "networking.gke.io/v1"
-EXTENSIONS = "gcproutingextensions"
-"""Version and plural of the kind by which GKE puts an extension before the routes of a Gateway."""
 
 
 def gateways_of(extension: Manifest) -> list[tuple[str, str]]:
