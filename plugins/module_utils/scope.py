@@ -9,10 +9,8 @@ For internal use of this collection only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import conditions
@@ -45,7 +43,6 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.writer import RouteWriter, route_path
 
 GKE_VERSION = "networking.gke.io/v1"
-POLICIES = ("gcpbackendpolicies", "healthcheckpolicies")
 ROUTING_EXTENSIONS = "gcproutingextensions"
 
 
@@ -100,12 +97,6 @@ def affected(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
         found += [(item["apiVersion"], item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in pool["retire"]]
         found += [("apps/v1", "Deployment", pool["namespace"], pool["alpha_epp"]["deployment"])] if pool["alpha_epp"].get("deployment") else []
     return list(dict.fromkeys(found))
-
-
-def policy_target(policy: Manifest) -> tuple[str, str, str | None, str | None]:
-    """Return (namespace, group, kind, name) of what a policy is attached to."""
-    to = policy["spec"].get("targetRef") or {}
-    return policy["metadata"].get("namespace", "default"), to.get("group", ""), to.get("kind"), to.get("name")
 
 
 def pickers_services(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
@@ -302,37 +293,6 @@ class MigrationScope:
         """Return the probe routes of some variants, as they should be."""
         return [manifest for route in self.current.values() for variant in variants
                 for manifest in probe_routes.probe_routes_of(route, self.moves, variant, self.nonce)]
-
-    def status_faults(self, variants: Sequence[Variant] = ()) -> list[str]:
-        """Return what stands against Gateways, routes, both groups' pools and policies of v1's pools, by status at the current generation.
-
-        :param variants: whose probe routes count, beside the users' own routes.
-        """
-        found = [fault for gateway in self.gateways.values() for fault in conditions.gateway_faults(gateway)]
-        found += [fault for route in (*self.live.values(), *self._live_probe_routes(variants)) for fault in conditions.route_faults(route)]
-        for key in self.pools():
-            version = "v1" if key.group == V1_GROUP else "v1alpha2"
-            pool = self.cluster.get(object_path(f"{key.group}/{version}", POOL_KIND, key.namespace, key.name))
-            found += conditions.pool_faults(pool) if pool else []
-        return found + [fault for policy in self.policies() for fault in conditions.policy_faults(policy)]
-
-    def _live_probe_routes(self, variants: Sequence[Variant]) -> Iterator[Manifest]:
-        """Yield the migration's probe routes of some variants that are there."""
-        chosen = f"{probe_routes.LABEL} in ({','.join(variants)})"
-        made = {(manifest["metadata"]["namespace"], manifest["metadata"]["name"]) for manifest in self.probe_routes(list(variants))}
-        for version, namespace in sorted({(key.api_version, key.namespace) for key in self.current}) if self.nonce and variants else ():
-            for route in self.cluster.list(collection_path(version, "httproutes", namespace), labelSelector=chosen):
-                if (namespace_of(route), name_of(route)) in made and not route["metadata"].get("deletionTimestamp"):
-                    yield route
-
-    def policies(self) -> Iterator[Manifest]:
-        """Yield GKE's policies of the v1 pools; on other clusters there are none."""
-        wanted = {(pool["namespace"], V1_GROUP, POOL_KIND, pool["v1_name"]) for pool in self.plan["pools"]}
-        for namespace, plural in product(sorted({key[0] for key in wanted}), POLICIES):
-            with suppress(NotServed):
-                for policy in self.cluster.list(collection_path(GKE_VERSION, plural, namespace)):
-                    if policy_target(policy) in wanted:
-                        yield policy
 
     def epp_faults(self) -> list[str]:
         """Return why v1 endpoint pickers are not available, with what their pods say; empty where all are."""

@@ -19,7 +19,8 @@ SHIFT_TRAFFIC = "plugins/modules/shift_traffic.py"
 
 MARK: Patch = {ANSWER_CHECKS: [("    if headers.get(MARK_HEADER) != probe.mark:\n", "    if False:\n")]}
 WARM_UP: Patch = {CONTROLLER: [('self.settle("warm-up", ["alpha", "v1", "both", "user"], self.options["warm_seconds"], watched=True)\n', "pass\n")]}
-SETTLING: Patch = {CONTROLLER: [('self.settle(f"{share} %", ["alpha", "v1", "user"], self.options["settle_seconds"], watched=True)\n', "pass\n")]}
+SETTLING: Patch = {CHECKS: [("    status = statuses.faults(read(cluster, params), made) if found.done else []\n", "    status: list[str] = []\n")]}
+"""Traffic alone is believed: no status is read, neither of the probe routes nor of users'."""
 THE_GATE: Patch = {PHASES: [(
     '            if ended or (decision == "undecided" and now >= give_up):\n                break\n',
     "            ended, decision = True, 'accept'\n            break\n",

@@ -88,19 +88,53 @@ def gateway_faults(gateway: Manifest) -> list[str]:
     return faults
 
 
-def pool_faults(pool: Manifest) -> list[str]:
-    """Return the faults of a pool of either group; none where no gateway has written a status for it."""
-    meta, status = pool["metadata"], pool.get("status") or {}
+def pool_faults(pool: Manifest, alike: Manifest | None = None) -> list[str]:
+    """Return the faults of a pool of either group; none where no gateway has written a status for it.
+
+    :param alike: a pool that the same Gateways serve: what they report of it they must report of this one.
+    """
+    meta = pool["metadata"]
     name = f"InferencePool {meta.get('namespace')}/{meta['name']} ({pool['apiVersion']})"
+    found, wanted = _by_gateway(pool), _by_gateway(alike) if alike else {}
+    faults = [f"{name}: {text}" for reported in found.values() for text in _said(reported, ROUTE_CONDITIONS, meta.get("generation"))]
+    for gateway, reported in wanted.items():
+        texts = _unlike(found.get(gateway), reported, ROUTE_CONDITIONS, meta.get("generation"))
+        faults += [f"{name}: {text} by Gateway {gateway}, though it is of the v1alpha2 pool" for text in texts]
+    return faults
+
+
+def _by_gateway(pool: Manifest) -> dict[str, list[Manifest]]:
+    """Return the conditions of a pool by the Gateway that reports them, as ``namespace/name``."""
+    status = pool.get("status") or {}
     # The alpha CRD (v0.5.0 and later) fills in a parent of kind Status until a gateway writes its own.
     parents = [entry for entry in status.get("parents") or status.get("parent") or [] if (entry.get("parentRef") or {}).get("kind") != "Status"]
-    return [f"{name}: {text}" for entry in parents for text in _said(entry.get("conditions"), ROUTE_CONDITIONS, meta.get("generation"))]
+    return {
+        f"{parent.get('namespace') or pool['metadata'].get('namespace')}/{parent.get('name')}": entry.get("conditions") or []
+        for entry in parents for parent in [entry.get("parentRef") or {}]
+    }
 
 
-def policy_faults(policy: Manifest) -> list[str]:
-    """Return why a GKE policy is not attached; GKE never attaches a second one of a kind to one target. None where nobody has reported on it."""
-    meta = policy["metadata"]
-    faults = _said((policy.get("status") or {}).get("conditions"), ("Attached",), meta.get("generation"))
+def _unlike(conditions: list[Manifest] | None, alike: list[Manifest] | None, kinds: tuple[str, ...], generation: int | None) -> list[str]:
+    """Return which conditions are not reported, or of no generation, though they are for an object that the same controller looks after."""
+    found = []
+    for kind in kinds:
+        theirs, ours = condition(alike, kind), condition(conditions, kind)
+        if theirs and ours is None:
+            found.append(f"{kind} is not reported")
+        elif theirs and ours and "observedGeneration" in theirs and "observedGeneration" not in ours:
+            found.append(f"{kind} is not reported for generation {generation}")
+    return found
+
+
+def policy_faults(policy: Manifest, alike: Manifest | None = None) -> list[str]:
+    """Return why a GKE policy is not attached; GKE never attaches a second one of a kind to one target. None where nobody has reported on it.
+
+    :param alike: a policy of the same kind: what is reported of it must be reported of this one.
+    """
+    meta, status = policy["metadata"], policy.get("status") or {}
+    faults = _said(status.get("conditions"), ("Attached",), meta.get("generation"))
+    missing = _unlike(status.get("conditions"), ((alike or {}).get("status") or {}).get("conditions"), ("Attached",), meta.get("generation"))
+    faults += [f"{text}, though it is for the v1alpha2 pool's" for text in missing]
     return [f"{policy['kind']} {meta.get('namespace')}/{meta['name']}: {text}" for text in faults]
 
 

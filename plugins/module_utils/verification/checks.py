@@ -35,7 +35,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import Shares
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, plan_of
-from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof, unproven
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof, statuses, unproven
 
 WORKERS = 12
 """Requests of our own in flight at most."""
@@ -132,11 +132,11 @@ def settled(cluster: Cluster, params: Params, deadline: float) -> Result:
         monitor = settle.LiveTrafficMonitor(Bounds.of(params["gate"]), params["known"], any(scope.serves_v1(key) for key in scope.live), params["judgement"])
     found = settle.settle(probes, http_client.client(params).send, params["rounds"], deadline, load, WORKERS, params["clean"], monitor, look)
     made = [] if gone else [variant for variant in rules(params) if variant]
-    status = read(cluster, params).status_faults(made) if found.done else []
+    status = statuses.faults(read(cluster, params), made) if found.done else []
     while status and time.monotonic() < deadline:
         look()
         time.sleep(0.5)
-        status = read(cluster, params).status_faults(made)
+        status = statuses.faults(read(cluster, params), made)
     look.last()
     return {
         "ok": found.done and not status,

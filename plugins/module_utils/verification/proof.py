@@ -24,7 +24,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import ALPHA_VERSION, LISTINGS
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import POOL_KIND, V1_GROUP, Manifest, describe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, references, weights
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, affected, pickers_services, policy_target, route_keys
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, affected, pickers_services, route_keys
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import statuses
 
 ROUTES = tuple(listing for listing in LISTINGS if listing.name in ("http_routes", "grpc_routes"))
 MODELS = ("inferencepools", "inferencemodels")
@@ -158,8 +159,8 @@ def stack(scope: MigrationScope) -> dict[str, str]:
         meta = template.get("metadata") or {}
         said = {key: value for key, value in (meta.get("annotations") or {}).items() if key != RESTARTED}
         configured = (scope.cluster.get(object_path("v1", "ConfigMap", namespace, name)) or {}).get("data")
-        policies = sorted(([policy["kind"], policy["metadata"]["name"], policy["spec"]] for policy in scope.policies()
-                           if policy_target(policy)[0::3] == (namespace, pool["v1_name"])), key=lambda entry: entry[:2])
+        policies = sorted(([policy["kind"], policy["metadata"]["name"], policy["spec"]] for key, policy in statuses.policies(scope)
+                           if (key.namespace, key.name) == (namespace, pool["v1_name"])), key=lambda entry: entry[:2])
         whole = [served.get("spec"), template.get("spec"), meta.get("labels"), said, configured, policies]
         found[f"{namespace}/{pool['v1_name']}"] = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
     return found

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Forbidden, NotServed
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Forbidden
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, affected, moves, route_keys
 
-from tests.unit.helpers.migration_fakes import ALPHA, KEY, MOVES, FakeCluster, condition, gateway, http_route, make_plan, plan_pool, rule
+from tests.unit.helpers.migration_fakes import ALPHA, KEY, MOVES, FakeCluster, gateway, http_route, make_plan, plan_pool, rule
 
 Manifest = dict[str, Any]
 ORIGINAL = http_route(rule(ALPHA))
@@ -138,78 +137,7 @@ def test_pools_that_serve_one_name_accept_the_answers_of_both() -> None:
     assert {answer for probe in here.probes(["v1"]) for answer in probe.answers} == {"llama", "llama-base", "llama-x", "llama-y"}
 
 
-# -- status --------------------------------------------------------------------------------------------------------------
-
-
-def pool(group: str, version: str, name: str, status: str) -> Manifest:
-    parents = [{"parentRef": {"name": "gw"}, "conditions": [condition("Accepted"), condition("ResolvedRefs", status)]}]
-    field = "parents" if version == "v1" else "parent"
-    return {
-        "apiVersion": f"{group}/{version}",
-        "kind": "InferencePool",
-        "metadata": {"name": name, "namespace": "default", "generation": 1},
-        "status": {field: parents},
-    }
-
-
-@pytest.mark.parametrize(("alpha", "v1", "expected"), [("True", "True", 0), ("False", "True", 1), ("True", "False", 1), ("False", "False", 2)])
-def test_both_pools_are_judged(alpha: str, v1: str, expected: int) -> None:
-    found = [pool(manifests.ALPHA_GROUP, "v1alpha2", "llama-preview", alpha), pool(manifests.V1_GROUP, "v1", "llama-ga", v1)]
-    assert len(read(ORIGINAL, gateway(), *found).status_faults()) == expected
-
-
-@pytest.mark.parametrize(("nonce", "status", "leaving", "asked", "expected"), [
-    ("igm1", "False", False, ["alpha", "v1"], 1), ("igm1", "True", False, ["v1"], 0), ("igm1", "False", True, ["v1"], 0), ("igm2", "False", False, ["v1"], 0),
-    ("igm1", "False", False, ["alpha"], 0), ("igm1", "False", False, [], 0),
-])
-def test_a_probe_route_that_a_gateway_refuses_is_named(nonce: str, status: str, leaving: bool, asked: list[Any], expected: int) -> None:
-    """One of this migration that is asked, and not on its way out: nobody waits for that."""
-    (mine,) = probe_routes.probe_routes_of(ORIGINAL, MOVES, "v1", nonce)
-    mine["metadata"]["generation"] = 1
-    mine["status"] = {"parents": [{"parentRef": {"name": "gw"}, "conditions": [condition("Accepted"), condition("ResolvedRefs", status)]}]}
-    if leaving:
-        mine["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    faults = read(ORIGINAL, gateway(), mine).status_faults(asked)
-    assert len(faults) == expected and all("llm-route-igm1-v1-0 at Gateway gw: ResolvedRefs is False" in fault for fault in faults)
-
-
-def test_gateways_and_routes_are_judged_as_they_are_live() -> None:
-    place, live = gateway(), deepcopy(ORIGINAL)
-    live["metadata"]["generation"] = 2
-    place["status"]["conditions"] = []
-    faults = read(live, place, backup=[ORIGINAL]).status_faults()
-    assert faults[0] == "Gateway default/gw: Programmed is not reported"
-    assert faults[1:] == [f"HTTPRoute default/llm-route at Gateway gw: {kind} is of generation 1, not 2" for kind in ("Accepted", "ResolvedRefs")]
-
-
-def policy(own: str, attached: str, **target: str) -> Manifest:
-    to = {"group": manifests.V1_GROUP, "kind": "InferencePool", "name": "llama-ga"} | target
-    reported = condition("Attached", attached) | {"reason": "Conflicted"}
-    return {
-        "apiVersion": "networking.gke.io/v1", "kind": "GCPBackendPolicy", "metadata": {"name": own, "namespace": "default", "generation": 1},
-        "spec": {"targetRef": to}, "status": {"conditions": [reported]},
-    }  # fmt: skip
-
-
-def test_policies_of_the_v1_pools_are_judged_and_no_others() -> None:
-    others = [policy("a", "False", group=manifests.ALPHA_GROUP), policy("b", "False", name="other"), policy("c", "True")]
-    assert read(ORIGINAL, gateway(), *others).status_faults() == []
-    faults = read(ORIGINAL, gateway(), *others, policy("d", "False")).status_faults()
-    assert faults == ["GCPBackendPolicy default/d: Attached is False: Conflicted"]
-
-
-def test_a_cluster_without_gkes_policies_has_nothing_against_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = read(ORIGINAL, gateway())
-
-    real = here.cluster.list
-
-    def absent(path: str, **query: str) -> Iterator[Manifest]:
-        if "networking.gke.io" in path:
-            raise NotServed(f"{path} is not served", 404)
-        return real(path, **query)
-
-    monkeypatch.setattr(here.cluster, "list", absent)
-    assert here.status_faults() == []
+# -- endpoint pickers ----------------------------------------------------------------------------------------------------
 
 
 def deployment(available: int) -> Manifest:
