@@ -54,6 +54,7 @@ def all_taken(world: World) -> None:
 def test_mark(demo: World, play: Play, tmp_path: Path) -> None:
     """v1's endpoint picker is dead, and the gateway takes longer than warm-up and gate to program the probe routes: all that answers is alpha.
 
+    What the gateway reports of the probe routes is left out with the mark: here it would tell as well, but it tells nothing of a front end that is late.
     Red for nothing: 2 in 10^14, a tenth of 300 users' requests or more, of which none meets the dead stack.
     """
     prepared = play(demo, extra={"migration_phases": ["plan", "install"]})
@@ -68,7 +69,7 @@ def test_mark(demo: World, play: Play, tmp_path: Path) -> None:
     assert (honest.load["lost"], honest.load["cut"]) == (0, 0)
     all_taken(demo)
 
-    fooled = play(demo, rate=10, extra=shift, collections=patched(tmp_path, MARK))
+    fooled = play(demo, rate=10, extra=shift, collections=patched(tmp_path, MARK | SETTLING))
     assert WARM in fooled.log and "step 1 of" in fooled.log, f"warm-up and gate must end before the gateway takes the probe routes: {fooled.log[-3000:]}"
     assert fooled.load["lost"] > 0, "without the mark users meet the dead stack"
 
