@@ -8,6 +8,7 @@ A condition counts only at the current generation: right after a change, the ``T
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
@@ -47,22 +48,49 @@ def _said(conditions: list[Manifest] | None, kinds: tuple[str, ...], generation:
 
 def route_faults(route: Manifest) -> list[str]:
     """Return the faults of a route at its current generation, parent by parent; PartiallyInvalid is one, not a warning."""
-    meta = route["metadata"]
-    name = f"{route.get('kind', 'HTTPRoute')} {meta.get('namespace')}/{meta['name']}"
-    reported = (route.get("status") or {}).get("parents") or []
     faults = []
-    for parent in route["spec"].get("parentRefs") or []:
-        entries = [entry for entry in reported if _same_parent(entry.get("parentRef") or {}, parent, meta.get("namespace"))]
+    for parent, entries in _by_parent(route):
         if not entries:
-            faults.append(f"{name}: no status from Gateway {parent['name']} yet")
-        for entry in entries:
-            found = entry.get("conditions")
+            faults.append(f"{_named(route)}: no status from Gateway {parent['name']} yet")
+        for found in entries:
             kinds = [*ROUTE_CONDITIONS, *(kind for kind in OPTIONAL_ROUTE_CONDITIONS if condition(found, kind))]
-            faults += [f"{name} at Gateway {parent['name']}: {text}" for kind in kinds if (text := fault(found, kind, meta.get("generation")))]
+            faults += [f"{_at(route, parent)}: {text}" for kind in kinds if (text := fault(found, kind, route["metadata"].get("generation")))]
             partial = condition(found, "PartiallyInvalid")
             if partial and partial.get("status") == "True":
-                faults.append(f"{name} at Gateway {parent['name']}: PartiallyInvalid: {partial.get('message') or partial.get('reason')}")
+                faults.append(f"{_at(route, parent)}: PartiallyInvalid: {partial.get('message') or partial.get('reason')}")
     return faults
+
+
+def route_refusals(route: Manifest) -> list[tuple[str, Manifest]]:
+    """Return what Gateways refuse of a route as it is now: what stays a fault of :func:`route_faults` until somebody changes something.
+
+    A status of an earlier generation, or one that is still Unknown, is none: it passes.
+
+    :returns: the Gateway's name as the route gives it, and the condition.
+    """
+    wrong = dict.fromkeys((*ROUTE_CONDITIONS, *OPTIONAL_ROUTE_CONDITIONS), "False") | {"PartiallyInvalid": "True"}
+    now = route["metadata"].get("generation", 0)
+    return [
+        (parent["name"], entry)
+        for parent, entries in _by_parent(route) for found in entries for kind, status in wrong.items()
+        if (entry := condition(found, kind)) and entry.get("status") == status and entry.get("observedGeneration", 0) >= now
+    ]
+
+
+def _by_parent(route: Manifest) -> Iterator[tuple[Manifest, list[list[Manifest]]]]:
+    """Yield each parentRef of a route with the conditions that each controller reports for it."""
+    reported = (route.get("status") or {}).get("parents") or []
+    for parent in (route.get("spec") or {}).get("parentRefs") or []:
+        yield parent, [entry.get("conditions") or [] for entry in reported
+                       if _same_parent(entry.get("parentRef") or {}, parent, route["metadata"].get("namespace"))]
+
+
+def _named(route: Manifest) -> str:
+    return f"{route.get('kind', 'HTTPRoute')} {route['metadata'].get('namespace')}/{route['metadata']['name']}"
+
+
+def _at(route: Manifest, parent: Manifest) -> str:
+    return f"{_named(route)} at Gateway {parent['name']}"
 
 
 def _same_parent(reported: Manifest, wanted: Manifest, namespace: str | None) -> bool:

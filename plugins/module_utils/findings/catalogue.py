@@ -17,10 +17,11 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
     pools,
     probes,
     routes,
+    splitting,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, SEVERITIES, CheckContext, Finding, occurrences
 
-MODULES = (pools, helm_releases, platform, epp_settings, autoscaling, routes, probes)
+MODULES = (pools, helm_releases, platform, epp_settings, autoscaling, routes, splitting, probes)
 
 
 def find(context: CheckContext) -> list[Finding]:

@@ -20,7 +20,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
     name_of,
     namespace_of,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import parents, pool_key, rules
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import GATEWAY_GROUP, parents, rules
 
 MAX_BACKENDS = 16
 """Gateway API's upper bound of backendRefs in a rule."""
@@ -31,7 +31,7 @@ MAX_FILTERS = 16
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-def _moved_routes(context: CheckContext) -> list[Manifest]:
+def moved_routes(context: CheckContext) -> list[Manifest]:
     """Return the routes that send traffic to a planned pool, each once."""
     keys = {reference.route for migration in context.migrations for reference in migration.references}
     return [context.estate.route_of[key.kind, key.namespace, key.name] for key in sorted(keys)]
@@ -45,7 +45,7 @@ def _moved_routes(context: CheckContext) -> list[Manifest]:
 )
 def gitops_owned_route(context: CheckContext) -> Iterator[Occurrence]:
     """Find routes of planned pools that a GitOps tool or a controller would set back."""
-    for route in _moved_routes(context):
+    for route in moved_routes(context):
         who = gitops(route) or controller(route)
         if who:
             yield Occurrence(describe(route), f"{who} owns it.")
@@ -62,7 +62,7 @@ def route_source_names_alpha(context: CheckContext) -> Iterator[Occurrence]:
 
     Those of a Helm release block: it may be upgraded at any time.
     """
-    for route in _moved_routes(context):
+    for route in moved_routes(context):
         release = helm_owner(route)
         if release:
             who = f"Helm release {release[0]}/{release[1]}"
@@ -185,7 +185,7 @@ def group_less_reference(context: CheckContext) -> Iterator[Occurrence]:
 def gateway_serves_one_group(context: CheckContext) -> Iterator[Occurrence]:
     """Find Gateways of planned pools' routes that have another class than GKE's."""
     controllers = {name_of(entry): dig(entry, "spec", "controllerName", default="") for entry in context.estate.of("gateway_classes")}
-    wanted = {(parent.namespace, parent.name) for route in _moved_routes(context) for parent in parents(route)}
+    wanted = {(parent.namespace, parent.name) for route in moved_routes(context) for parent in parents(route)}
     for gateway in context.estate.of("gateways"):
         name = dig(gateway, "spec", "gatewayClassName", default="")
         if (namespace_of(gateway), name_of(gateway)) in wanted and not name.startswith("gke-l7-") and controllers.get(name) != "networking.gke.io/gateway":
@@ -204,15 +204,16 @@ def grant_for_alpha_group(context: CheckContext) -> Iterator[Occurrence]:
         yield Occurrence(describe(grant), "it allows references to alpha pools; a v1 counterpart allows the same for v1 pools.")
 
 
-def _admitted(migration: PoolMigration) -> set[tuple[str, str]]:
-    """Return (kind, namespace) of the routes that the ReferenceGrants for an alpha pool let in."""
-    return {(source.get("kind", ""), source.get("namespace", "")) for grant in migration.grants for source in dig(grant, "spec", "from", default=[])}
+def _admitted(migration: PoolMigration) -> set[tuple[str, str, str]]:
+    """Return (group, kind, namespace) of the routes that the ReferenceGrants for an alpha pool let in."""
+    sources = (source for grant in migration.grants for source in dig(grant, "spec", "from", default=[]))
+    return {(source.get("group", ""), source.get("kind", ""), source.get("namespace", "")) for source in sources}
 
 
 @finding(
     "cross-namespace-without-grant", "warning",
     about="A route names a pool of another namespace without a ReferenceGrant that allows it, so that share of its traffic fails today, and will on v1.",
-    remedy="Create the ReferenceGrant in the pool's namespace first, or remove the reference.",
+    remedy="Create the ReferenceGrant in the pool's namespace first, from group gateway.networking.k8s.io, or remove the reference.",
     source="Gateway API: cross-namespace references need a ReferenceGrant",
 )
 def cross_namespace_without_grant(context: CheckContext) -> Iterator[Occurrence]:
@@ -221,22 +222,6 @@ def cross_namespace_without_grant(context: CheckContext) -> Iterator[Occurrence]
         abroad = [reference for reference in migration.references if reference.route.namespace != migration.namespace]
         admitted = _admitted(migration) if abroad else set()
         for reference in abroad:
-            if (reference.route.kind, reference.route.namespace) not in admitted:
+            if (GATEWAY_GROUP, reference.route.kind, reference.route.namespace) not in admitted:
                 text = f"rule {reference.rule} names pool {migration.namespace}/{migration.name}, and no ReferenceGrant there allows it."
                 yield Occurrence(str(reference.route), text)
-
-
-@finding(
-    "half-migrated-rule", "warning",
-    about="A rule names both an alpha pool and a v1 pool already: somebody began this migration by hand, or an earlier run stands in the middle.",
-    remedy="Let the earlier run finish or take back first; if it was done by hand, set the rule to the alpha pool alone.",
-    source="docs/protocol.md 11.4",
-)
-def half_migrated_rule(context: CheckContext) -> Iterator[Occurrence]:
-    """Find rules that name both an alpha pool and its v1 counterpart."""
-    for migration in context.migrations:
-        counterpart = migration.key._replace(group="inference.networking.k8s.io", name=migration.v1_name)
-        for reference in migration.references:
-            rule = rules(context.estate.route_of[reference.route.kind, reference.route.namespace, reference.route.name])[reference.rule]
-            if any(pool_key(entry, reference.route.namespace) == counterpart for entry in rule.get("backendRefs") or []):
-                yield Occurrence(str(reference.route), f"rule {reference.rule} names alpha pool {migration.name} and v1 pool {migration.v1_name}.")

@@ -11,8 +11,9 @@ from typing import Any
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import CHAT, COMPLETIONS, RESPONSES, STREAMS, Probe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import STEPS
 
-SHIFT: Mapping[str, Any] = {"steps": [10, 50, 100], "gate": {}, "tracers": 3000, "probe_rate": 60}
+SHIFT: Mapping[str, Any] = {"steps": [*STEPS], "gate": {}, "tracers": 3000, "probe_rate": 60}
 """What of a shift's options the estimate goes by, with their defaults."""
 ROUNDS = 5
 """Rounds of the baseline and of each settling that goes well at once."""

@@ -23,6 +23,8 @@ Shares = Union[Share, Mapping[str, Share]]  # noqa: UP007 (as above)
 """One share for all routes, or a share for each by ``Kind namespace/name``."""
 
 FINISHED = "finished"
+STEPS = (10, 50, 100)
+"""The steps of a shift where nobody says others, in percent."""
 
 
 def share(said: Any) -> Share:

@@ -96,10 +96,10 @@ def recognise(live: list[Manifest], original: list[Manifest], namespace: str, mo
         return {0}
     if live == finished_references(original, namespace, moves):
         return {100}
-    return {share for share in range(101) if live == _splittable(original, namespace, moves, share)}
+    return {share for share in range(101) if live == splittable(original, namespace, moves, share)}
 
 
-def _splittable(original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str], share: int) -> list[Manifest] | None:
+def splittable(original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str], share: int) -> list[Manifest] | None:
     """Return a rule's backendRefs at a share, None where whole numbers can't express it."""
     try:
         return split_references(original, namespace, moves, share)

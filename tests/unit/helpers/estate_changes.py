@@ -88,6 +88,21 @@ def regex(world):
     rule(world)["matches"].append({"path": {"type": "RegularExpression", "value": "/v[12]/.*"}})
 
 
+def refused(world, kind="ResolvedRefs", status="False", generation=1, **fields):
+    """The Gateway says so of the demo's route, which is at generation 1."""
+    route = world.get("HTTPRoute")
+    route["metadata"]["generation"] = 1
+    said = {"type": kind, "status": status, "reason": "BackendNotFound", "message": "Service default/gone not found", "observedGeneration": generation}
+    (parent,) = route["spec"]["parentRefs"]
+    route["status"] = {"parents": [{"parentRef": parent, "controllerName": "networking.gke.io/gateway", "conditions": [said | fields]}]}
+
+
+def uneven(world):
+    """Weights without a common factor, of which one is nearly the most that Gateway API allows."""
+    rule(world)["backendRefs"][0]["weight"] = 999_999
+    rule(world)["backendRefs"].append({"name": "web", "port": 80, "weight": 7})
+
+
 def shadow(world):
     spec(world, "HTTPRoute")["rules"].append({"matches": [{"path": {"type": "Exact", "value": "/v1/completions"}}], "backendRefs": [{"name": "s", "port": 80}]})
 

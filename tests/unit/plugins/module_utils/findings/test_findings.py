@@ -38,6 +38,7 @@ from tests.unit.helpers.estate_changes import (
     network_policy,
     only_alpha_may,
     plugins,
+    refused,
     regex,
     release,
     routed_by_model,
@@ -47,6 +48,7 @@ from tests.unit.helpers.estate_changes import (
     shadow,
     spec,
     strict_health,
+    uneven,
     unreachable,
 )
 
@@ -140,7 +142,9 @@ POSITIVE = {
     "epp-shared-by-pools": (lambda w: second_pool(w, "other"), {}, "warning", "named by 2 pools"),
     "plugins-unknown-to-target": (lambda w: plugins(w, "plugins:\n- type: low-queue-filter\n- type: queue-scorer"), {}, "warning", "low-queue-filter are gone"),
     "chart-object-refused-by-live-crd": (strict_health, {}, "info", "portSpecification"),
-    "half-migrated-rule": (lambda w: rule(w)["backendRefs"].append({"group": V1, "kind": "InferencePool", "name": GA}), {}, "warning", GA),
+    "half-migrated-rule": (lambda w: rule(w)["backendRefs"].append({"group": V1, "kind": "InferencePool", "name": GA}), {}, "blocker", GA),
+    "route-refused-by-gateway": (refused, {}, "blocker", "says ResolvedRefs is False: BackendNotFound Service default/gone not found."),
+    "weights-not-splittable": (uneven, {}, "blocker", "rule 0 has weights 999999, 7, which can't be split"),
 }
 USUAL = {
     "kv-metric-renamed", "metrics-label-changes", "objective-needs-header", "shedding-changes", "port-9002-implied",
