@@ -20,12 +20,17 @@ options:
         description: Path of the request, with its query where it has one.
         type: str
         required: true
+      method:
+        description: Of the request. A GET proves a rule that takes no other, for instance of V(/v1/models); its answer must be JSON.
+        type: str
+        choices: [GET, POST]
+        default: POST
       body:
         description:
-          - The JSON body. V({unique}) in it is replaced by a text that differs each time, without which a prefix cache pins all to one pod.
+          - The JSON body, which a POST must have.
+          - V({unique}) in it is replaced by a text that differs each time, without which a prefix cache pins all to one pod.
           - With C(stream) true the answer must end with C([DONE]).
         type: dict
-        required: true
       hostname:
         description: Hostname to ask for. Default is every hostname of the route that it comes by.
         type: str

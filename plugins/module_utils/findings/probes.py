@@ -16,6 +16,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import VARIANTS
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, RouteKey, listener_sets, rules
 
+OTHER_METHOD = ("Add a request of your own that it takes (migration_probes, for instance method GET and path /v1/models; only GET and POST can be sent) and "
+                "accept rule-not-probed: without any request the shift refuses the rule.")
 UNKNOWN_MODEL = "Declare it by an InferenceModel, or say it (migration_models) where the pool answers it today; take the rule out where nobody is served by it."
 EXTENSION_CHAINS = 5
 """Extension chains that one load balancer takes at most (Google Cloud, LbRouteExtension and LbTrafficExtension: extensionChains)."""
@@ -105,35 +107,37 @@ def hostname_not_concrete(context: CheckContext) -> Iterator[Occurrence]:
 @finding(
     "regex-precedence-undefined", "warning",
     about="A match with a regular expression: nobody but its author knows a request that fits, and which of two expressions wins is the gateway's choice.",
-    remedy="Write the match as Exact or PathPrefix; a rule whose every match is a regular expression can't be proven.",
+    remedy="Write the match as Exact or PathPrefix. For a rule whose every match is a regular expression, add a request of your own that it takes "
+           "(migration_probes) and accept regex-precedence-undefined: without any request the shift refuses the rule.",
     source="Gateway API: precedence of RegularExpression is implementation-specific",
 )
 def regex_precedence_undefined(context: CheckContext) -> Iterator[Occurrence]:
-    """Find rules with matches that hold a regular expression; a rule that has no other match blocks, and nobody may accept it."""
+    """Find rules with matches that hold a regular expression; a rule that has no other match blocks."""
     for entry in _by_rule(context):
         if entry.open_ended:
             every = len(entry.open_ended) == len(entry.matches)
             text = f"rule {entry.reference.rule}: {len(entry.open_ended)} of {len(entry.matches)} matches hold a regular expression and are not probed."
-            yield Occurrence(str(entry.reference.route), text, severity="blocker" if every else None, overridable=not every)
+            yield Occurrence(str(entry.reference.route), text, severity="blocker" if every else None)
 
 
 @finding(
     "probe-shadowed-by-rule", "warning",
     about="Requests that would fit a rule are taken by a more specific one, of this route or of another on the same Gateway, so neither users nor "
-          "probes reach it so.",
-    remedy="Nothing to do for a single match; remove a rule that nothing can reach, or make it more specific.",
+          "probes reach it so. Where that holds for every request that can be made from the plan, it blocks: nothing can be proven for the rule.",
+    remedy="Nothing to do for a single match. Where no request reaches a rule, list the endpoints that clients call there (endpoints), or add a request of "
+           "your own that it takes (migration_probes) and accept probe-shadowed-by-rule, or remove the rule: without any request the shift refuses it.",
     source="Gateway API: HTTPRoute rule precedence",
 )
 def probe_shadowed_by_rule(context: CheckContext) -> Iterator[Occurrence]:
-    """Find rules of which other rules take requests first; a rule that no request reaches blocks, and nobody may accept it."""
+    """Find rules of which other rules take requests first; a rule that no request of the endpoints in use reaches blocks."""
     for entry in _by_rule(context):
         if entry.taken:
             every = len(entry.taken) == len(entry.ways)
             target, winner = entry.taken[0]
             whose = f"are taken by rule {winner[1]} of {winner[0]}" if winner else f"come by {target.address.listener}, where no rule takes them"
             text = f"rule {entry.reference.rule}: requests for {target.hostname or 'any host'}{target.path} {whose}"
-            end = "; nothing reaches this rule." if every else "."
-            yield Occurrence(str(entry.reference.route), text + end, severity="blocker" if every else None, overridable=not every)
+            end = f"; none of {', '.join(context.options.endpoints)} reaches this rule." if every else "."
+            yield Occurrence(str(entry.reference.route), text + end, severity="blocker" if every else None)
 
 
 @finding(
@@ -146,18 +150,25 @@ def probe_shadowed_by_rule(context: CheckContext) -> Iterator[Occurrence]:
 )
 def rule_not_probed(context: CheckContext) -> Iterator[Occurrence]:
     """Find rules that no endpoint in use or no known model fits, though a Gateway can be asked and some match holds no regular expression."""
-    models = {migration.key: migration.model_names for migration in context.migrations}
-    found: dict[tuple[str, str], str | None] = {}
+    found: dict[Occurrence, None] = {}
     for entry in context.reachability:
         if not entry.ways and len(entry.open_ended) < len(entry.matches) and any(parent.addresses for parent in entry.parents):
-            key = entry.reference.route
-            wanted = models_of(context.estate.route_of[key.kind, key.namespace, key.name], entry.reference.rule)
-            pool = f"{entry.reference.target.namespace}/{entry.reference.target.name}"
-            strange = wanted and not {*wanted} & {*models[entry.reference.target]}
-            why = (f"it takes requests for model {', '.join(wanted)} alone, which pool {pool} is not known to serve" if strange
-                   else f"none of {', '.join(context.options.endpoints)} can be asked through it")
-            found[str(key), f"rule {entry.reference.rule}: {why}."] = UNKNOWN_MODEL if strange else None
-    yield from (Occurrence(name, text, remedy) for (name, text), remedy in found.items())
+            why, remedy = _unfit(context, entry)
+            found[Occurrence(str(entry.reference.route), f"rule {entry.reference.rule}: {why}.", remedy)] = None
+    yield from found
+
+
+def _unfit(context: CheckContext, entry: Reachability) -> tuple[str, str | None]:
+    """Return why no request of the endpoints in use fits the rule of a reference, and the remedy; None for the finding's own."""
+    key, (_group, _kind, namespace, name) = entry.reference.route, entry.reference.target
+    methods = {match.get("method", "POST") for match in entry.matches}
+    if "POST" not in methods:
+        return f"it takes {', '.join(sorted(methods))} alone, and the endpoints in use are asked by POST", OTHER_METHOD
+    wanted = models_of(context.estate.route_of[key.kind, key.namespace, key.name], entry.reference.rule)
+    known = {model for migration in context.migrations if migration.key == entry.reference.target for model in migration.model_names}
+    if wanted and not known.intersection(wanted):
+        return f"it takes requests for model {', '.join(wanted)} alone, which pool {namespace}/{name} is not known to serve", UNKNOWN_MODEL
+    return f"none of {', '.join(context.options.endpoints)} can be asked through it", None
 
 
 def _by_rule(context: CheckContext) -> list[Reachability]:

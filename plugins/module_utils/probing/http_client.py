@@ -55,12 +55,13 @@ def argument_spec() -> dict[str, Any]:
     """Return the options on how probes are sent and on user-defined probes, for modules that send them and for the plugin that drives these."""
     probe = {
         "path": {"type": "str", "required": True},
-        "body": {"type": "dict", "required": True},
+        "method": {"type": "str", "choices": ["GET", "POST"], "default": "POST"},
+        "body": {"type": "dict"},
         "hostname": {"type": "str"},
         "headers": {"type": "dict", "default": {}},
     }
     return {
-        "probes": {"type": "list", "elements": "dict", "default": [], "options": probe},
+        "probes": {"type": "list", "elements": "dict", "default": [], "options": probe, "required_if": [("method", "POST", ("body",))]},
         "probe_token": {"type": "str", "no_log": True},
         "probe_headers": {"type": "list", "elements": "str", "default": [], "no_log": True},
         "probe_ca_cert": {"type": "path"},
@@ -233,23 +234,24 @@ class Client:
         """Ask by a target of endpoint ``/v1/models`` and return the models that are listed, None where no such answer came from an endpoint picker."""
         begun = time.monotonic()
         try:
-            with self._request("GET", target, None, _headers(target)) as response:
+            with self._request(target, None, _headers(target)) as response:
                 body, _came = _read(response, begun + self.timeout)
                 return listed_models(response.status, _named(response), body)
         except (OSError, UnicodeError, http.client.HTTPException, TooLong):
             return None
 
-    def _asked(self, probe: Probe, body: bytes) -> AbstractContextManager[http.client.HTTPResponse]:
+    def _asked(self, probe: Probe, body: bytes | None) -> AbstractContextManager[http.client.HTTPResponse]:
         """Send one probe and yield the response, its body unread."""
-        return self._request("POST", probe.target, body, (*_headers(probe.target, probe.headers), ("Content-Type", "application/json")))
+        form = () if body is None else (("Content-Type", "application/json"),)
+        return self._request(probe.target, body, (*_headers(probe.target, probe.headers), *form))
 
     @contextmanager
-    def _request(self, method: str, target: ProbeTarget, body: bytes | None, headers: tuple[tuple[str, str], ...]) -> Iterator[http.client.HTTPResponse]:
+    def _request(self, target: ProbeTarget, body: bytes | None, headers: tuple[tuple[str, str], ...]) -> Iterator[http.client.HTTPResponse]:
         """Send one request over a connection of its own and yield the response, its body unread."""
         connection = self._connection(target.address, target.hostname)
         try:
             own = (*((("Authorization", f"Bearer {self.token}"),) if self.token else ()), *self.headers)
-            connection.request(method, target.path, body, dict((*headers, *own)))
+            connection.request(target.method, target.path, body, dict((*headers, *own)))
             yield connection.getresponse()
         finally:
             connection.close()
@@ -260,7 +262,7 @@ class Client:
                 else http.client.HTTPConnection(host, port, timeout=self.timeout))
         if self.proxy:
             # A tunnel for plain HTTP as well: a proxy that forwards puts the address into the Host header, and routes match by hostname.
-            made.set_tunnel(place.host, place.port)
+            made.set_tunnel(_bracketed(place.host), place.port)
         return made
 
 
@@ -286,14 +288,20 @@ def _named(response: http.client.HTTPResponse) -> dict[str, str]:
 def _headers(target: ProbeTarget, further: tuple[tuple[str, str], ...] | None = None) -> tuple[tuple[str, str], ...]:
     """Return the headers of a request by a target: the ones that its match asks for, or ``further`` in their place."""
     place = target.address
-    host = target.hostname or (f"[{place.host}]" if ":" in place.host else place.host)
+    host = _bracketed(target.hostname or place.host)
     port = "" if place.port == (443 if place.tls else 80) else f":{place.port}"
     return (("Host", host + port), ("Connection", "close"), *(target.headers if further is None else further))
 
 
-def _body(probe: Probe) -> bytes:
-    """The request, its text random from the first character on: prefix caching would pin equal prompts to one pod."""
-    return json.dumps(probe.body(f"{secrets.token_hex(8)}: answer with one word.")).encode()
+def _bracketed(host: str) -> str:
+    """Return a host as it stands before a port: an IPv6 address in brackets, which Python's CONNECT leaves out before 3.13."""
+    return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
+
+
+def _body(probe: Probe) -> bytes | None:
+    """The request, its text random from the first character on: prefix caching would pin equal prompts to one pod. None where it has no body."""
+    body = probe.body(f"{secrets.token_hex(8)}: answer with one word.")
+    return None if body is None else json.dumps(body).encode()
 
 
 def _read(response: http.client.HTTPResponse, deadline: float) -> tuple[bytes, float]:

@@ -79,7 +79,8 @@ class ProbeTarget:
     :param hostname: to ask for, empty for the address. :param route: as text. :param rule: index of the rule. :param index: of the reference in the rule.
     :param path: with its query. :param headers: names and values. :param model: empty in a user-defined probe.
     :param endpoint: of :data:`STREAMS`, or :data:`OWN` in a user-defined probe.
-    :param shared: whether the rule has other backends than pools of the migration. :param body: the request of a user-defined probe, as JSON.
+    :param shared: whether the rule has other backends than pools of the migration.
+    :param body: of a user-defined probe, as JSON; empty where it has none. :param method: of the request.
     :param by_model: whether its match takes requests for this model alone, and the Gateway reads the model from the body.
     """
 
@@ -95,19 +96,21 @@ class ProbeTarget:
     stream: bool
     shared: bool = False
     body: str = ""
+    method: str = "POST"
     by_model: bool = field(default=False, compare=False)
 
     @property
     def asks_for(self) -> str:
         """The model in the request's body, empty where it names none."""
-        return str(json.loads(self.body).get("model") or "") if self.endpoint == OWN else self.model
+        return str(json.loads(self.body or "{}").get("model") or "") if self.endpoint == OWN else self.model
 
     def __str__(self) -> str:
         """Name the target; no two have the same text, since the gate counts by it."""
         place, stream = self.address, " stream" if self.stream else ""
         headers = "".join(f" {name}={value}" for name, value in self.headers)
         by = f"{self.route} rule {self.rule}" + (f" reference {self.index}" if self.index else "")
-        asked = f"body {self.body}" if self.endpoint == OWN else f"model {self.model}{stream}"
+        own = " ".join(([] if self.method == "POST" else [self.method]) + ([f"body {self.body}"] if self.body else []))
+        asked = own if self.endpoint == OWN else f"model {self.model}{stream}"
         return f"{place.gateway} {place.host}:{place.port} {self.hostname}{self.path}{headers} {asked} ({by})"
 
 
@@ -128,10 +131,13 @@ class Probe:
     epp: bool = True
     tokens: int = 2
 
-    def body(self, text: str) -> Manifest:
-        """Return a small request at temperature 0, or the user-defined one. :param text: the prompt; it must be fit to stand in a JSON string."""
+    def body(self, text: str) -> Manifest | None:
+        """Return a small request at temperature 0, or the user-defined one, None where that has no body.
+
+        :param text: the prompt; it must be fit to stand in a JSON string.
+        """
         if self.target.endpoint == OWN:
-            return dict(json.loads(self.target.body.replace(UNIQUE, text)))
+            return dict(json.loads(self.target.body.replace(UNIQUE, text))) if self.target.body else None
         short: Manifest = {"max_tokens": self.tokens, "temperature": 0, "stream": self.target.stream}
         shapes: dict[str, Manifest] = {
             COMPLETIONS: short | {"prompt": text},
@@ -143,7 +149,7 @@ class Probe:
 
     def long_body(self, text: str, tokens: int, ignore_eos: bool) -> Manifest:
         """Return the same request for an answer that does not end soon; only for an endpoint in :data:`LONG`."""
-        return self.body(text) | {"max_tokens": tokens} | ({"ignore_eos": True} if ignore_eos else {})
+        return (self.body(text) or {}) | {"max_tokens": tokens} | ({"ignore_eos": True} if ignore_eos else {})
 
 
 def addresses(route: Manifest, parent: Parent, listeners: Listeners) -> list[Address]:
@@ -189,16 +195,16 @@ def probe_targets(route: Manifest, listeners: Listeners, pools: Mapping[PoolKey,
 def user_defined_targets(route: Manifest, listeners: Listeners, pools: Mapping[PoolKey, Manifest], own: Manifest) -> list[ProbeTarget]:
     """Return a user-defined probe as targets of every moved reference of a route; :func:`reached` tells which of these its requests come by.
 
-    :param own: ``path``, ``body`` (dict), and where they are given ``hostname`` and ``headers``.
+    :param own: ``path``, and where they are given ``body`` (dict), ``method`` (else POST), ``hostname`` and ``headers``.
     """
     key = route_key(route)
     headers = tuple((str(name), str(value)) for name, value in (own.get("headers") or {}).items())
-    body = json.dumps(own["body"])
+    body = own.get("body") or {}
     moved = [reference for reference in references(route) if reference.kind == "backend" and reference.target in pools]
     hostnames = [own["hostname"]] if own.get("hostname") else (route.get("spec") or {}).get("hostnames") or [""]
     found = [
         ProbeTarget(place, hostname, str(key), reference.rule, reference.index, own["path"], headers, "", OWN,
-                    bool(own["body"].get("stream")), _shared(route, reference.rule, pools), body)
+                    bool(body.get("stream")), _shared(route, reference.rule, pools), json.dumps(body) if body else "", own.get("method") or "POST")
         for (place, hostname), reference in product(_places(route, hostnames, listeners), moved)
     ]
     return list(dict.fromkeys(found))
@@ -215,8 +221,8 @@ def model_lists(route: Manifest, listeners: Listeners, pool: PoolKey) -> list[Pr
         for (place, hostname), match in product(places, rule.get("matches") or [{}]):
             path, headers = _path(match, rule, MODELS), _headers(match)
             if path is not None and headers is not None and match.get("method", "GET") == "GET":
-                found.append(ProbeTarget(place, hostname, str(key), reference.rule, reference.index, path, headers, "", MODELS, False))
-    return [target for target in dict.fromkeys(found) if taken_by(target, listeners, "GET") == (target.route, target.rule)]
+                found.append(ProbeTarget(place, hostname, str(key), reference.rule, reference.index, path, headers, "", MODELS, False, method="GET"))
+    return reached(list(dict.fromkeys(found)), listeners)
 
 
 def streaming(found: list[ProbeTarget]) -> list[ProbeTarget]:
@@ -254,9 +260,9 @@ def reached(found: list[ProbeTarget], listeners: Listeners) -> list[ProbeTarget]
     return [target for target in found if taken_by(target, listeners) == (target.route, target.rule)]
 
 
-def taken_by(target: ProbeTarget, listeners: Listeners, method: str = "POST") -> tuple[str, int] | None:
+def taken_by(target: ProbeTarget, listeners: Listeners) -> tuple[str, int] | None:
     """Return the route (as text) and rule that take a target's requests, or None where no rule does."""
-    found = listeners.winner(target.address.listener, target.hostname, target.path, dict(target.headers), method, target.asks_for)
+    found = listeners.winner(target.address.listener, target.hostname, target.path, dict(target.headers), target.method, target.asks_for)
     return (str(found[0]), found[1]) if found else None
 
 

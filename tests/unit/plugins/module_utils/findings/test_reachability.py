@@ -79,14 +79,15 @@ def test_a_listener_makes_a_vague_hostname_concrete(demo):
 )
 def test_a_rule_of_nothing_but_regular_expressions_blocks(demo, match):
     rule(demo)["matches"] = [match]
-    assert [(entry.severity, entry.overridable) for entry in demo.found("regex-precedence-undefined")] == [("blocker", False)]
+    assert [(entry.severity, entry.overridable) for entry in demo.found("regex-precedence-undefined")] == [("blocker", True)]
     assert demo.found("rule-not-probed") == []
 
 
 def test_a_rule_that_nothing_reaches_blocks(demo):
     spec(demo, "HTTPRoute")["rules"].insert(0, {"matches": rule(demo)["matches"], "backendRefs": [{"name": "s", "port": 80}]})
     (found,) = demo.found("probe-shadowed-by-rule")
-    assert (found.severity, found.overridable) == ("blocker", False) and "nothing reaches" in found.message
+    assert (found.severity, found.overridable) == ("blocker", True)
+    assert found.message.endswith("none of /v1/completions, /v1/chat/completions reaches this rule."), "others may"
 
 
 def test_a_route_of_another_gateway_shadows_nothing(demo):
@@ -101,6 +102,7 @@ def test_a_route_of_another_gateway_shadows_nothing(demo):
 
 def test_a_rule_of_another_method_is_not_probed(demo):
     rule(demo)["matches"] = [{"method": "GET"}]
-    assert len(demo.found("rule-not-probed")) == 1
+    (found,) = demo.found("rule-not-probed")
+    assert found.message.startswith("rule 0: it takes GET alone") and "method GET" in found.remedy
     rule(demo)["matches"] = [{"method": "POST"}]
     assert demo.found("rule-not-probed") == []

@@ -554,7 +554,7 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up_on() -> None:
 )
 def test_models_that_a_server_lists(server: Server, status: int, body: bytes, headers: dict[str, str], expected: list[str] | None) -> None:
     server.script = plain(body, status, **headers)
-    assert http_client.Client(5, token="secret").served_models(replace(probe(port=server.port).target, path=targets.MODELS)) == expected
+    assert http_client.Client(5, token="secret").served_models(probe(port=server.port, path=targets.MODELS, method="GET").target) == expected
     ((path, sent, _body),) = server.seen
     assert (path, sent["host"], sent["tenant"], sent["authorization"]) == (targets.MODELS, f"llm.example.com:{server.port}", "x", "Bearer secret")
 
@@ -581,6 +581,30 @@ def test_an_address_of_version_6_and_one_that_is_a_hostname() -> None:
         six.http.server_close()
 
 
+def test_an_address_of_version_6_through_a_proxy() -> None:
+    """What a tunnel leads to stands in brackets too: an address before a port could not be read otherwise."""
+    six = Server(socket.AF_INET6)
+    six.script = plain(answer())
+    with connect_proxy({"[::1]": "::1"}) as (proxy, tunnels):
+        assert through(proxy).send(probe(address=address("::1", six.port, False), hostname="")).reason is None
+    assert tunnels == [f"[::1]:{six.port}"] and six.seen[0][1]["host"] == f"[::1]:{six.port}"
+    six.http.shutdown()
+    six.http.server_close()
+
+
+# -- a request of a person's own by GET ----------------------------------------------------------------------------------
+
+
+def test_a_get_has_no_body(server: Server) -> None:
+    server.script = plain(b'{"data": []}')
+    mine = probe(port=server.port, endpoint=targets.OWN, path="/v1/models", method="GET", model="", body="")
+    assert http_client.Client(5).send(mine).reason is None
+    (path, headers, _body), = server.seen
+    assert path == "/v1/models" and headers[PROBE_HEADER] == VALUE and not {"content-type", "content-length"} & {*headers}
+    server.script = plain(b"llama")
+    assert http_client.Client(5).send(mine).reason == "200 with a body that is not JSON"
+
+
 # -- a gateway that wants a key ------------------------------------------------------------------------------------------
 
 
@@ -596,7 +620,7 @@ def test_headers_of_a_persons_own_go_with_every_request(server: Server) -> None:
     assert client.send(probe(port=server.port)).reason is None
     assert client.send_tracer(traffic_split.tracer(probe(port=server.port).target, "v1", "igm1")).status == 200
     assert client.hold_stream(probe(port=server.port, stream=True), time.monotonic()).status == 200
-    assert client.served_models(probe(port=server.port).target) is None
+    assert client.served_models(probe(port=server.port, method="GET").target) is None
     assert all((sent["x-api-key"], sent["x-tenant"]) == ("k: 1", "a") for _path, sent, _body in server.seen[1:]) and len(server.seen) == 5
 
 

@@ -372,6 +372,16 @@ def test_a_persons_probe_comes_by_the_rule_that_takes_it() -> None:
     assert str(target) != str(own(route, TOKENS | {"body": {"prompt": "x"}})[0]), "the gate counts by the text"
 
 
+def test_a_get_of_a_persons_own_comes_by_the_rule_that_takes_no_other() -> None:
+    only = rule(ALPHA, path="/v1")
+    only["matches"][0]["method"] = "GET"
+    route, models = http_route(only, rule(ALPHA)), {"path": targets.MODELS, "method": "GET"}
+    (target,) = own(route, models)
+    assert (target.rule, target.method, target.body, target.stream, target.asks_for) == (0, "GET", "", False, "")
+    assert f"{targets.MODELS} GET (HTTPRoute" in str(target) and targets.probe(target, "v1", "igm1", {}).body("x") is None
+    assert [target.rule for target in own(route, TOKENS | {"path": targets.MODELS, "method": None})] == [1], "a POST, as it is by default"
+
+
 def test_a_persons_probe_is_its_own_request_with_the_marks() -> None:
     (target,) = own(http_route(rule(ALPHA, path="/v1")), {"path": COMPLETIONS, "body": {"prompt": "{unique} x", "n": 2}, "headers": {"a": "b"}})
     probe, mark = targets.probe(target, "v1", "igm1", {}), probe_routes.mark("v1", "HTTPRoute default/llm-route", 0, 0)
