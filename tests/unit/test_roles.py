@@ -284,7 +284,7 @@ WRONG = {
     "misspelt": ({"migration_step": [100]}, "migration_step is no option: the nearest one is migration_steps."),
     "of-a-role-that-was": ({"migration_zero_downtime_steps": [100]}, "migration_zero_downtime_steps is no option: the nearest one is migration_"),
     "phase": ({"migration_phases": ["plan", "instal"]}, "one or more of: plan, install, shift, retire. Got no match for: instal"),
-    "part": ({"migration_probes": [{"path": "/v1/completions"}]}, "missing required arguments: body found in migration_probes"),
+    "part": ({"migration_probes": [{"body": {"model": "m"}}]}, "missing required arguments: path found in migration_probes"),
     "type": ({"migration_soak_seconds": "long"}, "argument 'migration_soak_seconds' is of type"),
 }
 """What an inventory says, and the words of the refusal."""
