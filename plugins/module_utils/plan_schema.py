@@ -33,11 +33,12 @@ class KeptCrd(TypedDict):
 
 
 class PlannedCrds(TypedDict):
-    """Definitions to install, to keep, and to delete at the end."""
+    """Definitions to install, to keep, and to delete at the end. ``stays``: those of v1alpha2 that are left on purpose, and why."""
 
     install: list[InstalledCrd]
     keep: list[KeptCrd]
     retire: list[str]
+    stays: NotRequired[list[dict[str, str]]]
 
 
 class V1Epp(TypedDict):

@@ -233,7 +233,7 @@ plan:
       type: list
       elements: str
     crds:
-      description: CRDs to install, those that stay as they are, and those to delete at the end.
+      description: CRDs to install, those that stay as they are, those to delete at the end, and those of alpha that somebody keeps (C(stays)).
       type: dict
     pools:
       description:

@@ -151,6 +151,10 @@ def create(world: World, manifests: Sequence[Manifest], strict: bool = True) -> 
     world.kubectl("create", "-f", "-", f"--validate={str(strict).lower()}", input=_as_list([*where, *manifests]))
     with_status = [entry for entry in manifests if "status" in entry]
     world.kubectl("replace", "--subresource=status", "-f", "-", f"--validate={str(strict).lower()}", input=_as_list(with_status))
+    for entry in (entry for entry in manifests if "managedFields" in entry["metadata"]):  # the server writes down who created it, whatever the manifest says
+        change = [{"op": "replace", "path": "/metadata/managedFields", "value": entry["metadata"]["managedFields"]}]
+        meta = entry["metadata"]
+        world.kubectl("patch", entry["kind"], meta["name"], "-n", meta["namespace"], "--type=json", "-p", json.dumps(change))
     for entry in manifests:  # kubectl create has put what it created in place of what the annotation said
         said = entry["metadata"].get("annotations", {}).get(LAST_APPLIED)
         if said is not None:

@@ -83,6 +83,7 @@ def reduced(plan: Plan) -> Plan:
             "install": [entry["name"] for entry in plan["crds"]["install"]],
             "keep": [entry["name"] for entry in plan["crds"]["keep"]],
             "retire": plan["crds"]["retire"],
+            **({"stays": [entry["object"] for entry in plan["crds"]["stays"]]} if plan["crds"].get("stays") else {}),
         },
     }
 

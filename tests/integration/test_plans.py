@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +26,9 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_s
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import ProbeTarget
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope
 
-from tests.integration.harness import CONTROL, ESTATES
+from tests.integration.harness import CONTROL, ESTATES, LAST_APPLIED, source, write_route
 from tests.integration.planning import Board, comparable, differences, reduced
+from tests.integration.test_findings import RECORD, packed, record
 
 SILENT = {"two_namespaces"}
 """Estates without a route, so that nothing can be reached."""
@@ -112,3 +114,55 @@ def changed(fields: dict[str, Any]) -> dict[str, Any]:
 def test_a_difference_is_seen_and_named(other: dict[str, Any], line: str):
     told = differences(comparable(EXPECTED["demo"]), comparable(other))
     assert any(line in entry for entry in told), told
+
+
+# -- who owns what ------------------------------------------------------------------------------------------------------
+
+
+def blocked_by(plan: Plan, *codes: str) -> dict[str, str]:
+    """Messages of findings of these codes by their objects."""
+    return {entry["object"]: entry["message"] for entry in plan["findings"] if entry["code"] in codes}
+
+
+def test_argo_cd_that_tracks_by_label_is_known_by_what_it_writes(board: Board):
+    """One round of its self-heal, which writes the route alone: the pool is known by the label that both bear. The label alone is no sign."""
+    codes = ("gitops-owned-route", "controller-owned-pool")
+    board.show("argo_by_label")
+    world = board.world
+    world.kubectl("annotate", "httproute", "finder", "-n", "catalog", f"{LAST_APPLIED}-")
+    route = source(world.kubectl_json("get", "httproute", "finder", "-n", "catalog"))
+    write_route(world, route, "apply", "kubectl")
+    assert blocked_by(board.plan(), *codes) == {}
+    write_route(world, route, "apply", "argocd-controller")
+    plan = board.plan()
+    assert blocked_by(plan, *codes) == {
+        "HTTPRoute catalog/finder": "Argo CD owns it, by its managedFields: argocd-controller writes its spec.",
+        "InferencePool catalog/finder": "Argo CD owns it, by its label app.kubernetes.io/instance beside the same label on what Argo CD writes.",
+    }
+    assert plan["blocked"] == sorted(codes)
+    assert board.plan(accept=list(codes))["blocked"] == []
+    board.shown = None
+    world.remove_estate(ESTATES / "argo_by_label")
+
+
+def test_a_definition_that_somebody_keeps_stays_and_is_named(board: Board):
+    """One by a Helm release with a record, one by what Flux writes; by a release of which there is no record, and by a person's apply, both are deleted."""
+    board.show("lost_record")
+    world, (pools, models) = board.world, releases.ALPHA_CRDS
+    before = {name: world.kubectl_json("get", "crd", name) for name in (pools, models)}
+    marks = ["meta.helm.sh/release-name=definitions", "meta.helm.sh/release-namespace=support"]
+    taken = {name: {"apiVersion": crd["apiVersion"], "kind": crd["kind"], "metadata": {"name": name}, "spec": crd["spec"]} for name, crd in before.items()}
+    world.kubectl("annotate", "crd", pools, *marks)
+    world.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=json.dumps(taken[models]))
+    assert board.plan()["crds"]["retire"] == [pools, models]
+    world.kubectl("create", "-n", "support", "-f", "-", input=json.dumps(record("definitions", packed(RECORD | {"name": "definitions"}))))
+    world.kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=kustomize-controller", "-f", "-", input=json.dumps(taken[models]))
+    plan = board.plan()
+    assert plan["crds"]["retire"] == []
+    why = {f"CustomResourceDefinition {pools}": "Helm release support/definitions owns it, by its meta.helm.sh annotations",
+           f"CustomResourceDefinition {models}": "Flux owns it, by its managedFields: kustomize-controller writes its spec"}
+    assert {entry["object"]: entry["why"] for entry in plan["crds"]["stays"]} == why
+    assert blocked_by(plan, "managed-crd") == {name: f"{text}, so it stays as it is." for name, text in why.items()}
+    world.kubectl("annotate", "crd", pools, *(f"{mark.partition('=')[0]}-" for mark in marks))
+    world.kubectl("patch", "crd", models, "--type=json", "-p", json.dumps([{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]))
+    assert board.plan()["crds"]["retire"] == [pools, models]

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import epp_flags
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Epp, Estate, Owner, alpha_key, owner
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Epp, Estate, alpha_key
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.owners import Owner, Unknown, unknown_record
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig, name_of, namespace_of, selects
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, Reference
 
@@ -174,7 +175,7 @@ class PoolMigration:
     @cached_property
     def owner(self) -> Owner:
         """The owner of the alpha pool."""
-        return owner(self.pool)
+        return self.estate.owner(self.pool)
 
     @property
     def release_key(self) -> tuple[str, str] | None:
@@ -187,16 +188,9 @@ class PoolMigration:
         return self.estate.releases.get(self.release_key) if self.release_key else None
 
     @property
-    def release_unknown(self) -> Literal["hidden", "missing", "garbled"] | None:
-        """Why it is unknown what the owning Helm release owns: its record is hidden (may not be read), missing or garbled.
-
-        None where the record can be read, and where no release owns the pool.
-        """
-        if self.release_key is None or self.release:
-            return None
-        if self.release_key[0] in self.estate.hidden_records:
-            return "hidden"
-        return "garbled" if self.release_key in self.estate.releases else "missing"
+    def release_unknown(self) -> Unknown | None:
+        """Why it is unknown what the owning Helm release owns; None where its record can be read, and where no release owns the pool."""
+        return unknown_record(self.release_key, self.estate.releases, self.estate.hidden_records) if self.release_key else None
 
     @property
     def uninstalled(self) -> bool:

@@ -12,12 +12,14 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import health_check_policy
+from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import health_check_policy, owners
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.label_index import Labelled, Selectors, grouped
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS, Listing
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS, OWNED, Listing
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.owners import Owner
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import (
     ALPHA_GROUP,
     POOL_KIND,
@@ -55,20 +57,6 @@ class Refused(NamedTuple):
     alpha: bool
     overridable: bool
     listing: Listing | None = None
-    namespace: str | None = None
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who brings a pool back when it is changed or deleted.
-
-    :param kind: ``helm``, ``controller`` (an object or a GitOps tool that would write it back) or ``objects`` (nobody: plain objects).
-    :param name: of the Helm release, or of the controller.
-    :param namespace: of the Helm release.
-    """
-
-    kind: Literal["helm", "objects", "controller"]
-    name: str | None = None
     namespace: str | None = None
 
 
@@ -113,55 +101,6 @@ def model_pool(model: Manifest) -> PoolKey:
     return PoolKey(ref.get("group", ALPHA_GROUP), ref.get("kind") or POOL_KIND, namespace_of(model), ref.get("name") or "")
 
 
-# -- owners -------------------------------------------------------------------------------------------------------------
-
-_GITOPS = {
-    "argocd.argoproj.io/tracking-id": "Argo CD",
-    "argocd.argoproj.io/instance": "Argo CD",
-    "kustomize.toolkit.fluxcd.io/name": "Flux",
-    "helm.toolkit.fluxcd.io/name": "Flux",
-    "configmanagement.gke.io/managed": "Config Sync",
-    "configsync.gke.io/resource-id": "Config Sync",
-}
-
-
-def gitops(manifest: Manifest) -> str | None:
-    """Return the GitOps tool whose label or annotation an object carries, None where there is none."""
-    said = dig(manifest, "metadata", "annotations", default={}) | dig(manifest, "metadata", "labels", default={})
-    return next((tool for mark, tool in _GITOPS.items() if said.get(mark) not in (None, "disabled")), None)
-
-
-def controller(manifest: Manifest) -> str | None:
-    """Return ``Kind name`` of the object that controls this one, e.g. KServe's LLMInferenceService; None where there is none."""
-    owners = dig(manifest, "metadata", "ownerReferences", default=[])
-    return next((f"{owner.get('kind')} {owner.get('name')}" for owner in owners if owner.get("controller")), None)
-
-
-def helm_owner(manifest: Manifest) -> tuple[str, str] | None:
-    """Return (namespace, name) of the Helm release that owns an object, by Helm's own annotations; None where no release does."""
-    said = dig(manifest, "metadata", "annotations", default={})
-    release = said.get("meta.helm.sh/release-name")
-    return (said.get("meta.helm.sh/release-namespace") or namespace_of(manifest), release) if release else None
-
-
-def owner(pool: Manifest) -> Owner:
-    """Return who owns a pool. A controller counts before Helm, since it would bring back whatever Helm deletes."""
-    fights_back = controller(pool) or gitops(pool)
-    if fights_back:
-        return Owner("controller", fights_back)
-    release = helm_owner(pool)
-    return Owner("helm", release[1], release[0]) if release else Owner("objects")
-
-
-def managed_crd(crd: Manifest, platform_ships_it: bool) -> bool:
-    """Tell whether the platform, not a person, maintains a CRD: it carries a mark of the add-on manager or of GKE, or GKE is known to install it.
-
-    :param platform_ships_it: whether GKE is known to install it, by the server's version.
-    """
-    said = dig(crd, "metadata", "annotations", default={}) | dig(crd, "metadata", "labels", default={})
-    return platform_ships_it or any(mark.startswith(("addonmanager.kubernetes.io/", "components.gke.io/")) for mark in said)
-
-
 # -- the estate ---------------------------------------------------------------------------------------------------------
 
 
@@ -189,6 +128,31 @@ class Estate:
     releases: Mapping[tuple[str, str], HelmRelease | None] = field(default_factory=dict)
     config_maps: Mapping[tuple[str, str], Manifest] = field(default_factory=dict)
     hidden_records: frozenset[str] = frozenset()
+
+    def holder(self, manifest: Manifest) -> Owner | None:
+        """Return who owns an object and is there to bring it back, None where nobody is: see :func:`owners.holder`."""
+        return owners.holder(manifest, self.releases, self.hidden_records, self.argo_applications)
+
+    def owner(self, manifest: Manifest) -> Owner:
+        """Return who owns an object, a Helm release by its marks alone: see :func:`owners.owner`."""
+        return owners.owner(manifest, self.releases, self.argo_applications)
+
+    @cached_property
+    def argo_applications(self) -> frozenset[str]:
+        """The names of Argo CD's applications that are known by more than their label."""
+        return owners.argo_applications([*(manifest for listing in sorted(OWNED) for manifest in self.of(listing)), *self.crds.values()])
+
+    def platform_keeps(self, name: str) -> bool:
+        """Return whether the platform, not a person, maintains a live CRD."""
+        shipped = name == releases.V1_POOLS_CRD and releases.gke_ships_v1(self.version)
+        return owners.managed_crd(self.crds[name], shipped)
+
+    def crd_keeper(self, name: str) -> str | None:
+        """Say who maintains a live CRD, in a clause; None where nobody does but people."""
+        if self.platform_keeps(name):
+            return "the platform manages it"
+        found = self.holder(self.crds[name])
+        return f"{found} owns it, by {found.sign}" if found else None
 
     def of(self, listing: str) -> tuple[Manifest, ...]:
         """Return every object of one listing, none where it was not read."""

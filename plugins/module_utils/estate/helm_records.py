@@ -18,13 +18,17 @@ _GONE = ("uninstalled", "uninstalling")
 
 
 class HelmRelease(NamedTuple):
-    """A release as Helm recorded it: chart, chart version, the values that a person gave (None where those can't be read), and status."""
+    """A release as Helm recorded it: chart, chart version, the values that a person gave (None where those can't be read), and status.
+
+    :param hooks: (kind, name) of each object that a hook of it makes.
+    """
 
     name: str
     chart: str
     version: str
     values: dict[str, Any] | None
     status: str = DEPLOYED
+    hooks: tuple[tuple[str, str], ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -43,7 +47,9 @@ def helm_release(secret: dict[str, Any]) -> HelmRelease | None:
         record = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
         chart, values = record["chart"]["metadata"], record.get("config") or {}
         status = (record.get("info") or {}).get("status") or ((secret.get("metadata") or {}).get("labels") or {}).get("status") or DEPLOYED
-        found = HelmRelease(record["name"], chart["name"], chart["version"], values if isinstance(values, dict) else None, status)
+        said = record.get("hooks")
+        hooks = tuple((hook.get("kind", ""), hook.get("name", "")) for hook in said if isinstance(hook, dict)) if isinstance(said, list) else ()
+        found = HelmRelease(record["name"], chart["name"], chart["version"], values if isinstance(values, dict) else None, status, hooks)
     except (KeyError, TypeError, AttributeError, ValueError, OSError, EOFError, binascii.Error, zlib.error):
         return None
     return found if all(isinstance(entry, str) for entry in (*found[:3], found.status)) else None

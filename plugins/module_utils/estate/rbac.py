@@ -9,8 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Epp, Estate, Owner, helm_owner, owner
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Epp, Estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import BINDINGS
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.owners import Owner, helm_owner
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.workloads import DEFAULT_ACCOUNT, WORKLOADS, named, others
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of
 
@@ -138,7 +139,7 @@ def rights(estate: Estate) -> Rights:
     for pool in estate.pools.values():
         subject = account(namespace_of(pool), estate.epp(pool))
         if subject:
-            accounts[subject] = accounts.get(subject) or _kept(estate, owner(pool), subject, used)
+            accounts[subject] = accounts.get(subject) or _kept(estate, estate.owner(pool), subject, used)
     unlisted = estate.unlisted(BINDINGS)
     bindings = (*estate.of("role_bindings"), *estate.of("cluster_role_bindings"))
     return Rights(bindings, accounts, f"{' and '.join(unlisted)} may not be listed, so others may use it" if unlisted else None)

@@ -6,19 +6,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import managers
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Cluster, Forbidden, NotServed, collection_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import epp_flags, health_check_policy, helm_records, workloads
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate, Refused, in_scope, owner
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate, Refused, in_scope, policy_targets
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import EXTENSIONS, LISTINGS, Listing
-from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, namespace_of
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import EXTENSIONS, LISTINGS, OWNED, Listing
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.owners import helm_owner, hooked
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, Manifest, dig, name_of, namespace_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import ALPHA_CRDS, CRD_FILES
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.body_routing import names_models
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import wants_labels
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import references
 
 
 def read_estate(cluster: Cluster, namespaces: list[str]) -> Estate:
@@ -28,6 +31,18 @@ def read_estate(cluster: Cluster, namespaces: list[str]) -> Estate:
     :raises ApiError: when the server gives no usable answer. A forbidden list raises nothing, but is in ``refused`` of the Estate.
     """
     return _Reader(cluster, namespaces).estate()
+
+
+def asked(found: Mapping[str, tuple[Manifest, ...]]) -> Iterator[Manifest]:
+    """Yield the objects whose owner is asked for: pools and models, policies and routes that name alpha pools, and the Services of endpoint pickers."""
+    yield from found["pools"]
+    yield from found["models"]
+    pickers = {(namespace_of(pool), dig(pool, "spec", "extensionRef", "name")) for pool in found["pools"]}
+    yield from (service for service in found.get("services", ()) if (namespace_of(service), name_of(service)) in pickers)
+    policies = (policy for name in ("health_policies", "backend_policies", "traffic_policies") for policy in found.get(name, ()))
+    yield from (policy for policy in policies if any(target.group == ALPHA_GROUP for target in policy_targets(policy)))
+    routes = (route for name in ("http_routes", "grpc_routes") for route in found.get(name, ()))
+    yield from (route for route in routes if (helm_owner(route) or hooked(route)) and any(entry.target.group == ALPHA_GROUP for entry in references(route)))
 
 
 class _Reader:
@@ -57,7 +72,7 @@ class _Reader:
                 # Then no rule depends on what such an extension sets, and a Role from before need not list them.
                 self.refused = [entry for entry in self.refused if entry.listing is None or entry.listing.name not in EXTENSIONS]
             crds = self.crds()
-        releases, hidden = self.releases(found["pools"])
+        releases, hidden = self.releases([*asked(found), *crds.values()])
         cluster = self.cluster
         estate = Estate(cluster.server, cluster.identity(), cluster.version(), found, crds, tuple(self.refused), releases, hidden_records=hidden)
         # Workloads and ConfigMaps are read by the EPPs, which the estate finds. Nobody else has the estate yet, so it is completed in place: a copy would
@@ -115,8 +130,10 @@ class _Reader:
         """Yield the objects of one list, or note that it is forbidden. :raises NotServed: before the first object, when the kind is not served."""
         try:
             for manifest in self.cluster.list(collection_path(version, listing.plural, namespace), **query):
-                # Half of an object in memory, and no finding asks who wrote which field.
-                manifest["metadata"].pop("managedFields", None)
+                if listing.name in OWNED:
+                    managers.compact(manifest["metadata"])
+                else:
+                    manifest["metadata"].pop("managedFields", None)
                 yield manifest
         except Forbidden as error:
             where = f" in namespace {namespace}" if namespace else ""
@@ -134,24 +151,31 @@ class _Reader:
                 self.refused.append(Refused(f"CustomResourceDefinition {name}", str(error), alpha=False, overridable=False))
                 continue
             if crd is not None:
+                managers.compact(crd["metadata"])
                 found[name] = crd
         return found
 
-    def releases(self, pools: tuple[Manifest, ...]) -> tuple[dict[tuple[str, str], HelmRelease | None], frozenset[str]]:
-        """Read Helm's records of the releases that own pools, and return with them the namespaces that refuse it (finding helm-release-unknown)."""
+    def releases(self, owned: Iterable[Manifest]) -> tuple[dict[tuple[str, str], HelmRelease | None], frozenset[str]]:
+        """Read Helm's records of the releases whose marks objects bear, or whose hooks made them, and return with them the namespaces that refuse it."""
         found: dict[tuple[str, str], HelmRelease | None] = {}
         hidden: set[str] = set()
         wanted: dict[str, set[str]] = defaultdict(set)
-        for entry in (owner(pool) for pool in pools):
-            if entry.kind == "helm":
-                wanted[entry.namespace or ""].add(entry.name or "")
-        for namespace, names in sorted(wanted.items()):
+        by_hook: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        for manifest in owned:
+            release = helm_owner(manifest)
+            if release:
+                wanted[release[0]].add(release[1])
+            elif hooked(manifest):
+                by_hook[namespace_of(manifest)].add((manifest["kind"], name_of(manifest)))
+        for namespace in sorted({*wanted, *by_hook} - {""}):
+            names = wanted[namespace]
             try:
                 # Superseded revisions are most of a history, and the newest one is not among them unless somebody deleted Secrets.
                 records = self.records(namespace, "status!=superseded")
                 for name in sorted(names):
                     one = records if name in records else self.records(namespace, f"name={name}")
                     found |= {(namespace, name): one[name]} if name in one else {}
+                found |= {(namespace, name): record for name, record in records.items() if record and by_hook[namespace] & {*record.hooks}}
             except Forbidden:
                 hidden.add(namespace)
         return found, frozenset(hidden)

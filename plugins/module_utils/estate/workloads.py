@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate, owner
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.label_index import grouped
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, namespace_of
@@ -42,7 +42,7 @@ def epps(estate: Estate) -> Iterator[tuple[Account, Manifest]]:
     """Yield the Deployments of the alpha EPPs that go, each with its account. One whose pool a controller owns stays: it would be brought back."""
     for pool in estate.pools.values():
         deployment = estate.epp(pool).deployment
-        if deployment and owner(pool).kind != "controller":
+        if deployment and estate.owner(pool).kind != "controller":
             yield account(deployment), deployment
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import CHART
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import CHART, PoolMigration
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import rbac
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import helm_owner
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import policy_targets
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.label_index import grouped
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.owners import UNMARK, helm_owner
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.workloads import DEFAULT_ACCOUNT
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
-from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import describe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import describe, name_of, namespace_of
 
 _ROLE = "inference-gateway-migration-helm-values"
 _FILE = "roles/migration/files/rbac/helm-values.yaml"
@@ -82,8 +83,9 @@ def helm_release_not_deployed(context: CheckContext) -> Iterator[Occurrence]:
     "release-owns-more", "blocker", overridable=False,
     about="The pool's Helm release owns more than an inferencepool chart does, or rights that others use as well. Uninstalling it would take that along. "
     "Rights alone may be accepted, where the others need them no more.",
-    remedy="Take the pool out of that release first: annotate pool and EPP with helm.sh/resource-policy: keep and upgrade to a chart without them.",
-    source="docs/protocol.md 12.2, 12.3",
+    remedy="Take what is alpha's out of that release first: annotate it with helm.sh/resource-policy: keep, upgrade to a chart without it, then take Helm's "
+    "annotations off: Helm leaves them on what it keeps.",
+    source="docs/protocol.md 12.2, 12.3; helm 3 and 4: what is kept keeps its meta.helm.sh annotations",
 )
 def release_owns_more(context: CheckContext) -> Iterator[Occurrence]:
     """Find Helm releases whose uninstall would delete more than pool and EPP.
@@ -92,23 +94,45 @@ def release_owns_more(context: CheckContext) -> Iterator[Occurrence]:
     """
     estate = context.estate
     candidates = (*estate.of("deployments"), *estate.of("services"), *estate.routes, *estate.of("gateways"), *estate.of("pools"), *estate.of("v1_pools"))
-    owned = grouped(candidates, helm_owner)
+    owned = grouped((*candidates, *estate.crds.values()), helm_owner)
     for migration in context.migrations:
         if migration.release is None or migration.release_key is None or not migration.uninstalled:
             continue
         known = {describe(entry) for entry in (migration.pool, migration.alpha_epp.service, migration.alpha_epp.deployment) if entry}
         of_release = owned.get(migration.release_key, [])
         foreign = [describe(entry) for entry in of_release if describe(entry) not in known]
+        policies = (entry for entry in estate.policies.get(migration.key, []) if helm_owner(entry) == migration.release_key)
+        foreign += [f"{describe(entry)}, which serves others too" for entry in policies if not set(policy_targets(entry)) <= set(context.moved)]
         if migration.release.chart != CHART:
             foreign.append(f"whatever else chart {migration.release.chart} brings")
         if foreign:
-            yield Occurrence(describe(migration.pool), f"Helm release {migration.owner.name} also owns {', '.join(sorted(foreign)[:5])}.")
+            owns = f"Helm release {migration.owner.name} also owns {', '.join(sorted(foreign)[:5])}."
+            yield Occurrence(describe(migration.pool), owns, _taken_out(migration, context))
         account = rbac.account(migration.namespace, migration.alpha_epp)
         for entry in context.rights.shared(account, migration.release_key) if account else ():
             yield Occurrence(
                 describe(migration.pool), f"Helm release {migration.owner.name} would take {entry.object} along, which others use: {entry.why}.",
                 f"Give the others rights of their own in place of {entry.object}, or accept release-owns-more if they need it no more.", overridable=True,
             )
+
+
+def _taken_out(migration: PoolMigration, context: CheckContext) -> str:
+    """Return the commands that take what is alpha's out of its Helm release, so that it goes as plain objects do."""
+    namespace, release = migration.release_key or ("", "")
+    account, epp = rbac.account(migration.namespace, migration.alpha_epp), migration.alpha_epp
+    marked = [entry for entry in (migration.pool, epp.deployment, epp.service, *migration.every_model, *migration.monitorings,
+                                  *context.estate.policies.get(migration.key, [])) if entry and helm_owner(entry) == (namespace, release)]
+    rights = list(context.rights.of(account)) if account else []
+    kept: dict[str, list[str]] = {}
+    for entry in (*marked, *rights):
+        group = entry["apiVersion"].rpartition("/")[0]
+        named = f"{entry['kind'].lower()}{f'.{group}' if '.' in group else ''}/{name_of(entry)}"
+        kept.setdefault(namespace_of(entry), []).append(named)
+    commands = {where: f"kubectl {f'-n {where} ' if where else ''}annotate --overwrite {' '.join(dict.fromkeys(names))}" for where, names in kept.items()}
+    keep = "; ".join(f"{command} helm.sh/resource-policy=keep" for command in commands.values())
+    unmark = "; ".join(f"{command} {UNMARK} helm.sh/resource-policy-" for command in commands.values())
+    return (f"Take what is alpha's out of that release. First: {keep}. Then: helm -n {namespace} upgrade {release} to a chart without it. Helm leaves its "
+            f"annotations on what it keeps, so last: {unmark}.")
 
 
 @finding(

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import target_models
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import gitops, managed_crd
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import describe, dig
 
@@ -93,16 +92,16 @@ def policy_twice_on_target(context: CheckContext) -> Iterator[Occurrence]:
 
 @finding(
     "managed-crd", "info",
-    about="The platform keeps this CRD. It is neither written nor deleted.",
-    remedy="Nothing to do.",
-    source="docs/protocol.md 4; GKE from 1.34.0-gke.1626000 on",
+    about="The platform, a Helm release or a controller keeps this CRD. It is neither written nor deleted; an alpha CRD is left at the end, and named.",
+    remedy="Nothing to do; remove an alpha CRD by the means of its owner when nothing needs it any more.",
+    source="docs/protocol.md 4, 12.5; GKE from 1.34.0-gke.1626000 on",
 )
 def managed_crds(context: CheckContext) -> Iterator[Occurrence]:
-    """Find CRDs of v1alpha2 and v1 that the platform manages."""
+    """Find CRDs of v1alpha2 and v1 that the platform manages, or that somebody else owns."""
     for name in sorted({*releases.ALPHA_CRDS, *releases.CRD_FILES} & set(context.estate.crds)):
-        crd = context.estate.crds[name]
-        if managed_crd(crd, name == releases.V1_POOLS_CRD and releases.gke_ships_v1(context.estate.version)):
-            yield Occurrence(f"CustomResourceDefinition {name}", "the platform manages it, so it stays as it is.")
+        keeper = context.estate.crd_keeper(name)
+        if keeper:
+            yield Occurrence(f"CustomResourceDefinition {name}", f"{keeper}, so it stays as it is.")
 
 
 @finding(
@@ -144,13 +143,15 @@ def alpha_crd_in_v1_manifests(context: CheckContext) -> Iterator[Occurrence]:
 
 @finding(
     "gitops-owned-model", "warning",
-    about="A GitOps tool owns an InferenceModel. Deleted, it comes back, and while it is there the alpha CRDs stay.",
-    remedy="Remove it from the tool's source before the retire phase.",
-    source="docs/protocol.md 12.1",
+    about="A GitOps tool, another controller or another Helm release than the pool's owns an InferenceModel. Deleted, it would come back, so it is left, and "
+    "while it is there the alpha CRDs stay.",
+    remedy="Remove it from its owner's source before the retire phase.",
+    source="docs/protocol.md 12.1, 12.2",
 )
 def gitops_owned_model(context: CheckContext) -> Iterator[Occurrence]:
-    """Find InferenceModels that a GitOps tool would bring back, but for pools of a controller (finding controller-owned-pool)."""
+    """Find InferenceModels that somebody else than the pool's owner would bring back."""
     for migration in context.migrations:
         for model in migration.every_model:
-            if gitops(model) and migration.owner.kind != "controller":
-                yield Occurrence(describe(model), f"{gitops(model)} owns it.")
+            holder = context.estate.holder(model)
+            if holder and holder != migration.owner:
+                yield Occurrence(describe(model), f"{holder} owns it, by {holder.sign}.")

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import v1_objects
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import OBJECTIVE_HEADER, UNSET, model_name, target_models
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import helm_owner, model_pool
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import model_pool
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import BINDINGS
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.owners import helm_owner
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.workloads import WORKLOADS
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of, ours
@@ -230,7 +231,7 @@ def controller_owned_pool(context: CheckContext) -> Iterator[Occurrence]:
     """Find pools that a controller or a GitOps tool owns and would bring back."""
     for migration in context.migrations:
         if migration.owner.kind == "controller":
-            yield Occurrence(describe(migration.pool), f"{migration.owner.name} owns it.")
+            yield Occurrence(describe(migration.pool), f"{migration.owner} owns it, by {migration.owner.sign}.")
 
 
 # -- names --------------------------------------------------------------------------------------------------------------

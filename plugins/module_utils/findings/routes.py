@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import managers
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import PoolMigration
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import controller, gitops, helm_owner
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.owners import UNMARK, fights_back, helm_owner, hook_release, unknown_record
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import (
     ALPHA_GROUP,
@@ -28,6 +29,7 @@ MAX_HEADERS = 16
 """Gateway API's upper bound of headers in a match, and of those that a filter sets."""
 MAX_FILTERS = 16
 """Gateway API's upper bound of filters in a rule."""
+_ACCEPTED = "Change that source to the v1 pool before the retire phase is over, and accept route-source-names-alpha."
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -46,29 +48,45 @@ def moved_routes(context: CheckContext) -> list[Manifest]:
 def gitops_owned_route(context: CheckContext) -> Iterator[Occurrence]:
     """Find routes of planned pools that a GitOps tool or a controller would set back."""
     for route in moved_routes(context):
-        who = gitops(route) or controller(route)
+        who = fights_back(route, context.estate.argo_applications)
         if who:
-            yield Occurrence(describe(route), f"{who} owns it.")
+            yield Occurrence(describe(route), f"{who} owns it, by {who.sign}.")
 
 
 @finding(
     "route-source-names-alpha", "warning",
-    about="Where the route came from still names the alpha pool. Applied again, it would send traffic to a pool that is gone.",
+    about="Where the route came from still names the alpha pool. Applied again, it would send traffic to a pool that is gone. A blocker "
+    "where a Helm release, a Helm hook or a tool like Terraform brings it back.",
     remedy="Change that source to the v1 pool before the retire phase is over.",
-    source="docs/protocol.md 12.1",
+    source="docs/protocol.md 12.1; Helm leaves its annotations off what hooks make",
 )
 def route_source_names_alpha(context: CheckContext) -> Iterator[Occurrence]:
-    """Find routes of planned pools that come from a Helm release, or by ``kubectl apply`` from a file that names the alpha group.
+    """Find routes of planned pools that come from a Helm release, a hook of one or a tool like Terraform, or by ``kubectl apply`` from a file of alpha's.
 
-    Those of a Helm release block: it may be upgraded at any time.
+    All but the last block: they may be upgraded, or installed again, at any time.
     """
     for route in moved_routes(context):
-        release = helm_owner(route)
-        if release:
-            who = f"Helm release {release[0]}/{release[1]}"
-            yield Occurrence(describe(route), f"{who} owns it, and its next upgrade brings the alpha reference back.", severity="blocker")
+        brought = _brought_back(context, route)
+        if brought:
+            yield Occurrence(describe(route), f"{brought[0]} brings the alpha reference back.", brought[1], "blocker")
         elif ALPHA_GROUP in dig(route, "metadata", "annotations", _LAST_APPLIED, default=""):
             yield Occurrence(describe(route), "it was made by kubectl apply from a file that names the alpha pool.", remedy="Update your file to the v1 pool.")
+
+
+def _brought_back(context: CheckContext, route: Manifest) -> tuple[str, str] | None:
+    """Return the beginning of a sentence about what writes a route anew when it runs next, and the remedy; None where nothing does."""
+    estate, release = context.estate, helm_owner(route)
+    if release:
+        who, record = f"Helm release {'/'.join(release)}", estate.releases.get(release)
+        if unknown_record(release, estate.releases, estate.hidden_records) == "missing":
+            unmark = f"kubectl -n {namespace_of(route)} annotate {route['kind']} {name_of(route)} {UNMARK}"
+            return f"its marks name {who}, of which Helm has no record, and helm upgrade --install of it", f"Take the marks off the route: {unmark}"
+        status = "" if record is None or record.whole else f" (in status {record.status})"
+        return f"{who}{status} owns it, and its next upgrade", _ACCEPTED
+    hook, tool = hook_release(route, estate.releases), managers.source(route)
+    if hook:
+        return f"a hook of {hook[0]} made it, by {hook[1]}, and its next run", _ACCEPTED
+    return (f"{tool} wrote it, by its managedFields, and its next run", _ACCEPTED) if tool else None
 
 
 @finding(

@@ -24,7 +24,9 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.conver
     target_models,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import rbac
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import DEFAULT_EPP_PORT, Estate, helm_owner, managed_crd
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import DEFAULT_EPP_PORT, Estate, policy_targets
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.owners import helm_owner
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.workloads import named
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import catalogue
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, CheckContext, Finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of
@@ -122,21 +124,27 @@ def _estimate(context: CheckContext) -> dict[str, int]:
 def crds(context: CheckContext) -> PlannedCrds:
     """Return what happens to CRDs: missing ones are installed, live ones are kept as they are, alpha's own are deleted at the end.
 
-    :returns: ``install`` (``name``, ``file``), ``keep`` (``name``, ``bundle``: the release or None, ``managed``: whether by the platform), ``retire`` (names).
+    Alpha's own are left where the platform, a Helm release or a controller keeps them.
+
+    :returns: ``install`` (``name``, ``file``), ``keep`` (``name``, ``bundle``: the release or None, ``managed``: whether by the platform), ``retire`` (names),
+        ``stays`` (``object``, ``why``) where there are such.
     """
     live = context.estate.crds
+    kept = {name: keeper for name in releases.ALPHA_CRDS if name in live and (keeper := context.estate.crd_keeper(name))}
     missing = [name for name in context.options.release.crds if name not in live] if context.migrations else []
-    return {
+    planned: PlannedCrds = {
         "install": [{"name": name, "file": releases.CRD_FILES[name]} for name in missing],
         "keep": [_kept(context, name) for name in context.options.release.crds if name in live],
-        "retire": [name for name in releases.ALPHA_CRDS if name in live and not managed_crd(live[name], False)],
+        "retire": [name for name in releases.ALPHA_CRDS if name in live and name not in kept],
     }
+    if kept:
+        planned["stays"] = [{"object": f"CustomResourceDefinition {name}", "why": keeper} for name, keeper in kept.items()]
+    return planned
 
 
 def _kept(context: CheckContext, name: str) -> KeptCrd:
-    crd = context.estate.crds[name]
-    shipped = name == releases.V1_POOLS_CRD and releases.gke_ships_v1(context.estate.version)
-    return {"name": name, "bundle": dig(crd, "metadata", "annotations", releases.BUNDLE_ANNOTATION), "managed": managed_crd(crd, shipped)}
+    bundle = dig(context.estate.crds[name], "metadata", "annotations", releases.BUNDLE_ANNOTATION)
+    return {"name": name, "bundle": bundle, "managed": context.estate.platform_keeps(name)}
 
 
 # -- pools --------------------------------------------------------------------------------------------------------------
@@ -249,8 +257,17 @@ def retired(migration: PoolMigration, context: CheckContext) -> Iterator[Manifes
     """
     release = None if migration.by_hand else migration.release_key
     for manifest in _all_of_alpha(migration, context):
-        if release is None or helm_owner(manifest) != release:
+        if (release is None or helm_owner(manifest) != release) and not _needed(migration, context, manifest):
             yield manifest
+
+
+def _needed(migration: PoolMigration, context: CheckContext, manifest: Manifest) -> str | None:
+    """Return why an object of alpha is left: somebody else than the pool's owner owns it, or it serves what stays as well; None where it goes."""
+    holder = migration.estate.holder(manifest)
+    if holder and holder != migration.owner:
+        return f"{holder} owns it, by {holder.sign}"
+    beside = [f"{target.kind} {target.namespace}/{target.name}" for target in policy_targets(manifest) if target not in context.moved]
+    return f"it also serves {named(beside)}" if beside else None
 
 
 def _all_of_alpha(migration: PoolMigration, context: CheckContext) -> Iterator[Manifest]:
@@ -281,7 +298,11 @@ def released(migration: PoolMigration, context: CheckContext) -> Iterator[Manife
 
 
 def stays(migration: PoolMigration, context: CheckContext) -> Iterator[rbac.Stay]:
-    """Yield what of alpha is left on purpose, and why: a Helm release that is not uninstalled, and RBAC that others use or may use."""
+    """Yield what of alpha is left on purpose, and why: what others own or use as well, a Helm release that is not uninstalled, and RBAC that others may use."""
+    for manifest in _all_of_alpha(migration, context):
+        why = _needed(migration, context, manifest)
+        if why:
+            yield rbac.Stay(describe(manifest), why)
     account = rbac.account(migration.namespace, migration.alpha_epp)
     if migration.release_key and migration.uninstalled:
         yield from context.rights.beside(account, migration.release_key) if account else ()

@@ -87,7 +87,7 @@ def _crds(crds: PlannedCrds) -> list[str]:
         lines.append(f"  CRDs that stay: {', '.join(entry['name'] + ' ' + (entry['bundle'] or '(no version)') for entry in crds['keep'])}")
     if crds["retire"]:
         lines.append(f"  CRDs to delete when nothing is left: {', '.join(crds['retire'])}")
-    return lines
+    return lines + [f"  stays: {entry['object']}: {entry['why']}" for entry in crds.get("stays") or []]
 
 
 def _pool(pool: PlannedPool, target: str) -> list[str]:

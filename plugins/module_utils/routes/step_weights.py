@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Union
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
+from ansible_collections.inference_gateway.migration.plugins.module_utils import managers, manifests
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import references, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey
@@ -86,7 +86,7 @@ def writer(route: Manifest) -> str:
     if not entries:
         return "somebody whom its managedFields do not name"
     last = max(entries, key=lambda entry: entry.get("time") or "")
-    return f"{last.get('manager')} ({last.get('operation')} at {last.get('time')})"
+    return f"{managers.words(last.get('manager'))} ({last.get('operation')} at {last.get('time')})"
 
 
 def left_alone(error: Exception) -> str:

@@ -108,23 +108,30 @@ def live(cluster: Cluster, address: Mapping[str, Any]) -> Manifest | None:
 
 def alpha_objects(scope: MigrationScope) -> Iterator[str]:
     """Yield each object that is still there of what the plan takes away, described, with the finalizers that hold it while it is being deleted."""
-    known = {tuple(key) for key in route_keys(scope.plan)}
+    known, stays = {tuple(key) for key in route_keys(scope.plan)}, staying(scope)
     for address in dict.fromkeys([*affected(scope.plan), *pickers_services(scope.plan)]):
         found = scope.cluster.get(object_path(*address)) if address not in known else None
-        if found is not None:
+        if found is not None and describe(found) not in stays:
             held = (found["metadata"].get("finalizers") or []) if found["metadata"].get("deletionTimestamp") else []
             yield describe(found) + (f" (being deleted, held by {', '.join(held)})" if held else "")
+
+
+def staying(scope: MigrationScope) -> dict[str, str]:
+    """Return what the plan leaves on purpose of v1alpha2 and of its definitions, each with the reason."""
+    entries = [entry for pool in scope.plan["pools"] for entry in pool.get("stays") or []] + [*((scope.plan.get("crds") or {}).get("stays") or [])]
+    return {entry["object"]: entry["why"] for entry in entries}
 
 
 def left(scope: MigrationScope) -> list[str]:
     """Return what of v1alpha2 stays on purpose, by name: what the plan leaves to others, and pools and models of other migrations."""
     mine = {(kind, namespace, name) for _version, kind, namespace, name in affected(scope.plan)}
-    found = [f"{entry['object']} ({entry['why']})" for pool in scope.plan["pools"] for entry in pool.get("stays") or []]
+    stays = staying(scope)
+    found = [f"{name} ({why})" for name, why in stays.items()]
     for resource in MODELS:
         try:
             for manifest in scope.cluster.list(collection_path(ALPHA_VERSION, resource)):
                 meta = manifest["metadata"]
-                if (manifest["kind"], meta.get("namespace"), meta["name"]) not in mine:
+                if (manifest["kind"], meta.get("namespace"), meta["name"]) not in mine and describe(manifest) not in stays:
                     found.append(describe(manifest))
         except NotServed:
             continue

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import estate
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import estate, owners
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, POOL_KIND
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import references
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey
@@ -81,13 +81,13 @@ def test_models_are_found_with_and_without_the_group_and_oldest_first(demo):
     ],
 )
 def test_who_owns_a_pool(metadata, expected):
-    found = estate.owner({"metadata": {"name": "p", "namespace": "default"} | metadata})
+    found = owners.owner({"metadata": {"name": "p", "namespace": "default"} | metadata}, {})
     assert (found.kind, found.name) == expected
 
 
 def test_a_release_may_lie_in_another_namespace_than_its_pool():
     marks = {"meta.helm.sh/release-name": "r", "meta.helm.sh/release-namespace": "platform"}
-    assert estate.owner({"metadata": {"name": "p", "namespace": "default", "annotations": marks}}) == estate.Owner("helm", "r", "platform")
+    assert owners.owner({"metadata": {"name": "p", "namespace": "default", "annotations": marks}}, {}) == owners.Owner("helm", "r", "platform")
 
 
 def test_policies_by_target_singular_and_plural(demo):
@@ -125,7 +125,7 @@ def test_parents_of_a_route(parent, expected):
     ],
 )
 def test_managed_crds(crd, shipped, expected):
-    assert estate.managed_crd(crd, shipped) is expected
+    assert owners.managed_crd(crd, shipped) is expected
 
 
 @pytest.mark.parametrize(

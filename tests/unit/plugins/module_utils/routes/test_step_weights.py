@@ -57,7 +57,7 @@ def test_a_fault_names_the_writer_the_field_and_both_values() -> None:
     back = written_by(ROUTE, (FIELD_MANAGER, "Update", "2026-01-01T00:00:09Z", True), ("kubectl", "Update", "2026-01-01T00:00:01Z", True),
                       ("argocd-controller", "Apply", "2026-01-01T00:00:05Z", True), ("gke", "Update", "2026-01-01T00:00:08Z", False))
     assert list(step_weights.faults(back, ROUTE, MOVES, 10)) == [
-        "HTTPRoute default/llm-route was written by argocd-controller (Apply at 2026-01-01T00:00:05Z): spec.rules[0].backendRefs are "
+        "HTTPRoute default/llm-route was written by argocd-controller of Argo CD (Apply at 2026-01-01T00:00:05Z): spec.rules[0].backendRefs are "
         "inference.networking.x-k8s.io/llama-preview weight 1, where this step has "
         "inference.networking.x-k8s.io/llama-preview weight 90, inference.networking.k8s.io/llama-ga weight 10"
     ]
