@@ -139,7 +139,7 @@ def _down(options: argparse.Namespace) -> None:
 def _build(options: argparse.Namespace) -> None:
     from igw_sandbox import assets, tools
 
-    names = options.tools or list(tools.NAMES)
+    names = options.tools or [name for name in tools.NAMES if name in tools.WHEELS or not tools.BY_TOOL[name].as_released]
     for name, path in tools.ensure(*names, progress=say).items():
         say(f"{name}: {path}")
     if not options.tools:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 JSON = Mapping[str, Any]
 
-EXTENSIONS = tuple(name for name in tools.BY_TOOL if name.startswith(("epp-", "bbr-")))
-"""Programs that a gateway calls."""
 BACK_OFF: Mapping[str, tuple[float, ...]] = {"fast": (1, 2, 4), "gke": (10, 20, 40, 80, 160, 300)}
 """Seconds between the end of a process and its restart, by profile."""
 FORGIVEN = {"fast": 60.0, "gke": 600.0}
@@ -74,7 +72,7 @@ class Container:
         """The tool that runs this image; tried again and again while it can't be had, as a kubelet does."""
         while True:
             try:
-                tool = images.tool_of(self.spec["image"], EXTENSIONS)
+                tool = images.tool_of(self.spec["image"], tools.EXTENSIONS)
                 if tool is not None and tool not in self.pod.context.tools:
                     self.pod.context.log(f"pod {self.pod.name} needs {tool}")
                     self.pod.context.tools.update(await asyncio.to_thread(tools.ensure, tool, progress=self.pod.context.log))

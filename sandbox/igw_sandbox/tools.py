@@ -52,6 +52,9 @@ class Patch:
 VLLM_USAGE = Patch("pkg/api/embeddings.go", "type EmbeddingResponseUsage struct {\n",
                    "type EmbeddingResponseUsage struct {\n\tCompletionTokens int `json:\"completion_tokens\"`\n")
 """vLLM's embeddings say completion_tokens 0. The simulator leaves the field out, and EPP v0.3.0 panics at an answer without it."""
+_RUNNER = "cmd/epp/runner/runner.go"
+LOGS_ITS_FLAGS = (Patch(_RUNNER, '\t"flag"\n', ""), Patch(_RUNNER, "flag.VisitAll(func(f *flag.Flag) {", "pflag.VisitAll(func(f *pflag.Flag) {"))
+"""EPP v1.3 takes its flags by pflag, and logs those of Go's own package, of which it has none; v1.4.0 mended it in these words."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Build:
     patches: tuple[Patch, ...] = ()
     shared: str = ""
     """Subfolder of sandbox/tools whose go.mod it shares; empty: it has one of its own. What Go compiled for the one program serves the other."""
+    as_released: bool = False
+    """Built in a copy of its sources by the go.mod and go.sum that lie in them: for programs that a test starts by itself and no sandbox runs."""
 
     @property
     def pinned_in(self) -> str:
@@ -86,6 +91,9 @@ BUILDS: tuple[Build, ...] = (
     *(Build(f"epp-{version}", EXTENSION_MODULE, version, ((f"epp-{version}", f"{EXTENSION_MODULE}/cmd/epp"),), 180,
             _NO_FIXED_PORT if version == "v0.3.0" else "")
       for version in ("v0.3.0", "v0.5.1", "v1.0.0", "v1.5.0")),
+    *(Build(f"epp-{version}", EXTENSION_MODULE, version, ((f"epp-{version}", "./cmd/epp"),), 180,
+            patches=LOGS_ITS_FLAGS if version.startswith("v1.3.") else (), shared="charts", as_released=True)
+      for version in ("v1.0.1", "v1.0.2", "v1.1.0", "v1.2.0", "v1.2.1", "v1.3.0", "v1.3.1", "v1.4.0")),
     Build("bbr-v1.0.0", EXTENSION_MODULE, "v1.0.0", (("bbr-v1.0.0", f"{EXTENSION_MODULE}/cmd/bbr"),), 10, shared="epp-v1.0.0"),
     Build("simulator", SIMULATOR_MODULE, "v0.10.2", (("simulator", f"{SIMULATOR_MODULE}/cmd/llm-d-inference-sim"),), 205, patches=(VLLM_USAGE,)),
     Build("vegeta", "github.com/tsenart/vegeta/v12", "v12.13.0", (("vegeta", "github.com/tsenart/vegeta/v12"),), 10),
@@ -99,6 +107,8 @@ MODULES: dict[str, tuple[str, str]] = {
     "gateway-api": ("gateway-api", "sigs.k8s.io/gateway-api"),
     "charts": ("charts", EXTENSION_MODULE),
 }
+EXTENSIONS = tuple(tool for tool, build in BY_TOOL.items() if build.module == EXTENSION_MODULE and not build.as_released)
+"""Programs that a gateway calls, and that a sandbox runs."""
 
 
 def cache_root() -> Path:
@@ -193,8 +203,8 @@ def build_command(build: Build, go: Path, output: Path, package: str, modfile: P
     return [str(go), "build", "-trimpath", "-buildvcs=false", *other, "-ldflags", f"-s -w {build.linker}", "-o", str(output), package]
 
 
-def write_patched(build: Build, source: Path, folder: Path) -> Path:
-    """A patched copy of a module in ``folder``, and beside it the go.mod by which Go builds that copy: Go replaces no file in its own cache.
+def write_copy(build: Build, source: Path, folder: Path) -> Path:
+    """A copy of a module's sources in ``folder`` with its patches applied: Go replaces no file in its own cache.
 
     :param source: the module's unpacked sources, left as they are.
     :raises SandboxError: where a patch fits no place or several.
@@ -208,6 +218,12 @@ def write_patched(build: Build, source: Path, folder: Path) -> Path:
         if (places := text.count(patch.old)) != 1:
             raise SandboxError(f"A patch fits {places} places of {patch.path} in {build.module} {build.version}: write it anew for this version.")
         (copy / patch.path).write_text(text.replace(patch.old, patch.new))
+    return copy
+
+
+def write_patched(build: Build, source: Path, folder: Path) -> Path:
+    """A patched copy of a module in ``folder``, and beside it the go.mod by which Go builds that copy; see :func:`write_copy`."""
+    copy = write_copy(build, source, folder)
     own = TOOLS_FOLDER / build.pinned_in
     modfile = folder / "go.mod"
     modfile.write_text(f"{(own / 'go.mod').read_text()}\nreplace {build.module} => {copy}\n")
@@ -225,10 +241,14 @@ def _build(build: Build, target: Path, progress: Progress) -> None:
         progress(f"building {named} {build.version} with {golang.version()} (usually {_clock(build.usual_seconds)} on 2 cores, once)")
         began = time.monotonic()
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
-            modfile = write_patched(build, module_dir(build.pinned_in, progress), Path(scratch)) if build.patches else None
+            modfile, where = None, TOOLS_FOLDER / build.pinned_in
+            if build.as_released:
+                where = write_copy(build, module_dir(build.pinned_in, progress, build.version), Path(scratch))
+            elif build.patches:
+                modfile = write_patched(build, module_dir(build.pinned_in, progress), Path(scratch))
             for tool, package in build.packages:
                 command = build_command(build, go, Path(scratch) / "out" / tool, package, modfile)
-                _run_go(command, TOOLS_FOLDER / build.pinned_in, f"building {tool} {build.version}", progress, build.usual_seconds)
+                _run_go(command, where, f"building {tool} {build.version}", progress, build.usual_seconds)
             os.rename(Path(scratch) / "out", target)
         progress(f"built {named} {build.version} in {_clock(time.monotonic() - began)}")
 

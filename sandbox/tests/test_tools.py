@@ -231,6 +231,9 @@ def test_an_unknown_tool_is_refused(fake_go: FakeGo) -> None:
 def test_every_go_mod_pins_the_version_that_is_shown() -> None:
     assert set(tools.MODULES) == {path.name for path in tools.TOOLS_FOLDER.iterdir()}
     for build in tools.BUILDS:
+        if build.as_released:
+            assert f"{build.module} {build.version} h1:" in (tools.TOOLS_FOLDER / build.pinned_in / "go.sum").read_text(), build.folder
+            continue
         text = (tools.TOOLS_FOLDER / build.pinned_in / "go.mod").read_text()
         assert re.search(rf"{re.escape(build.module)} {re.escape(build.version)}(\s|$)", text), build.folder
         assert all(re.search(rf"^(tool |\t){re.escape(package)}$", text, re.MULTILINE) for _tool, package in build.packages), build.folder

@@ -4,13 +4,14 @@
 """What a plan becomes on each target release: its real chart, rendered with the plan's values, and its own CRDs on a real API server.
 
 Nothing is created; the server says in a dry run what it would store, after its defaults and without what it prunes. What it
-stores must be what the plan said, and what alpha had.
+stores must be what the plan said, and what alpha had. Of its flags a picker tells itself when it starts, so both are started.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -36,17 +37,28 @@ TABLE = {
     "demo": RELEASES,
     "two_labels": RELEASES,
     "alias": tuple(release for release in RELEASES if release not in WITHOUT_REWRITES),
+    "boolean_flags": RELEASES,
 }
 # Charts change their ways at v1.0.1, v1.2.0, v1.3.0, v1.4.0 and v1.5.0: each way is met at least once.
 SAMPLE = {
     "demo": ("v1.0.0", "v1.2.0", "v1.5.0"),
     "two_labels": ("v1.0.1", "v1.3.0", "v1.4.0"),
     "alias": ("v1.3.1", "v1.5.0"),
+    "boolean_flags": (),
 }
 CASES = [
     pytest.param((estate, release), id=f"{estate}-{release}", marks=() if release in SAMPLE[estate] else pytest.mark.matrix)
     for estate, releases in TABLE.items() for release in releases
 ]
+OF_FLAGS = [
+    pytest.param((estate, release), id=f"{estate}-{release}", marks=() if estate == "boolean_flags" and release in assets.RELEASES else pytest.mark.matrix)
+    for estate, releases in TABLE.items() for release in releases
+]
+"""Cases of flags. Pickers of releases between are built when one is first asked for, which takes minutes."""
+RENAMED_METRIC = "kv-cache-usage-percentage-metric"
+"""The one flag of which v1 has another default, from v1.3.0 on: finding kv-metric-renamed."""
+OWN_FLAGS = {"pool-name", "config-file", "config-text", "kubeconfig"}
+"""Flags in which the two must differ, or which say where the configuration lies."""
 # controller-runtime's own flags: those of its logger, which every picker binds, and the kubeconfig.
 COMMON_FLAGS = {"zap-devel", "zap-encoder", "zap-log-level", "zap-stacktrace-level", "zap-time-encoding", "kubeconfig"}
 REFUSED = re.compile(r"deprecatedMetricFlags := \[\]string\{(.*?)\}", re.DOTALL)
@@ -167,6 +179,24 @@ def known_flags(release: str) -> frozenset[str]:
     return frozenset(COMMON_FLAGS.union(FLAG.findall(text)).difference(refused))
 
 
+def kebab(name: str) -> str:
+    """A flag's name in the way of v1: alpha's are in camel case."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+
+
+def its_flags(tool: str, args: list[str]) -> dict[str, Any]:
+    """What a picker itself says of its flags, by v1's names: it does so before it looks for an API server, and ends when there is none.
+
+    How its logger is set is left out, of which some releases say nothing.
+    """
+    nowhere = {"HOME": "/nonexistent", "KUBECONFIG": "/nonexistent"}
+    program = tools.ensure(tool)[tool]
+    ended = subprocess.run([program, *args], env=nowhere, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60)
+    (line,) = [line for line in (ended.stdout + ended.stderr).splitlines() if "Flags processed" in line]
+    said = json.loads(line[line.index("{"):])["flags"]
+    return {kebab(name): value for name, value in said.items() if not name.startswith("zap-")}
+
+
 @pytest.fixture(scope="module")
 def board(make_world, collections_path: Path, tmp_path_factory) -> Iterator[Board]:
     """An API server that shows one estate at a time."""
@@ -251,6 +281,19 @@ def test_the_picker_knows_its_flags(case: Case):
     given = {word.lstrip("-").partition("=")[0] for word in args if word.startswith("-")}
     assert {"pool-name", "pool-namespace"} <= given
     assert given <= known_flags(case.release)
+
+
+@pytest.mark.parametrize("case", OF_FLAGS, indirect=True)
+def test_the_picker_says_of_its_flags_what_alphas_says(case: Case):
+    alpha = its_flags(f"epp-{case.alpha_picker['image'].rpartition(':')[2]}", case.alpha_picker["args"])
+    v1 = its_flags(f"epp-{case.release}", picker(case.one("Deployment"))["args"])
+    compared = (alpha.keys() & v1.keys()) - OWN_FLAGS
+    assert len(compared) >= 10, "the picker did not say its flags"
+    told = any(RENAMED_METRIC in flag for flag in map(kebab, case.alpha_picker["args"]))
+    if not told or RENAMED_METRIC not in known_flags(case.release):
+        compared -= {RENAMED_METRIC}
+    assert {name: v1[name] for name in compared} == {name: alpha[name] for name in compared}
+    assert v1["pool-name"] == case.pool["v1_name"] and v1["config-file"].startswith("/config/")
 
 
 def test_what_alpha_said_of_its_model_servers_metrics_is_said_again(case: Case):

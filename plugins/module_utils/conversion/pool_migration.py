@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import flags
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import epp_flags
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Epp, Estate, alpha_key
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
@@ -146,31 +147,31 @@ class PoolMigration:
         return self.estate.epp(self.pool)
 
     @cached_property
-    def alpha_flags(self) -> dict[str, str]:
-        """The alpha EPP's flags by name, without dashes."""
-        return epp_flags.flags(self.alpha_epp.container)
+    def alpha_flags(self) -> epp_flags.Flags:
+        """The alpha EPP's flags."""
+        return epp_flags.read(self.alpha_epp.container)
 
     @property
     def carried_flags(self) -> dict[str, str]:
         """The alpha EPP's flags that the v1 EPP gets too, under the v1 EPP's names for them."""
-        return epp_flags.carried(self.alpha_flags, self.options.release.facts.metric_flags)
+        return flags.carried(self.alpha_flags, self.options.release)
 
     @property
     def lost_flags(self) -> list[str]:
         """The names of the alpha EPP's flags for which the v1 EPP has no counterpart."""
-        return epp_flags.lost(self.alpha_flags, self.options.release.facts.metric_flags, self.plugin_configuration is not None)
+        return flags.lost(self.alpha_flags, self.options.release, self.plugin_configuration is not None)
 
     @cached_property
     def plugin_configuration(self) -> str | None:
         """The alpha EPP's EndpointPickerConfig as text; None where it has none, or where it can't be read."""
         source = epp_flags.plugin_source(self.alpha_epp.deployment, self.alpha_epp.container)
         mounted = self.estate.config_maps.get((self.namespace, source.config_map), {}) if source else {}
-        return self.alpha_flags.get("configText") or dig(mounted, "data", source.key if source else "")
+        return self.alpha_flags.values.get("config-text") or dig(mounted, "data", source.key if source else "")
 
     @property
     def unknown_plugins(self) -> list[str]:
-        """The plugin types in the alpha EPP's configuration that no v1 EPP has."""
-        return sorted(epp_flags.plugin_types(self.plugin_configuration or "") - epp_flags.KNOWN_PLUGINS)
+        """The plugin types in the alpha EPP's configuration that the v1 EPP does not have."""
+        return sorted(epp_flags.plugin_types(self.plugin_configuration or "") - flags.plugins(self.options.release))
 
     @cached_property
     def owner(self) -> Owner:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import flags
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import PoolMigration, model_name, target_models
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import health_check_policy
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import DEFAULT_EPP_PORT
@@ -76,10 +77,10 @@ def resources(alpha: Mapping[str, Any], default: Mapping[str, Mapping[str, str]]
 def chart_values(migration: PoolMigration) -> dict[str, Any]:
     """Return the values for the inferencepool chart of the target release."""
     facts = migration.options.release.facts
-    carried = migration.carried_flags
+    said = flags.chart_flags(migration.carried_flags, migration.options.release)
     extension: dict[str, Any] = {"replicas": 1, "extProcPort": DEFAULT_EPP_PORT}
-    if carried:
-        extension["flags"] = carried if facts.flags == "map" else [{"name": name, "value": value} for name, value in ({"v": "1"} | carried).items()]
+    if said:
+        extension["flags"] = said
     if facts.failure_mode == "taken":
         extension["failureMode"] = migration.failure_mode
     if migration.plugin_configuration and not migration.unknown_plugins:

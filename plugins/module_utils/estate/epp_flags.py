@@ -13,56 +13,77 @@ from typing import Any, NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig
 
-METRIC_FLAGS = {
-    "totalQueuedRequestsMetric": "total-queued-requests-metric",
-    "kvCacheUsagePercentageMetric": "kv-cache-usage-percentage-metric",
-    "loraInfoMetric": "lora-info-metric",
+BOOLEANS = frozenset({
+    "disable-endpoint-subset-filter", "enable-cert-reload", "enable-pprof", "ha-enable-leader-election", "health-checking", "metrics-endpoint-auth",
+    "model-server-metrics-https-insecure-skip-verify", "secure-serving", "tracing", "zap-devel",
+})
+"""Flags that take no value from the next word, by their names in v1 (cmd/epp and pkg/epp/server of v0.3.0 to v1.5.0; controller-runtime, log/zap)."""
+
+VALUED = frozenset({
+    "cache-info-metric", "cert-path", "config-file", "config-text", "destination-endpoint-hint-key", "destination-endpoint-hint-metadata-namespace",
+    "endpoint-selector", "endpoint-target-ports", "grpc-health-port", "grpc-port", "kubeconfig", "kv-cache-usage-percentage-metric", "lora-info-metric",
+    "metrics-port", "metrics-staleness-threshold", "model-server-metrics-path", "model-server-metrics-port", "model-server-metrics-scheme", "pool-group",
+    "pool-name", "pool-namespace", "refresh-metrics-interval", "refresh-prometheus-metrics-interval", "total-queued-requests-metric",
+    "total-running-requests-metric", "v", "zap-encoder", "zap-log-level", "zap-stacktrace-level", "zap-time-encoding",
+})
+"""Flags that take the next word as their value, whatever it looks like (the same sources)."""
+
+_ENVIRONMENT = {
+    "MODEL_SERVER_METRICS_PORT": "modelServerMetricsPort",
+    "MODEL_SERVER_METRICS_PATH": "modelServerMetricsPath",
+    "MODEL_SERVER_METRICS_SCHEME": "modelServerMetricsScheme",
+    "MODEL_SERVER_METRICS_HTTPS_INSECURE_SKIP_VERIFY": "modelServerMetricsHttpsInsecureSkipVerify",
+    "DESTINATION_ENDPOINT_HINT_KEY": "destinationEndpointHintKey",
+    "REFRESH_METRICS_INTERVAL": "refreshMetricsInterval",
+    "SECURE_SERVING": "secureServing",
 }
-"""Flags of the alpha EPP (v0.3.0 to v0.5.1) that name the model servers' metrics, and their names in EPPs that take them (v1.0.0 to v1.3.1)."""
+"""Environment variables that EPP v0.5 reads as flags, before its arguments (v0.5.1, cmd/epp/runner, bindEnvToFlags); v1 reads none of them."""
 
-BUILT_IN_METRICS = {
-    "totalQueuedRequestsMetric": "vllm:num_requests_waiting",
-    "kvCacheUsagePercentageMetric": "vllm:kv_cache_usage_perc",
-    "loraInfoMetric": "vllm:lora_requests_info",
-}
-"""The metrics that EPPs without these flags (v1.4.0 and later) read unless their configuration names others, by the alpha EPP's flag."""
-
-PLAIN_FLAGS = {
-    "refreshMetricsInterval": "refresh-metrics-interval",
-    "refreshPrometheusMetricsInterval": "refresh-prometheus-metrics-interval",
-    "modelServerMetricsPort": "model-server-metrics-port",
-    "modelServerMetricsPath": "model-server-metrics-path",
-    "modelServerMetricsScheme": "model-server-metrics-scheme",
-    "modelServerMetricsHttpsInsecureSkipVerify": "model-server-metrics-https-insecure-skip-verify",
-    "enablePprof": "enable-pprof",
-}
-"""Other flags of the alpha EPP that mean the same in every v1 EPP (v1.0.0 to v1.5.0), and their names there."""
-
-DEFAULTS = {
-    "modelServerMetricsPath": "/metrics", "modelServerMetricsScheme": "http", "modelServerMetricsHttpsInsecureSkipVerify": "true", "enablePprof": "true",
-}
-"""Values that chart v0.5.1 always writes and that every v1 EPP has by default."""
-
-SET_BY_CHART = frozenset({"poolName", "poolNamespace", "v", "zap-encoder", "grpcPort", "grpcHealthPort", "metricsPort"})
-"""Flags of the alpha EPP that the chart sets itself."""
-
-PLUGIN_FLAGS = frozenset({"configFile", "configText"})
-"""Flags by which the alpha EPP (from v0.5.0 on) gets its plugin configuration."""
+_TRUTH = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), "true") | dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), "false")
+"""What Go takes for a boolean (strconv.ParseBool)."""
+_READS_ON = (1, 3, 0)
+"""From this release on the EPP goes on reading behind a word that is no flag (pflag in place of Go's flag)."""
+_TAG = re.compile(r":v?(\d+)\.(\d+)\.(\d+)(?:@|$)")
 
 KNOWN_PLUGINS = frozenset({
     "header-based-testing-filter", "kv-cache-utilization-scorer", "lora-affinity-scorer", "max-score-picker", "prefix-cache-scorer", "queue-scorer",
     "random-picker", "single-profile-handler", "weighted-random-picker",
 })
-"""Plugin types that every EPP from v1.0.0 to v1.5.0 registers.
+"""Plugin types that every EPP from v1.0.0 to v1.5.0 registers; :data:`LATER_PLUGINS` came since.
 
 Source: https://github.com/kubernetes-sigs/gateway-api-inference-extension/blob/v1.0.0/cmd/epp/runner/runner.go
 """
+
+LATER_PLUGINS = {
+    "destination-endpoint-served-verifier": (1, 2, 0),
+    "running-requests-size-scorer": (1, 3, 0),
+    "concurrency-detector": (1, 4, 0),
+    "edf-ordering-policy": (1, 4, 0),
+    "fcfs-ordering-policy": (1, 4, 0),
+    "global-strict-fairness-policy": (1, 4, 0),
+    "request-attribute-reporter": (1, 4, 0),
+    "round-robin-fairness-policy": (1, 4, 0),
+}
+"""Plugin types that EPPs register from a release on, up to v1.5.0 (cmd/epp/runner/runner.go of each)."""
 
 _PLUGIN_TYPE = re.compile(r"""^[\s-]*["']?type["']?\s*:\s*["']?([A-Za-z0-9._/-]+)""", re.MULTILINE)
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _UNITS: dict[str | None, Decimal | int] = {
     None: 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40,
 }
+
+
+class Flags(NamedTuple):
+    """What an endpoint picker is started with.
+
+    :param values: by the names that v1 has for the flags, e.g. ``enable-pprof`` for ``enablePprof``; a boolean is ``true`` or ``false``.
+    :param spelled: the flags' names as they were written, by the same.
+    :param unread: the words that this picker never reads, from the first that is no flag on.
+    """
+
+    values: dict[str, str]
+    spelled: dict[str, str]
+    unread: tuple[str, ...] = ()
 
 
 class Source(NamedTuple):
@@ -72,49 +93,79 @@ class Source(NamedTuple):
     key: str
 
 
-def flags(container: Manifest) -> dict[str, str]:
-    """Return the flags of an alpha EPP's container by name, without dashes; a flag without a value is ``true``."""
-    found: dict[str, str] = {}
-    words = [str(word) for word in [*dig(container, "command", default=[])[1:], *dig(container, "args", default=[])]]
-    for number, word in enumerate(words):
-        if not word.startswith("-") or word.lstrip("-") == "":
-            continue
-        name, equals, value = word.lstrip("-").partition("=")
-        following = words[number + 1] if number + 1 < len(words) else "-"
-        found[name] = value if equals else "true" if following.startswith("-") else following
-    return found
+def v1_spelling(name: str) -> str:
+    """Return a flag's name as v1 writes it, e.g. ``enable-pprof`` for ``enablePprof``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
 
 
-def carried(said: Mapping[str, str], metric_flags: bool) -> dict[str, str]:
-    """Return the flags that a v1 EPP gets too, by its own names for them; values that it has by default are left out.
+def read(container: Manifest) -> Flags:
+    """Read the flags of an endpoint picker's container as the picker does, in camel case (v0.3.0 to v0.5.1) or as v1 spells them.
 
-    :param said: the alpha EPP's flags.
-    :param metric_flags: whether the v1 EPP takes flags that name metrics.
+    Go's flag package takes ``--name word`` for a boolean that is true and a word that ends all flags. A flag of a name that no
+    release has takes the next word unless that looks like a flag.
     """
-    names = PLAIN_FLAGS | (METRIC_FLAGS if metric_flags else {})
-    return {names[name]: value for name, value in said.items() if name in names and DEFAULTS.get(name) != value}
+    version = _version(container)
+    values, spelled = _from_environment(container) if (0, 5, 0) <= version < (1, 0, 0) else ({}, {})
+    words, position = _words(container), 0
+    while position < len(words):
+        if not words[position].startswith("-") or words[position] in ("-", "--"):
+            if version < _READS_ON or words[position] == "--":
+                break
+            position += 1
+            continue
+        written, equals, value = words[position].lstrip("-").partition("=")
+        name, position = v1_spelling(written), position + 1
+        if not equals and _takes_next(name, words[position:]):
+            value, position = words[position], position + 1
+        elif not equals:
+            value = "true"
+        values[name] = _TRUTH.get(value, value) if name in BOOLEANS else value
+        spelled[name] = written
+    return Flags(values, spelled, tuple(words[position:]))
 
 
-def lost(said: Mapping[str, str], metric_flags: bool, plugins_read: bool) -> list[str]:
-    """Return the flags that a v1 EPP has nothing for; a plugin configuration that could be read is judged by its plugins, not by its flag."""
-    kept = {*METRIC_FLAGS} if metric_flags else {name for name, value in BUILT_IN_METRICS.items() if said.get(name) == value}
-    return sorted({*said} - SET_BY_CHART - {*PLAIN_FLAGS} - kept - (PLUGIN_FLAGS if plugins_read else frozenset()))
+def _words(container: Manifest) -> list[str]:
+    """Return the command line from its first flag on: the words before it name a program."""
+    words = [str(word) for word in [*dig(container, "command", default=[])[1:], *dig(container, "args", default=[])]]
+    begin = next((position for position, word in enumerate(words) if word.startswith("-") and word != "--"), len(words))
+    return words[begin:]
+
+
+def _takes_next(name: str, following: list[str]) -> bool:
+    if not following or name in BOOLEANS:
+        return False
+    return name in VALUED or not following[0].startswith("-")
+
+
+def _version(container: Manifest) -> tuple[int, ...]:
+    """Return the release of an EPP by the tag of its image; zeros where that does not say it."""
+    found = _TAG.search(dig(container, "image", default=""))
+    return tuple(map(int, found.groups())) if found else (0, 0, 0)
+
+
+def _from_environment(container: Manifest) -> tuple[dict[str, str], dict[str, str]]:
+    said = {entry.get("name"): entry.get("value") for entry in dig(container, "env", default=[])}
+    found = {v1_spelling(flag): (flag, said[name]) for name, flag in _ENVIRONMENT.items() if said.get(name)}
+    values = {name: _TRUTH.get(value, value) if name in BOOLEANS else value for name, (_flag, value) in found.items()}
+    return values, {name: flag for name, (flag, _value) in found.items()}
 
 
 def plugin_source(deployment: Manifest | None, container: Manifest) -> Source | None:
-    """Find the ConfigMap that holds the file of flag configFile; None without that flag, or where no ConfigMap is mounted there.
+    """Find the ConfigMap that holds the file of flag configFile or config-file; None without it, or where no ConfigMap is mounted there.
 
     The path may be relative to the root (chart v0.5.1 writes ``config/default-plugins.yaml``).
     """
-    said = flags(container).get("configFile")
+    said = read(container).values.get("config-file")
     if not said:
         return None
     path = PurePosixPath("/") / said
-    volumes = {entry.get("name"): dig(entry, "configMap", "name") for entry in dig(deployment or {}, "spec", "template", "spec", "volumes", default=[])}
+    volumes = {entry.get("name"): dig(entry, "configMap", default={}) for entry in dig(deployment or {}, "spec", "template", "spec", "volumes", default=[])}
     for mount in dig(container, "volumeMounts", default=[]):
-        config_map = volumes.get(mount.get("name"))
-        if config_map and path.parent == PurePosixPath(mount.get("mountPath") or "/"):
-            return Source(config_map, path.name)
+        volume, place = volumes.get(mount.get("name"), {}), PurePosixPath(mount.get("mountPath") or "/")
+        file = mount.get("subPath") if mount.get("subPath") and path == place else path.name if path.parent == place else None
+        if volume.get("name") and file:
+            keys = {entry.get("path"): entry.get("key") for entry in dig(volume, "items", default=[])}
+            return Source(volume["name"], keys.get(file) or file)
     return None
 
 

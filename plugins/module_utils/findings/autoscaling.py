@@ -148,5 +148,5 @@ def kv_metric_renamed(context: CheckContext) -> Iterator[Occurrence]:
         return
     for migration in context.migrations:
         deployment = migration.alpha_epp.deployment
-        if deployment and "kvCacheUsagePercentageMetric" not in migration.alpha_flags:
+        if deployment and "kv-cache-usage-percentage-metric" not in migration.alpha_flags.values:
             yield Occurrence(describe(deployment), f"{ALPHA_KV_METRIC}, which it reads today, becomes {context.facts.kv_metric}.")

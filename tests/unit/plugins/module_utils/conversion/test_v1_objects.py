@@ -95,14 +95,16 @@ def test_only_the_oldest_model_of_a_name_gets_a_twin(demo):
 
 def test_values_of_v1_5_0(demo):
     assert v1_objects.chart_values(only(demo.context())) == {
-        "inferenceExtension": {"replicas": 1, "extProcPort": 9002, "failureMode": "FailClose", "resources": None},
+        "inferenceExtension": {"replicas": 1, "extProcPort": 9002, "failureMode": "FailClose", "resources": None, "flags": {"v": "3"}},
         "inferencePool": {"targetPorts": [{"number": 8000}], "targetPortNumber": 8000, "modelServers": {"matchLabels": {"app": "vllm-llama3-8b-instruct"}}},
         "provider": {"name": "none"},
     }
 
 
 def test_values_of_v1_0_0_say_only_what_that_chart_knows(demo):
-    assert v1_objects.chart_values(only(demo.context(target="v1.0.0")))["inferenceExtension"] == {"replicas": 1, "extProcPort": 9002}
+    assert v1_objects.chart_values(only(demo.context(target="v1.0.0")))["inferenceExtension"] == {
+        "replicas": 1, "extProcPort": 9002, "flags": [{"name": "v", "value": "3"}],
+    }
 
 
 @pytest.mark.parametrize(("target", "patched"), [("v1.0.0", True), ("v1.3.0", True), ("v1.4.0", False), ("v1.5.0", False)])
@@ -138,44 +140,6 @@ DEFAULT = {"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory": "16Gi
 )
 def test_resources_undo_the_charts_own(alpha, expected):
     assert v1_objects.resources(alpha, DEFAULT) == expected
-
-
-@pytest.mark.parametrize(
-    ("container", "expected"),
-    [
-        ({"args": ["-poolName", "p", "--v=4", "--secureServing"]}, {"poolName": "p", "v": "4", "secureServing": "true"}),
-        ({"args": ["--enablePprof", "--v", "2"]}, {"enablePprof": "true", "v": "2"}),
-        ({"command": ["/epp", "-v", "1"]}, {"v": "1"}),
-        ({"args": ["-loraInfoMetric", ""]}, {"loraInfoMetric": ""}),
-        ({}, {}),
-    ],
-)
-def test_flags_of_a_container(container, expected):
-    assert epp_flags.flags(container) == expected
-
-
-@pytest.mark.parametrize(
-    ("target", "expected"),
-    [
-        ("v1.1.0", [{"name": "v", "value": "1"}, {"name": "total-queued-requests-metric", "value": "sglang:num_queue_reqs"}]),
-        ("v1.2.0", {"total-queued-requests-metric": "sglang:num_queue_reqs"}),
-    ],
-)
-def test_metric_flags_are_carried_in_the_targets_layout(demo, target, expected):
-    args = demo.get("Deployment", "vllm-llama3-8b-instruct-preview-epp")["spec"]["template"]["spec"]["containers"][0]["args"]
-    args += ["-totalQueuedRequestsMetric", "sglang:num_queue_reqs"]
-    assert v1_objects.chart_values(only(demo.context(target=target)))["inferenceExtension"]["flags"] == expected
-
-
-@pytest.mark.parametrize(("value", "lost"), [("vllm:kv_cache_usage_perc", []), ("sglang:token_usage", ["kvCacheUsagePercentageMetric"])])
-def test_pickers_that_exit_at_metric_flags_get_none_and_only_what_differs_from_their_own_is_lost(demo, value, lost):
-    args = demo.get("Deployment", "vllm-llama3-8b-instruct-preview-epp")["spec"]["template"]["spec"]["containers"][0]["args"]
-    args += ["-kvCacheUsagePercentageMetric", value]
-    for target in ("v1.4.0", "v1.5.0"):
-        draft_of = only(demo.context(target=target))
-        assert "flags" not in v1_objects.chart_values(draft_of)["inferenceExtension"]
-        assert draft_of.lost_flags == lost
-    assert only(demo.context(target="v1.3.1")).lost_flags == []
 
 
 # -- policies -----------------------------------------------------------------------------------------------------------
@@ -302,23 +266,3 @@ def test_a_policy_without_checks_stays_as_it_is(policy):
 def test_quantities(said, number):
     found = epp_flags.quantity(said)
     assert (None if found is None else float(found)) == number
-
-
-def test_plugin_types_are_read_in_every_way_to_write_them():
-    text = "plugins:\n- type: a-scorer\n- name: b\n  type: 'b-filter'\n- \"type\": c\n  parameters: {kind: x}\nschedulingProfiles:\n- name: d\n"
-    assert epp_flags.plugin_types(text) == {"a-scorer", "b-filter", "c"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "mount", "expected"),
-    [
-        (["-configFile", "config/p.yaml"], "/config", ("plugins", "p.yaml")),
-        (["--configFile=/config/p.yaml"], "/config/", ("plugins", "p.yaml")),
-        (["--configFile=/other/p.yaml"], "/config", None),
-        ([], "/config", None),
-    ],
-)
-def test_where_a_plugin_configuration_comes_from(arguments, mount, expected):
-    container = {"args": arguments, "volumeMounts": [{"name": "v", "mountPath": mount}]}
-    deployment = {"spec": {"template": {"spec": {"volumes": [{"name": "v", "configMap": {"name": "plugins"}}]}}}}
-    assert epp_flags.plugin_source(deployment, container) == expected
