@@ -105,6 +105,7 @@ class PlannedPool(TypedDict):
     """All that is created, changed and deleted for one alpha pool.
 
     ``objects``: made besides the chart, or merged into what it made. ``retire``: addresses (apiVersion, kind, metadata) of what is deleted by hand, in order.
+    ``repoint``: InferenceObjectives that name the alpha pool, each the part to merge into it in the phase retire.
     ``stays``: what of v1alpha2 is left on purpose, and why. ``timeout_seconds``: after which no request to the alpha pool is still open.
     """
 
@@ -124,6 +125,7 @@ class PlannedPool(TypedDict):
     gateways: list[dict[str, str | int | None]]
     timeout_seconds: int
     retire: list[Manifest]
+    repoint: list[Manifest]
     stays: list[dict[str, str]]
     client_headers: list[dict[str, str]]
 

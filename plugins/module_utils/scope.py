@@ -90,13 +90,22 @@ def selector_of(pool: Mapping[str, Any]) -> dict[str, str]:
 
 
 def affected(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
-    """Return (api_version, kind, namespace, name) of every object that a migration changes or deletes: what the backup holds."""
+    """Return (api_version, kind, namespace, name) of every route that a migration changes, and of every object that it deletes."""
     found: list[tuple[str, str, str | None, str]] = [(key.api_version, key.kind, key.namespace, key.name) for key in route_keys(plan)]
     for pool in plan["pools"]:
         found.append((f"{ALPHA_GROUP}/v1alpha2", POOL_KIND, pool["namespace"], pool["name"]))
-        found += [(item["apiVersion"], item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in pool["retire"]]
+        found += [_key(item) for item in pool["retire"]]
         found += [("apps/v1", "Deployment", pool["namespace"], pool["alpha_epp"]["deployment"])] if pool["alpha_epp"].get("deployment") else []
     return list(dict.fromkeys(found))
+
+
+def saved(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:
+    """Return what the backup holds, in the form of :func:`affected`: all of that, and the objectives that the phase retire points at v1 pools."""
+    return [*affected(plan), *(_key(entry) for pool in plan["pools"] for entry in pool.get("repoint") or [])]
+
+
+def _key(manifest: Manifest) -> tuple[str, str, str | None, str]:
+    return manifest["apiVersion"], manifest["kind"], manifest["metadata"].get("namespace"), manifest["metadata"]["name"]
 
 
 def pickers_services(plan: Mapping[str, Any]) -> list[tuple[str, str, str | None, str]]:

@@ -126,7 +126,7 @@ import secrets
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, auth_argument_spec, collection_path, object_path
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import affected
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import saved
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
@@ -170,7 +170,7 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
     store.acquire(run, params["lease_seconds"])
     if record is None:
         try:
-            live = [cluster.get(object_path(*key)) for key in affected(params["plan"])]
+            live = [cluster.get(object_path(*key)) for key in saved(params["plan"])]
             record = store.open(params["plan"], [manifest for manifest in live if manifest is not None])
         except (ApiError, journal.BackupBroken):
             # Nobody would learn this run's name, and the next one would wait for the Lease to run out.

@@ -39,7 +39,7 @@ options:
       - V(phase_end) holds when O(phase) has come to its end, which is looked at anew, whatever was done before. The moved routes stand at O(shares), which it
         needs, no route made since the plan names v1alpha2, every target is answered by O(variants). For V(retire) and V(simple) nothing is there that the
         plan takes away. For V(retire) the journal's last word on the shift is PROVEN, for what is installed of v1.
-      - V(remaining) lists what is still there of what the plan deletes by hand, and asks nothing.
+      - V(remaining) lists what is still there of what the plan deletes by hand, and InferenceObjectives that still name its alpha pools. It asks nothing.
     type: str
     choices: [settled, installed, phase_end, remaining]
     default: settled
@@ -122,6 +122,11 @@ reason:
   type: str
 remaining:
   description: Objects by apiVersion, kind and metadata, as M(kubernetes.core.k8s) takes them.
+  returned: with O(check=remaining)
+  type: list
+  elements: dict
+repoint:
+  description: For each InferenceObjective of the plan that still names its alpha pool, what to merge into it, with its resourceVersion.
   returned: with O(check=remaining)
   type: list
   elements: dict

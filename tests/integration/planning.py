@@ -114,6 +114,7 @@ def _pool(pool: Plan) -> Plan:
             for entry in pool["references"]
         ],
         "deletes": [describe(entry) for entry in pool["retire"]],
+        **({"repoints": [describe(entry) for entry in pool["repoint"]]} if pool["repoint"] else {}),
         "uninstalls": owner["release"],
         **({"stays": [entry["object"] for entry in pool["stays"]]} if pool["stays"] else {}),
         "drain": pool["timeout_seconds"],

@@ -19,6 +19,8 @@ from tests.e2e.route_check import route_problems
 from tests.integration.harness import ESTATES, REAL_SHARE, Ended, module
 
 RATE = 40
+SHEDDABLE = {"migration_accept": ["shedding-changes"]}
+"""For an estate with a Sheddable model, of which v1 sheds no request without the header."""
 ENDPOINTS = {"migration_endpoints": ["/v1/completions", "/v1/chat/completions", "/v1/embeddings"]}
 
 
@@ -117,11 +119,30 @@ def test_embeddings_are_refused_on_v1_0_0_and_migrate_to_v1_5_0(up, play):
 
 @pytest.mark.matrix
 @pytest.mark.parametrize(
-    ("estate", "count"),
-    [("two_models", 4), ("sixteen_models", 32), ("header_rules", 4), ("v1beta1", 2), ("two_labels", 2), ("served_names", 6)],
+    ("estate", "count", "accepted"),
+    [("two_models", 4, {}), ("sixteen_models", 32, SHEDDABLE), ("header_rules", 4, SHEDDABLE), ("v1beta1", 2, {}), ("two_labels", 2, {}),
+     ("served_names", 6, {})],
 )
-def test_an_estate_migrates_whole(up, play, estate, count):
-    assert len(migrated_whole(up(estate), play)) == count
+def test_an_estate_migrates_whole(up, play, estate, count, accepted):
+    assert len(migrated_whole(up(estate), play, accepted)) == count
+
+
+def logged_flags(world: World, picker: str) -> dict[str, Any]:
+    """What the only pod of a picker said of its flags when it started."""
+    (log,) = (world.directory / "logs").glob(f"pod-*-{picker}-*-epp.log")
+    (line,) = [line for line in log.read_text().splitlines() if "Flags processed" in line]
+    return json.loads(line[line.index("{"):])["flags"]
+
+
+@pytest.mark.matrix
+def test_flags_that_switch_something_off_do_so_on_v1(up, play):
+    world = up("boolean_flags")
+    migrated_whole(world, play)
+    said = logged_flags(world, "coder-ga-epp")
+    assert {name: said[name] for name in ("enable-pprof", "model-server-metrics-https-insecure-skip-verify", "refresh-metrics-interval", "v")} == {
+        "enable-pprof": False, "model-server-metrics-https-insecure-skip-verify": False, "refresh-metrics-interval": 400_000_000, "v": 2}
+    plugins = world.kubectl_json("get", "configmap", "coder-ga-epp", "-n", "flags")["data"]
+    assert "queue-scorer" in plugins["alpha-plugins.yaml"] and said["config-file"] == "/config/alpha-plugins.yaml"
 
 
 @pytest.mark.matrix
@@ -147,7 +168,7 @@ def test_probes_go_to_the_listeners_that_take_the_route(up, play, estate, route,
 def test_rules_that_the_model_in_the_body_decides(up, play):
     """Users name the model in the body alone, the real router sets the header, and each rule's split is measured by requests for its own model."""
     world = up("body_routing")
-    ended = proven(world, play, REAL_SHARE)
+    ended = proven(world, play, REAL_SHARE | SHEDDABLE)
     assert {target["model"] for target in ended.begun["targets"]} == {"alder-70b", "birch-8b", "cedar-1b", ""}, "one rule lists models too"
     assert "x-gateway-model-name" not in json.dumps(ended.begun["targets"]).lower(), "the load must not send what the router sets"
     measured = [gate["counted"] for gate in ended.report["evidence"] if "counted" in gate]
@@ -176,6 +197,7 @@ PREFIXES = [{"path": {"type": "PathPrefix", "value": path}} for path in ("/v1/co
 def test_a_pool_without_models_is_probed_for_what_it_lists_or_a_person_says(up, play, said):
     """A v1 picker on an alpha pool. Where its route hides /v1/models and nobody says a model, the plan is blocked."""
     world = up("v1_picker")
+    before = world.kubectl_json("get", "configmap", "infpool-config", "-n", "stepping")["data"]
     if said:
         world.kubectl("patch", "httproute", "general", "-n", "stepping", "--type=json", "-p",
                       json.dumps([{"op": "replace", "path": "/spec/rules/0/matches", "value": PREFIXES}]))
@@ -183,8 +205,18 @@ def test_a_pool_without_models_is_probed_for_what_it_lists_or_a_person_says(up, 
         blocked = play(world)
         assert blocked.status != 0 and "blocker: pool-without-models" in blocked.log and "migration_models" in blocked.log, blocked.log[-2000:]
         assert world.requests()["writes"] == 0
+    else:
+        world.kubectl("delete", "crd", "inferencemodels.inference.networking.x-k8s.io")  # such a cluster may never have had it
     targets = migrated_whole(world, play, said)
     assert {target["model"] for target in targets} == {"acme/general-32b"}
+    v1_pool = {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": "infpool-ga"}
+    objectives = world.kubectl_json("get", "inferenceobjectives.inference.networking.x-k8s.io", "-n", "stepping")["items"]
+    assert {entry["metadata"]["name"]: (entry["spec"]["priority"], entry["spec"]["poolRef"]) for entry in objectives} == {
+        "interactive": (10, v1_pool), "interactive-ga": (10, v1_pool), "backfill": (-5, v1_pool), "backfill-ga": (-5, v1_pool)}
+    plugins = world.kubectl_json("get", "configmap", "infpool-ga-epp", "-n", "stepping")["data"]["alpha-plugins.yaml"]
+    assert plugins == before["site.yaml"], "with alpha's weights"
+    said_by_picker = logged_flags(world, "infpool-ga-epp")
+    assert (said_by_picker["config-file"], said_by_picker["v"]) == ("/config/alpha-plugins.yaml", 2)
 
 
 PLUGINS = """\

@@ -83,6 +83,9 @@ def table(make_world: Callable[..., World]) -> Iterator[World]:
     """One cluster with both estates of every case."""
     world = make_world("table", services=CONTROL)
     world.apply(CRDS / "optional")
+    # A cluster on which v1 pickers serve alpha pools has the kind already.
+    world.kubectl("create", "-f", str(Path(world.state["crds"]) / "v1.5.0" / "bases" / "inference.networking.x-k8s.io_inferenceobjectives.yaml"))
+    world.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{OBJECTIVES}")
     rules = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/rules/items/properties"
     persistence = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}  # of the experimental channel
     patch(world, "httproutes.gateway.networking.k8s.io", {"op": "add", "path": f"{rules}/sessionPersistence", "value": persistence})

@@ -250,6 +250,11 @@ class PoolMigration:
         """All InferenceModels of the pool, oldest first."""
         return self.estate.models.get(self.key, [])
 
+    @property
+    def objectives(self) -> list[Manifest]:
+        """The InferenceObjectives that name the alpha pool, sorted by name."""
+        return self.estate.alpha_objectives.get(self.key, [])
+
     @cached_property
     def references(self) -> list[Reference]:
         """The backendRefs that send traffic to the alpha pool."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import flags
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import flags, objectives
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import PoolMigration, model_name, target_models
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import health_check_policy
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import DEFAULT_EPP_PORT
@@ -175,6 +175,7 @@ def objects(migration: PoolMigration, moved: Mapping[PoolKey, str]) -> Iterator[
         yield objective(model, migration.v1_name, migration.priority(model))
         if target_models(model) and migration.options.release.facts.rewrites:
             yield rewrite(model, migration.v1_name)
+    yield from (objectives.twin(entry, migration.v1_name) for entry in migration.objectives)
     if not migration.chart_writes_policies:
         counterparts = (policy_counterpart(policy, migration.v1_name) for _kind, policy in sorted(migration.policies.items()))
         strict = migration.estate.strict_health_checks

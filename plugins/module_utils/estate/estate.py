@@ -215,6 +215,12 @@ class Estate:
         return found
 
     @cached_property
+    def alpha_objectives(self) -> dict[PoolKey, list[Manifest]]:
+        """InferenceObjectives by the pool of the alpha group that they name, in order of namespace and name; their own default is the v1 group."""
+        named = [entry for entry in self.of("objectives") if dig(entry, "spec", "poolRef", "group") == ALPHA_GROUP]
+        return grouped(sorted(named, key=lambda entry: (namespace_of(entry), name_of(entry))), model_pool)
+
+    @cached_property
     def policies(self) -> dict[PoolKey, list[Manifest]]:
         """GKE policies by the object that they name, oldest first: of two of one kind only the oldest is attached."""
         found: dict[PoolKey, list[Manifest]] = defaultdict(list)

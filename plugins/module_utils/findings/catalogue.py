@@ -13,6 +13,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
     autoscaling,
     epp_settings,
     helm_releases,
+    objectives,
+    pickers,
     platform,
     pools,
     probes,
@@ -21,7 +23,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, SEVERITIES, CheckContext, Finding, occurrences
 
-MODULES = (pools, helm_releases, platform, epp_settings, autoscaling, routes, splitting, probes)
+MODULES = (pools, objectives, helm_releases, pickers, platform, epp_settings, autoscaling, routes, splitting, probes)
 
 
 def find(context: CheckContext) -> list[Finding]:

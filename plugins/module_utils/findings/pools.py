@@ -131,8 +131,10 @@ def objective_needs_header(context: CheckContext) -> Iterator[Occurrence]:
 
 @finding(
     "shedding-changes", "warning",
-    about="The alpha EPP sheds (429) everything but Critical when saturated; the v1 EPP sheds below priority 0 only, and requests without the header are at 0.",
-    remedy=f"Let the clients of sheddable models send {OBJECTIVE_HEADER}, keep criticality preserve_shedding, and watch the queues under load.",
+    about="The alpha EPP sheds (429) everything but Critical when saturated; the v1 EPP sheds below priority 0 only, and requests without the header are at 0. "
+          "A blocker where a model is Sheddable, which somebody chose so that others are served first.",
+    remedy=f"Let the clients of sheddable models send {OBJECTIVE_HEADER}, keep criticality preserve_shedding, and watch the queues under load. Accept "
+           "shedding-changes where they do, or where v1 may serve these requests like all others.",
     source="inference-extension PR 1361; v0.3.0 admission",
 )
 def shedding_changes(context: CheckContext) -> Iterator[Occurrence]:
@@ -142,7 +144,8 @@ def shedding_changes(context: CheckContext) -> Iterator[Occurrence]:
             criticality = dig(model, "spec", "criticality", default=UNSET)
             if criticality != "Critical":
                 now = "never" if migration.priority(model) >= 0 else "only with the objective's header"
-                yield Occurrence(describe(model), f"{model_name(model)} is {criticality}: shed under saturation today, on v1 {now}.")
+                text = f"{model_name(model)} is {criticality}: shed under saturation today, on v1 {now}."
+                yield Occurrence(describe(model), text, severity="blocker" if criticality == "Sheddable" else None)
 
 
 @finding(

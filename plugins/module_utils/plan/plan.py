@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
-from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import v1_objects
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import objectives, v1_objects
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import (
     OBJECTIVE_HEADER,
     Options,
@@ -170,6 +170,7 @@ def pool(migration: PoolMigration, context: CheckContext) -> PlannedPool:
         "gateways": gateways(migration),
         "timeout_seconds": migration.timeout,
         "retire": [_address(entry) for entry in retired(migration, context)],
+        "repoint": [objectives.repointed(entry, migration.v1_name) for entry in migration.objectives],
         "stays": [entry._asdict() for entry in stays(migration, context)],
         "client_headers": client_headers(migration),
     }
@@ -240,10 +241,17 @@ def gateways(migration: PoolMigration) -> list[dict[str, str | int | None]]:
 
 
 def client_headers(migration: PoolMigration) -> list[dict[str, str]]:
-    """Return for each model with a priority other than 0 the header that its clients must send, and its value (``objective``)."""
-    return [
+    """Return for each model and alpha objective with a priority other than 0 the header that clients must send, and its value (``objective``).
+
+    :returns: ``meanwhile`` is the value that gives an alpha objective's priority on v1 until the phase retire.
+    """
+    said = [
         {"objective": name_of(entry), "model": model_name(entry), "header": OBJECTIVE_HEADER}
         for entry in migration.models if migration.priority(entry) != 0
+    ]
+    return said + [
+        {"objective": name_of(entry), "meanwhile": objectives.twin_name(name_of(entry)), "header": OBJECTIVE_HEADER}
+        for entry in migration.objectives if objectives.priority(entry) != 0
     ]
 
 

@@ -113,4 +113,7 @@ def _pool(pool: PlannedPool, target: str) -> list[str]:
     if pool["owner"]["kind"] == "helm":
         retire.append(f"Helm release {pool['owner']['release']}")
     lines.append(f"  delete after a drain of {pool['timeout_seconds']} s: {', '.join(retire)}")
+    if pool["repoint"]:
+        named = ", ".join(entry["metadata"]["name"] for entry in pool["repoint"])
+        lines.append(f"  point at {pool['v1_name']} in the phase retire: InferenceObjective {named}")
     return lines + [f"  stays: {entry['object']}: {entry['why']}" for entry in pool["stays"]]

@@ -298,9 +298,9 @@ def phase_end(cluster: Cluster, params: Params, deadline: float) -> Result:
 
 
 def remaining(cluster: Cluster, params: Params, deadline: float) -> Result:
-    """List what is still there of what the plan deletes; nothing is asked through the gateway."""
+    """List what is still there of what the plan deletes, and objectives that still name its alpha pools; nothing is asked through the gateway."""
     there = [entry for pool in params["plan"]["pools"] for entry in pool["retire"] if proof.live(cluster, entry)]
-    return {"ok": True, "faults": [], "remaining": there, "sent": 0}
+    return {"ok": True, "faults": [], "remaining": there, "repoint": proof.to_repoint(cluster, params["plan"]), "sent": 0}
 
 
 VERIFICATION: dict[str, Check] = {"settled": settled, "installed": installed, "phase_end": phase_end, "remaining": remaining}

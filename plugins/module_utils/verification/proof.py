@@ -22,7 +22,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
     object_path,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import ALPHA_VERSION, LISTINGS
-from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import POOL_KIND, V1_GROUP, Manifest, describe
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, POOL_KIND, V1_GROUP, Manifest, describe, dig
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, references, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, affected, pickers_services, route_keys
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import statuses
@@ -47,6 +47,7 @@ def faults(scope: MigrationScope, phase: str, record: Mapping[str, Any] | None, 
     if phase != "shift":
         found += [f"{entry} of v1alpha2 is still there, or was made again: see what keeps it (a controller, helm.sh/resource-policy), then start again"
                   for entry in alpha_objects(scope)]
+        found += [f"{describe(entry)} still names v1alpha2's pool: see who turns it back, then start again" for entry in to_repoint(scope.cluster, scope.plan)]
     return found
 
 
@@ -120,6 +121,18 @@ def staying(scope: MigrationScope) -> dict[str, str]:
     """Return what the plan leaves on purpose of v1alpha2 and of its definitions, each with the reason."""
     entries = [entry for pool in scope.plan["pools"] for entry in pool.get("stays") or []] + [*((scope.plan.get("crds") or {}).get("stays") or [])]
     return {entry["object"]: entry["why"] for entry in entries}
+
+
+def to_repoint(cluster: Cluster, plan: Mapping[str, Any]) -> list[Manifest]:
+    """Return the objectives of the plan that still name its alpha pools: what to merge into each, with the resourceVersion that it has now."""
+    found = []
+    for pool in plan["pools"]:
+        for entry in pool.get("repoint") or []:
+            there = live(cluster, entry)
+            named = dig(there or {}, "spec", "poolRef", default={})
+            if there and (named.get("group"), named.get("name")) == (ALPHA_GROUP, pool["name"]):
+                found.append(entry | {"metadata": entry["metadata"] | {"resourceVersion": there["metadata"]["resourceVersion"]}})
+    return found
 
 
 def left(scope: MigrationScope) -> list[str]:

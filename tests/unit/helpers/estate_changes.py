@@ -36,6 +36,14 @@ def alias(world):
     spec(world, "InferenceModel", "food-review")["targetModels"] = [{"name": "other"}]
 
 
+def objective(world, name, priority=None, group=ALPHA, pool=POOL, **metadata):
+    """An InferenceObjective of the alpha pool, as a v1 picker on it has them."""
+    said = {"poolRef": {"group": group, "kind": "InferencePool", "name": pool}} | ({} if priority is None else {"priority": priority})
+    made = world.add(f"{ALPHA}/v1alpha2", "InferenceObjective", name, spec=said)
+    made["metadata"] |= metadata
+    return made
+
+
 def second_pool(world, name, namespace="default"):
     return world.add(f"{ALPHA}/v1alpha2", "InferencePool", name, namespace, spec=spec(world, "InferencePool", POOL))
 

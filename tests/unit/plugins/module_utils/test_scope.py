@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Forbidden
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, weights
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, affected, moves, route_keys
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, affected, moves, route_keys, saved
 
 from tests.unit.helpers.migration_fakes import ALPHA, KEY, MOVES, FakeCluster, gateway, http_route, make_plan, plan_pool, rule
 
@@ -37,6 +37,12 @@ def test_the_plan_names_moves_routes_and_what_the_backup_holds() -> None:
         ("apps/v1", "Deployment", "default", "llama-epp"),
         ("inference.networking.x-k8s.io/v1alpha2", "InferencePool", "default", "other"),
     ]
+
+
+def test_the_backup_holds_objectives_too_though_none_is_deleted() -> None:
+    objective = {"apiVersion": "inference.networking.x-k8s.io/v1alpha2", "kind": "InferenceObjective", "metadata": {"name": "a", "namespace": "default"}}
+    plan = make_plan(plan_pool(repoint=[objective]))
+    assert saved(plan) == [*affected(plan), ("inference.networking.x-k8s.io/v1alpha2", "InferenceObjective", "default", "a")]
 
 
 def test_targets_come_from_the_routes_as_they_were() -> None:

@@ -271,6 +271,33 @@ def test_what_remains_is_what_can_be_deleted(here: Here) -> None:
     assert here(check="remaining", plan=plan)["remaining"] == [models[1]] and here.asked == []
 
 
+def pointed(name: str, pool: str, group: str = "inference.networking.x-k8s.io", **metadata: Any) -> Manifest:
+    """An InferenceObjective and the pool that it names, or what to merge into one."""
+    objective = manifest("inference.networking.x-k8s.io/v1alpha2", "InferenceObjective", name, spec={"poolRef": {"group": group, "name": pool}})
+    objective["metadata"] |= metadata
+    return objective
+
+
+def test_only_objectives_that_still_name_the_alpha_pool_are_pointed_at_v1(here: Here) -> None:
+    """One is done, one names another pool by now, and one is gone: none of them is written, and none is made again."""
+    wanted = [pointed(name, "llama-ga", "inference.networking.k8s.io") for name in ("a", "done", "elsewhere", "gone")]
+    for there in (pointed("a", "llama-preview", resourceVersion="7"), wanted[1], pointed("elsewhere", "other")):
+        here.cluster.put(deepcopy(there))
+    plan = {"pools": [PLAN["pools"][0] | {"retire": [], "repoint": wanted}]}
+    (found,) = here(check="remaining", plan=plan)["repoint"]
+    version = here.cluster.get("/apis/inference.networking.x-k8s.io/v1alpha2/namespaces/default/inferenceobjectives/a")["metadata"]["resourceVersion"]
+    assert found == wanted[0] | {"metadata": wanted[0]["metadata"] | {"resourceVersion": version}}
+    assert here.cluster.writes == []
+
+
+def test_an_objective_that_names_alpha_again_is_no_end(ended: Here) -> None:
+    plan = {"pools": [PLAN["pools"][0] | {"repoint": [pointed("a", "llama-ga", "inference.networking.k8s.io")]}]}
+    assert retire(ended, plan=plan)["ok"], "one that is gone stands against nothing"
+    ended.cluster.put(pointed("a", "llama-preview"))
+    result = retire(ended, plan=plan)
+    assert result["verdict"] == "HELD" and "InferenceObjective default/a still names v1alpha2's pool" in result["faults"][0]
+
+
 # -- looking beside other work -------------------------------------------------------------------------------------------
 
 
