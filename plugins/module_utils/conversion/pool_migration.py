@@ -8,7 +8,7 @@ v1_objects.py makes the v1 objects of a PoolMigration, findings/ judges it, plan
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.owners import Owner, Unknown, unknown_record
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig, name_of, namespace_of, selects
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, Reference
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import timeouts
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, Reference, parents, rules
 
 UNSET = "Unset"
 """Stands for the criticality of an InferenceModel that has none."""
@@ -283,8 +284,21 @@ class PoolMigration:
 
     @property
     def timeout(self) -> int:
-        """Seconds after which no request to the alpha pool is still open: timeoutSec of its GCPBackendPolicy, or the default."""
-        return dig(self.policies.get("GCPBackendPolicy", {}), "spec", "default", "timeoutSec", default=DEFAULT_TIMEOUT)
+        """Seconds after which no request to the alpha pool is still open: timeoutSec of its GCPBackendPolicy, or the default.
+
+        GKE ends a request by then, whatever its rule says: it does not support time-outs of rules (https://github.com/kubernetes-sigs/gateway-api,
+        conformance/reports/v1.6/gke-gateway). Other gateways know no such policy; where a route is on one, the time-outs of the pool's rules count too.
+        """
+        policy: int = dig(self.policies.get("GCPBackendPolicy", {}), "spec", "default", "timeoutSec", default=DEFAULT_TIMEOUT)
+        return max([policy, *(timeouts.longest(rule) for rule in self._rules_elsewhere())])
+
+    def _rules_elsewhere(self) -> Iterator[Manifest]:
+        """Yield the rules to the alpha pool of routes that are on a Gateway that is not known to be GKE's."""
+        gateways = self.estate.listeners.gateways
+        for reference in self.references:
+            route = self.estate.route_of[reference.route.kind, reference.route.namespace, reference.route.name]
+            if not all(self.estate.is_gke(gateways.get(parent[:2], {})) for parent in parents(route)):
+                yield rules(route)[reference.rule]
 
     @cached_property
     def monitorings(self) -> list[Manifest]:

@@ -190,6 +190,15 @@ class Estate:
         return Listeners(self.of("gateways"), self.of("http_routes"), labels, routed_by_model(self.of("routing_extensions")))
 
     @cached_property
+    def _controllers(self) -> dict[str, str]:
+        return {name_of(entry): dig(entry, "spec", "controllerName", default="") for entry in self.of("gateway_classes")}
+
+    def is_gke(self, gateway: Manifest) -> bool:
+        """Tell whether a Gateway is GKE's, by its class's name or that class's controller."""
+        name = dig(gateway, "spec", "gatewayClassName", default="")
+        return bool(name.startswith("gke-l7-")) or self._controllers.get(name) == "networking.gke.io/gateway"
+
+    @cached_property
     def references(self) -> dict[PoolKey, list[Reference]]:
         """Every backendRef and mirror, by the object that it names."""
         found: dict[PoolKey, list[Reference]] = defaultdict(list)

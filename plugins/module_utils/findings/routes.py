@@ -202,12 +202,10 @@ def group_less_reference(context: CheckContext) -> Iterator[Occurrence]:
 )
 def gateway_serves_one_group(context: CheckContext) -> Iterator[Occurrence]:
     """Find Gateways of planned pools' routes that have another class than GKE's."""
-    controllers = {name_of(entry): dig(entry, "spec", "controllerName", default="") for entry in context.estate.of("gateway_classes")}
     wanted = {(parent.namespace, parent.name) for route in moved_routes(context) for parent in parents(route)}
     for gateway in context.estate.of("gateways"):
-        name = dig(gateway, "spec", "gatewayClassName", default="")
-        if (namespace_of(gateway), name_of(gateway)) in wanted and not name.startswith("gke-l7-") and controllers.get(name) != "networking.gke.io/gateway":
-            yield Occurrence(describe(gateway), f"its class {name} is not one of GKE's.")
+        if (namespace_of(gateway), name_of(gateway)) in wanted and not context.estate.is_gke(gateway):
+            yield Occurrence(describe(gateway), f"its class {dig(gateway, 'spec', 'gatewayClassName', default='')} is not one of GKE's.")
 
 
 @finding(

@@ -180,6 +180,21 @@ def test_the_oldest_of_two_policies_is_the_one_that_is_copied(demo):
     assert only(context).timeout == 60
 
 
+@pytest.mark.parametrize(("named", "rule", "seconds"), [
+    ("gke-l7-regional-external-managed", "10m", 30), ("istio", "10m", 600), ("istio", "10s", 30), ("istio", "0s", 30), ("", "10m", 600),
+])  # fmt: skip
+def test_a_rules_time_out_counts_where_the_gateway_may_heed_it(demo, named, rule, seconds):
+    """GKE's does not; of one that is not there nobody knows."""
+    demo.remove("GatewayClass")
+    demo.get("HTTPRoute")["spec"]["rules"][0]["timeouts"] = {"request": rule}
+    demo.get("Gateway")["spec"]["gatewayClassName"] = named
+    if not named:
+        demo.remove("Gateway")
+    assert only(demo.context()).timeout == seconds
+    (pool,) = demo.plan()["pools"]
+    assert pool["timeout_seconds"] == seconds
+
+
 def test_plural_target_refs_stay_plural_and_name_the_v1_pool_alone(demo):
     refs = [{"group": "inference.networking.x-k8s.io", "kind": "InferencePool", "name": name} for name in ("vllm-llama3-8b-instruct-preview", "other")]
     demo.add("networking.gke.io/v1", "GCPTrafficDistributionPolicy", "spread", spec={"targetRefs": refs, "default": {"x": 1}})
