@@ -11,7 +11,8 @@ options:
   probes:
     description:
       - Requests of your own, asked beside those that are made from the plan. Use them for what your clients send and the plan does not know.
-      - An answer counts when it is complete, has status 200 and came by the rule and the endpoint picker that were asked.
+      - An answer counts when it is complete, has status 200 and came by the rule and the endpoint picker that were asked. It must be JSON, that of a GET where
+        its content type says so.
     type: list
     elements: dict
     default: []
@@ -21,7 +22,7 @@ options:
         type: str
         required: true
       method:
-        description: Of the request. A GET proves a rule that takes no other, for instance of V(/v1/models); its answer must be JSON.
+        description: Of the request. A GET proves a rule that takes no other, for instance of V(/v1/models).
         type: str
         choices: [GET, POST]
         default: POST

@@ -88,7 +88,7 @@ def judge(probe: Probe, status: int, headers: dict[str, str], body: bytes) -> st
     fault = head_fault(probe, status, headers, body)
     if fault:
         return fault
-    return _stream_fault(probe, body) if probe.target.stream else _unary_fault(probe, body)
+    return _stream_fault(probe, body) if probe.target.stream else _unary_fault(probe, headers, body)
 
 
 def head_fault(probe: Probe, status: int, headers: dict[str, str], body: bytes) -> str | None:
@@ -149,7 +149,9 @@ def _detail(body: bytes) -> str:
     return f" {text}" if text else " with an empty body"
 
 
-def _unary_fault(probe: Probe, body: bytes) -> str | None:
+def _unary_fault(probe: Probe, headers: dict[str, str], body: bytes) -> str | None:
+    if probe.target.method == "GET" and "json" not in headers.get("content-type", ""):
+        return None  # metrics are text, and a server that is well answers /health with an empty body
     try:
         answer = json.loads(body)
     except ValueError:

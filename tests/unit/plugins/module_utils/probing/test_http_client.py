@@ -601,8 +601,17 @@ def test_a_get_has_no_body(server: Server) -> None:
     assert http_client.Client(5).send(mine).reason is None
     (path, headers, _body), = server.seen
     assert path == "/v1/models" and headers[PROBE_HEADER] == VALUE and not {"content-type", "content-length"} & {*headers}
-    server.script = plain(b"llama")
-    assert http_client.Client(5).send(mine).reason == "200 with a body that is not JSON"
+
+
+@pytest.mark.parametrize(("method", "kind", "body", "fault"), [
+    ("GET", "application/json; charset=utf-8", b"llama", True), ("GET", "application/json", b"[]", False), ("GET", "text/plain", b"llama", False),
+    ("GET", "", b"", False), ("POST", "text/plain", b"llama", True),
+])  # fmt: skip
+def test_the_answer_to_a_get_is_json_where_it_says_so(method: str, kind: str, body: bytes, fault: bool) -> None:
+    """A server that is well may answer /health with an empty body; what clients post they want an answer to."""
+    mine = probe(endpoint=targets.OWN, path="/health", method=method, model="", body="")
+    found = answer_checks.judge(mine, 200, HEADERS | ({"content-type": kind} if kind else {}), body)
+    assert found == ("200 with a body that is not JSON" if fault else None)
 
 
 # -- a gateway that wants a key ------------------------------------------------------------------------------------------
