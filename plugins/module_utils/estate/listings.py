@@ -68,7 +68,7 @@ LISTINGS = (
     Listing("pods", ("v1",), "pods", "crowds"),
     Listing("namespaces", ("v1",), "namespaces", "labels"),
 )
-OWNED = frozenset({"pools", "models", "http_routes", "grpc_routes", "health_policies", "backend_policies", "traffic_policies"})
+OWNED = frozenset({"pools", "models", "objectives", "http_routes", "grpc_routes", "health_policies", "backend_policies", "traffic_policies"})
 """Listings of which it matters who writes them, see managers.py."""
 EXTENSIONS = frozenset({"routing_extensions", "traffic_extensions"})
 BINDINGS = frozenset({"role_bindings", "cluster_role_bindings"})

@@ -10,16 +10,14 @@ from collections.abc import Iterator
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import objectives
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import OBJECTIVE_HEADER
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import controller, gitops, helm_owner
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, name_of, namespace_of
 
 
-def _owner(objective: Manifest) -> str:
+def _owner(context: CheckContext, objective: Manifest) -> str:
     """Return a sentence on who would turn a change of the objective back, after a blank; empty where nobody is known."""
-    release = helm_owner(objective)
-    whose = controller(objective) or gitops(objective) or (f"Helm release {'/'.join(release)}" if release else "")
-    return f" {whose} owns it: change poolRef there too, or it is turned back." if whose else ""
+    owner = context.estate.owner(objective)
+    return f" {owner} owns it, by {owner.sign}: change poolRef there too, or it is turned back." if owner.kind != "objects" else ""
 
 
 @finding(
@@ -38,7 +36,7 @@ def objective_names_alpha_pool(context: CheckContext) -> Iterator[Occurrence]:
             name, twin, level = name_of(entry), objectives.twin_name(name_of(entry)), objectives.priority(entry)
             text = (
                 f"on v1 requests with '{OBJECTIVE_HEADER}: {name}' get priority 0, and those with '{OBJECTIVE_HEADER}: {twin}' get {level}, until the phase "
-                f"retire points it at {migration.v1_name}.{_owner(entry)}"
+                f"retire points it at {migration.v1_name}.{_owner(context, entry)}"
             )
             yield Occurrence(describe(entry), text, severity=None if level else "info")
 
