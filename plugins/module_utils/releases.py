@@ -142,6 +142,12 @@ def target(version: str) -> Release:
     return Release("v" + ".".join(map(str, numbers)), facts)
 
 
+def first_that_takes(endpoint: str) -> str:
+    """Return the first release from which on no EPP answers 400 to an endpoint, e.g. ``v1.5.0``."""
+    last = max(number for number, row in enumerate(ROWS) if endpoint in row.refuses)
+    return "v" + ".".join(map(str, ROWS[last + 1].since))
+
+
 def chart_policies(facts: Facts, port: int) -> dict[str, dict[str, Any]]:
     """Return spec.default of the policies that the chart writes with provider gke, by kind; ``port`` is the model servers'."""
     return {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import PoolMigration
@@ -61,9 +61,8 @@ def _names(migration: PoolMigration) -> frozenset[str]:
     return frozenset({migration.name, migration.alpha_epp.name, name_of(migration.alpha_epp.deployment or {})} - {""})
 
 
-def _of_epp(metrics: list[Manifest], migration: PoolMigration) -> list[Manifest]:
-    """Return which AutoscalingMetrics of a pool's namespace read the alpha EPP's pods."""
-    labels = dig(migration.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={})
+def _of_pods(metrics: list[Manifest], labels: Mapping[str, str]) -> list[Manifest]:
+    """Return which AutoscalingMetrics of a namespace read pods with these labels."""
     return [entry for entry in metrics if any(wanted and selects(wanted, labels) for wanted in _exporters(entry))]
 
 
@@ -75,10 +74,11 @@ def _exporters(metric: Manifest) -> list[dict[str, str]]:
 
 @finding(
     "autoscaler-reads-alpha-epp", "blocker",
-    about="An autoscaler reads the alpha EPP or the alpha pool's metrics. When alpha goes, it gets no figures any more and stops scaling.",
-    remedy="After the phase install create the same autoscaler for the v1 EPP (pods with label inferencepool: its name, series with the v1 pool's "
-           "name), then accept autoscaler-reads-alpha-epp; remove the old one after the phase shift.",
-    source="docs/protocol.md 12.1; GKE: AutoscalingMetric selects the EPP's pods by label",
+    about="An autoscaler reads the alpha EPP or the alpha pool's metrics. When alpha goes, it gets no figures any more and stops scaling. One that reads the "
+          "same of the v1 pool beside is a warning: of several metrics the highest wins, and while one is missing nothing is scaled down.",
+    remedy="Let it read the same of the v1 pool beside (pods with label inferencepool: the v1 EPP's name, series with the v1 pool's name), or "
+           "accept autoscaler-reads-alpha-epp where it may stop scaling.",
+    source="docs/protocol.md 12.1; GKE: AutoscalingMetric selects the EPP's pods by label; Kubernetes: HorizontalPodAutoscaler on multiple metrics",
 )
 def autoscaler_reads_alpha_epp(context: CheckContext) -> Iterator[Occurrence]:
     """Find AutoscalingMetrics that select the alpha EPP's pods, and HPAs and ScaledObjects that read these or name the alpha pool or its EPP.
@@ -88,15 +88,28 @@ def autoscaler_reads_alpha_epp(context: CheckContext) -> Iterator[Occurrence]:
     scalers, metrics = _scalers(context), grouped(context.estate.of("autoscaling_metrics"), namespace_of)
     seen: set[str] = set()
     for migration in context.migrations:
-        read = _of_epp(metrics.get(migration.namespace, []), migration)
-        exported, reading_it = {name_of(entry) for entry in read}, [describe(entry) for entry in read]
+        here = metrics.get(migration.namespace, [])
+        alpha = _of_pods(here, dig(migration.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={}))
+        v1 = _of_pods(here, {"inferencepool": migration.epp})
+        reading_it = [(describe(entry), bool(v1), f"Create a second AutoscalingMetric for pods with label inferencepool: {migration.epp}") for entry in alpha]
         for scaler, readings in scalers.get(migration.namespace, []):
-            if any(reading.words & _names(migration) or exported & set(reading.metric.split("|")) for reading in readings):
-                reading_it.append(describe(scaler))
-        for name in reading_it:
+            if _reads(readings, _names(migration), alpha):
+                both = _reads(readings, frozenset({migration.v1_name, migration.epp}), v1)
+                reading_it.append((describe(scaler), both, f"Let it read the same of v1 pool {migration.v1_name} (EPP {migration.epp}) beside"))
+        for name, both, remedy in reading_it:
             if name not in seen:
                 seen.add(name)
-                yield Occurrence(name, f"it reads pool {migration.name} or its EPP {migration.alpha_epp.name}.")
+                text = f"it reads pool {migration.name} or its EPP {migration.alpha_epp.name}"
+                if both:
+                    yield Occurrence(name, f"{text}, and {migration.v1_name} too.", "Let it read v1 alone after the phase shift.", "warning")
+                else:
+                    yield Occurrence(name, f"{text}.", f"{remedy}, or accept autoscaler-reads-alpha-epp where it may stop scaling.")
+
+
+def _reads(readings: list[Reading], names: frozenset[str], exporters: list[Manifest]) -> bool:
+    """Return whether an autoscaler reads one of these names, or a metric that one of these AutoscalingMetrics exports."""
+    exported = {name_of(entry) for entry in exporters}
+    return any(reading.words & names or exported & set(reading.metric.split("|")) for reading in readings)
 
 
 @finding(

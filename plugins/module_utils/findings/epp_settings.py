@@ -31,7 +31,7 @@ def plugins_unknown_to_target(context: CheckContext) -> Iterator[Occurrence]:
 @finding(
     "epp-resources-grow", "warning",
     about="With epp_resources=chart the v1 EPP asks what the chart asks, which is more than alpha's EPP asks today. Both run side by side until the end.",
-    remedy="Make sure that the nodes have room, or leave epp_resources at preserve.",
+    remedy="Make sure that the nodes have room, or leave migration_epp_resources at preserve.",
     source="charts v1.4.0 and v1.5.0: 4 CPU and 8 GiB requested",
 )
 def epp_resources_grow(context: CheckContext) -> Iterator[Occurrence]:

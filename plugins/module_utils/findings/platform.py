@@ -107,7 +107,7 @@ def managed_crds(context: CheckContext) -> Iterator[Occurrence]:
 @finding(
     "crd-older-than-target", "warning",
     about="A CRD that is there already comes from an older release than the target. It is never rewritten, and fields that it lacks are dropped silently.",
-    remedy="Update that CRD yourself from config/crd/bases of the target release if it is yours to update.",
+    remedy="If the CRD is yours to update, replace it by the target release's own: kubectl replace -f FILE, from config/crd/bases.",
     source="bundle-version annotation; InferenceModelRewrite was incompatible before v1.3.0",
 )
 def crd_older_than_target(context: CheckContext) -> Iterator[Occurrence]:
@@ -125,6 +125,7 @@ def crd_older_than_target(context: CheckContext) -> Iterator[Occurrence]:
         unusable = name == releases.REWRITES_CRD and found < (1, 3, 0) and any(map(target_models, models))
         yield Occurrence(
             f"CustomResourceDefinition {name}", f"it is of release {bundle}, the target is {context.target}.",
+            f"If it is yours to update, replace it by that of release {context.target}, from config/crd/bases: kubectl replace -f {releases.CRD_FILES[name]}.",
             severity="blocker" if unusable else None, overridable=not unusable,
         )
 

@@ -9,13 +9,20 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import v1_objects
-from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import OBJECTIVE_HEADER, UNSET, model_name, target_models
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import (
+    OBJECTIVE_HEADER,
+    UNSET,
+    PoolMigration,
+    model_name,
+    target_models,
+)
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import model_pool
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import BINDINGS
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.owners import helm_owner
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.workloads import WORKLOADS
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import READER_ROLE, CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of, ours
 
 _RELEASE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -32,7 +39,7 @@ _RIGHTS = (WORKLOADS | BINDINGS) - {"deployments"}
     "may-not-list", "blocker",
     about="The credential may not list a kind that could hold something that the migration breaks. An empty answer would be a silent no. "
     "A warning where it only hides who else uses the alpha endpoint picker's rights, and no Helm release would be uninstalled with them: those rights stay.",
-    remedy="Bind the collection's detect ClusterRole to this identity, or accept may-not-list if nothing of that kind concerns the pools.",
+    remedy=f"{READER_ROLE}, or accept may-not-list if nothing of that kind concerns the pools.",
     source="docs/protocol.md 1.1",
 )
 def may_not_list(context: CheckContext) -> Iterator[Occurrence]:
@@ -45,7 +52,7 @@ def may_not_list(context: CheckContext) -> Iterator[Occurrence]:
         harmless = entry.listing and entry.listing.name in _RIGHTS and not by_helm
         yield Occurrence(
             entry.what, f"{entry.what} may not be read: {entry.message}",
-            severity="warning" if harmless else None, overridable=entry.overridable,
+            None if entry.overridable else f"{READER_ROLE}.", "warning" if harmless else None, entry.overridable,
         )
 
 
@@ -55,7 +62,8 @@ def may_not_list(context: CheckContext) -> Iterator[Occurrence]:
 @finding(
     "alias-without-rewrite", "blocker", overridable=False,
     about="An InferenceModel answers under a name that no model server knows. EPPs before v1.3.0 have nothing for that: its requests would get 404.",
-    remedy="Choose target_version v1.3.0 to v1.5.0, whose InferenceModelRewrite does it, or let clients ask for the target model itself and remove the alias.",
+    remedy="Set migration_target_version to v1.3.0 or later, whose InferenceModelRewrite does it, or let clients ask for a target model by its own name and "
+           "put an InferenceModel with that modelName in place of the alias.",
     source="seen: 404 on EPP v1.0.0, 200 on v1.5.0",
 )
 def alias_without_rewrite(context: CheckContext) -> Iterator[Occurrence]:
@@ -101,7 +109,8 @@ def model_without_pool(context: CheckContext) -> Iterator[Occurrence]:
     "pool-without-models", "blocker",
     about="A pool has no InferenceModel. Where /v1/models lists what it serves, or migration_models says it, these models are probed; else no name "
           "is known that a probe could ask for, and v1 can't be proven before users meet it.",
-    remedy="Say which models clients ask it for (migration_models); accept pool-without-models for a pool that serves nobody, or that migration_probes ask.",
+    remedy="Say which models clients ask it for (migration_models: {NAMESPACE/POOL: [MODEL]}), or accept pool-without-models for a pool that serves nobody, or "
+           "that migration_probes ask.",
     source="docs/protocol.md 7.1",
 )
 def pool_without_models(context: CheckContext) -> Iterator[Occurrence]:
@@ -111,7 +120,9 @@ def pool_without_models(context: CheckContext) -> Iterator[Occurrence]:
             text = f"no InferenceModel names it; it is probed for {', '.join(migration.undeclared)}."
             yield Occurrence(describe(migration.pool), text, "Say others by migration_models where clients ask for others.", "info")
         elif not migration.models:
-            yield Occurrence(describe(migration.pool), "no InferenceModel names it, and nothing else tells which models it serves.")
+            say = f"Say which models clients ask it for (migration_models: {{{migration.namespace}/{migration.name}: [MODEL]}})"
+            remedy = f"{say}, or accept pool-without-models for a pool that serves nobody, or that migration_probes ask."
+            yield Occurrence(describe(migration.pool), "no InferenceModel names it, and nothing else tells which models it serves.", remedy)
 
 
 @finding(
@@ -151,7 +162,7 @@ def shedding_changes(context: CheckContext) -> Iterator[Occurrence]:
 @finding(
     "request-shape-rejected", "blocker",
     about="The alpha EPP takes any JSON with a model. Some v1 EPPs answer 400 to endpoints that the model server would serve.",
-    remedy="Choose a later target_version, or list the endpoints in use (endpoints) if clients do not call this one.",
+    remedy="Choose a later migration_target_version, or list the endpoints in use in migration_endpoints if clients do not call this one.",
     source="seen on EPP v1.0.0 and v1.5.0; request parsers of v1.1.0 to v1.4.0",
 )
 def request_shape_rejected(context: CheckContext) -> Iterator[Occurrence]:
@@ -160,11 +171,14 @@ def request_shape_rejected(context: CheckContext) -> Iterator[Occurrence]:
     One that is in use blocks, and nobody may accept it. Any other is a warning, unless a person listed the endpoints in use.
     """
     for endpoint in context.facts.refuses:
+        later = f"Set migration_target_version to {releases.first_that_takes(endpoint)} or later"
         if endpoint in context.options.endpoints:
-            yield Occurrence(f"endpoint {endpoint}", f"EPP {context.target} answers 400 to {endpoint}, which is listed as in use.", overridable=False)
+            remedy = f"{later}, or take {endpoint} out of migration_endpoints if clients do not call it."
+            yield Occurrence(f"endpoint {endpoint}", f"EPP {context.target} answers 400 to {endpoint}, which is listed as in use.", remedy, overridable=False)
         elif not context.options.endpoints_said:
             text = f"EPP {context.target} answers 400 to {endpoint}; whether clients call it was not said."
-            yield Occurrence(f"endpoint {endpoint}", text, severity="warning")
+            remedy = f"{later}, or list the endpoints in use in migration_endpoints if clients do not call this one."
+            yield Occurrence(f"endpoint {endpoint}", text, remedy, severity="warning")
 
 
 # -- pools --------------------------------------------------------------------------------------------------------------
@@ -173,7 +187,7 @@ def request_shape_rejected(context: CheckContext) -> Iterator[Occurrence]:
 @finding(
     "incomplete-pool", "blocker", overridable=False,
     about="A pool lacks what the v1 schema requires. The alpha schema accepts objects without spec.",
-    remedy="Delete the pool if it serves nobody, or complete its spec.",
+    remedy="Write what is missing into the pool's spec, or delete the pool if it serves nobody.",
     source="inference-extension v0.3.0, CRD: spec is not required",
 )
 def incomplete_pool(context: CheckContext) -> Iterator[Occurrence]:
@@ -182,13 +196,14 @@ def incomplete_pool(context: CheckContext) -> Iterator[Occurrence]:
         wanted = {"targetPortNumber": ("spec", "targetPortNumber"), "extensionRef.name": ("spec", "extensionRef", "name")}
         missing = [name for name, path in wanted.items() if not dig(migration.pool, *path)]
         if missing:
-            yield Occurrence(describe(migration.pool), f"spec has no {' and no '.join(missing)}.")
+            remedy = f"Write {' and '.join(missing)} into the pool's spec, or delete the pool if it serves nobody."
+            yield Occurrence(describe(migration.pool), f"spec has no {' and no '.join(missing)}.", remedy)
 
 
 @finding(
     "empty-selector", "blocker", overridable=False,
     about="A pool selects no label, which in alpha means every pod of the namespace. v1 refuses it, and so does the chart.",
-    remedy="Give the alpha pool the labels of its model servers, flat: the alpha schema refuses a nested matchLabels.",
+    remedy="Write the labels of its model servers into the alpha pool's spec.selector, flat: the alpha schema refuses a nested matchLabels.",
     source="inference-extension v1.0.2, CRD: minProperties 1; chart validation",
 )
 def empty_selector(context: CheckContext) -> Iterator[Occurrence]:
@@ -214,7 +229,7 @@ def port_9002_implied(context: CheckContext) -> Iterator[Occurrence]:
 @finding(
     "fail-open-lost-by-chart", "warning",
     about="The pool fails open, and the chart of the target release ignores failureMode. The plan writes it into the v1 pool after Helm.",
-    remedy="Choose target_version v1.4.0 or later, or set failureMode again after every later helm upgrade of this release.",
+    remedy="Choose migration_target_version v1.4.0 or later, or set failureMode again after every later helm upgrade of this release.",
     source="charts v1.0.0 to v1.3.0, templates/inferencepool.yaml",
 )
 def fail_open_lost_by_chart(context: CheckContext) -> Iterator[Occurrence]:
@@ -243,14 +258,20 @@ def controller_owned_pool(context: CheckContext) -> Iterator[Occurrence]:
 @finding(
     "name-invalid", "blocker", overridable=False,
     about="The v1 pool's name can't be a Helm release (53 characters) or the start of a Service's name (a letter first, no dots).",
-    remedy="Choose another name with pool_names.",
+    remedy="Choose another name for the v1 pool (migration_pool_names: {NAMESPACE/POOL: NAME}, where no NAME-epp is there yet).",
     source="Helm release names; Kubernetes Service names (RFC 1035)",
 )
 def name_invalid(context: CheckContext) -> Iterator[Occurrence]:
     """Find pools whose v1 name Helm or the API server would refuse."""
     for migration in context.migrations:
         if len(migration.v1_name) > _RELEASE_LENGTH or not _RELEASE_NAME.fullmatch(migration.v1_name):
-            yield Occurrence(describe(migration.pool), f"its v1 pool would be named {migration.v1_name} ({len(migration.v1_name)} characters).")
+            remedy = f"Choose a name of at most {_RELEASE_LENGTH} characters, a letter first and without dots ({_renaming(migration)})."
+            yield Occurrence(describe(migration.pool), f"its v1 pool would be named {migration.v1_name} ({len(migration.v1_name)} characters).", remedy)
+
+
+def _renaming(migration: PoolMigration) -> str:
+    """Return how a person says another name for a v1 pool."""
+    return f"migration_pool_names: {{{migration.namespace}/{migration.name}: NAME}}, where no NAME-epp is there yet"
 
 
 def _collisions(context: CheckContext) -> Iterator[tuple[int, str]]:
@@ -273,14 +294,16 @@ def _collisions(context: CheckContext) -> Iterator[tuple[int, str]]:
 @finding(
     "name-collision-40", "blocker", overridable=False,
     about="The chart keeps 40 characters of a release's name for the EPP's objects. Releases that share them would collide (v1.0.0: across namespaces too).",
-    remedy="Choose a name with pool_names that differs within its first 40 characters.",
+    remedy="Choose a name for the v1 pool that differs within its first 40 characters (migration_pool_names: {NAMESPACE/POOL: NAME}, where no NAME-epp is "
+           "there yet).",
     source="charts v0.3.0 to v1.5.0, _helpers.tpl",
 )
 def name_collision_40(context: CheckContext) -> Iterator[Occurrence]:
     """Find pools whose v1 EPP would get the name of another EPP."""
     for number, whose in _collisions(context):
         migration = context.migrations[number]
-        yield Occurrence(describe(migration.pool), f"the v1 EPP would be named {migration.epp}, as is {whose}.")
+        remedy = f"Choose a name for the v1 pool that differs within its first 40 characters ({_renaming(migration)})."
+        yield Occurrence(describe(migration.pool), f"the v1 EPP would be named {migration.epp}, as is {whose}.", remedy)
 
 
 _LISTING_OF = {
@@ -312,7 +335,8 @@ def _taken(context: CheckContext, number: int) -> Iterator[Manifest]:
 @finding(
     "name-taken", "blocker", overridable=False,
     about="Something else already stands under a name that the migration would use. It would be overwritten, or Helm would refuse to adopt it.",
-    remedy="Choose another name with pool_names, or remove the object if it is a left-over.",
+    remedy="Choose another name for the v1 pool (migration_pool_names: {NAMESPACE/POOL: NAME}), give an object that is not named after the pool the planned "
+           "spec, or delete it if it is a left-over.",
     source="docs/protocol.md 3.8",
 )
 def name_taken(context: CheckContext) -> Iterator[Occurrence]:
@@ -321,7 +345,10 @@ def name_taken(context: CheckContext) -> Iterator[Occurrence]:
     for number, migration in enumerate(context.migrations):
         if number not in colliding:
             for live in _taken(context, number):
-                yield Occurrence(describe(live), f"the migration of pool {migration.name} would use this name.")
+                elsewhere = (f"Choose another name for the v1 pool ({_renaming(migration)})" if name_of(live) in (migration.v1_name, migration.epp)
+                             else "Give it the spec that the plan has for this name")
+                remedy = f"{elsewhere}, or delete {describe(live)} if it is a left-over."
+                yield Occurrence(describe(live), f"the migration of pool {migration.name} would use this name.", remedy)
 
 
 @finding(

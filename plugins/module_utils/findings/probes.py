@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.reachability import Reachability
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
+from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import READER_ROLE, CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.body_routing import gateways_of, models_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.precedence import meet
@@ -26,7 +26,7 @@ EXTENSION_CHAINS = 5
 @finding(
     "address-not-probed", "warning",
     about="A Gateway through which users reach a pool has no address, no HTTP or HTTPS listener for the route, or does not exist. Nothing can be asked there.",
-    remedy="Repair the Gateway or take it out of the route's parentRefs; where no Gateway of a route can be asked, its pool can't be migrated.",
+    remedy="Repair the Gateway or take it out of the route's parentRefs; a route none of whose Gateways can be asked must name one that can.",
     source="docs/protocol.md 7.1",
 )
 def address_not_probed(context: CheckContext) -> Iterator[Occurrence]:
@@ -36,32 +36,38 @@ def address_not_probed(context: CheckContext) -> Iterator[Occurrence]:
     """
     if any(refused.what.startswith("gateways ") for refused in context.estate.refused):
         return  # a Gateway that may not be read may well exist; may-not-list reports it
-    found: dict[str, tuple[str, bool]] = {}
+    found: dict[str, tuple[str, str, bool]] = {}
     for entry in context.reachability:
         alone = not any(parent.addresses for parent in entry.parents)
         for parent in entry.parents:
             if not parent.addresses:
-                why = "does not exist" if parent.manifest is None else _why_silent(parent.manifest)
-                found[str(parent)] = (why, alone or found.get(str(parent), ("", False))[1])
+                why, mend = ("does not exist", "Create it") if parent.manifest is None else _why_silent(parent.manifest)
+                found[str(parent)] = (why, mend, alone or found.get(str(parent), ("", "", False))[2])
         key = entry.reference.route
         for name in listener_sets(context.estate.route_of[key.kind, key.namespace, key.name]):
-            found[name] = (f"holds listeners of {key} that are not looked at", alone)
+            found[name] = (f"holds listeners of {key} that are not looked at", f"Let {key} name the Gateway itself", alone)
         if not entry.parents:
-            found[str(key)] = ("names no Gateway as its parent", True)
-    for name, (why, alone) in sorted(found.items()):
-        yield Occurrence(name, f"{name} {why}, so no probe can be sent there.", severity="blocker" if alone else None, overridable=not alone)
+            found[str(key)] = ("names no Gateway as its parent", "Let parentRefs name the Gateway through which users come", True)
+    for name, (why, mend, alone) in sorted(found.items()):
+        remedy = f"{mend}: the route has no other Gateway that can be asked, and without one its pool can't be migrated." if alone else None
+        yield Occurrence(name, f"{name} {why}, so no probe can be sent there.", remedy, "blocker" if alone else None, overridable=not alone)
 
 
-def _why_silent(gateway: Manifest) -> str:
-    return "has no HTTP or HTTPS listener for the route" if dig(gateway, "status", "addresses") else "has no address in its status"
+def _why_silent(gateway: Manifest) -> tuple[str, str]:
+    """Return why a Gateway can't be asked, and what is to be done."""
+    if dig(gateway, "status", "addresses"):
+        return "has no HTTP or HTTPS listener for the route", "Give it an HTTP or HTTPS listener that takes the route"
+    look = f"kubectl -n {namespace_of(gateway)} describe gateway {name_of(gateway)}"
+    return "has no address in its status", f"See why its controller gives it none ({look}) and repair it"
 
 
 @finding(
     "gateway-unreachable", "blocker",
     about="From where the modules run no connection can be opened to an address that will be probed: an internal load balancer, a proxy, "
           "a certificate that is not trusted or of another name. The migration would install v1, then end HELD.",
-    remedy="Run where the Gateway answers: on a bastion (the inventory host's ansible_host), a runner in the cluster, or by a proxy (migration_probe_proxy). "
-           "For a certificate name its authority (migration_probe_ca_cert). Accept gateway-unreachable where the migration itself will run elsewhere.",
+    remedy="Run where the Gateway answers: on a bastion (the inventory host's ansible_host), a runner in the cluster, or by a proxy (migration_probe_proxy); "
+           "name the authority of a certificate that is not trusted (migration_probe_ca_cert); accept gateway-unreachable where the migration itself will run "
+           "elsewhere.",
     source="docs/protocol.md 1.5",
 )
 def gateway_unreachable(context: CheckContext) -> Iterator[Occurrence]:
@@ -75,8 +81,7 @@ def gateway_unreachable(context: CheckContext) -> Iterator[Occurrence]:
 @finding(
     "listener-undecided", "blocker",
     about="A listener chooses routes by the labels of their namespaces, and these may not be read. So nobody can tell whether users reach the pool there.",
-    remedy="Grant the permission to list namespaces (the shipped ClusterRole for detect has it), or accept listener-undecided: then that listener is "
-           "probed too, and where it does not take the route, the shift ends HELD.",
+    remedy=f"{READER_ROLE}, or accept listener-undecided: then that listener is probed too, and where it does not take the route, the shift ends HELD.",
     source="Gateway API: allowedRoutes.namespaces.selector",
 )
 def listener_undecided(context: CheckContext) -> Iterator[Occurrence]:
@@ -201,7 +206,7 @@ def pool_on_several_gateways(context: CheckContext) -> Iterator[Occurrence]:
     "gateway-extension-limit", "warning",
     about="While both stacks stand side by side, a Gateway calls the endpoint pickers of twice as many pools, beside the extensions that it has. Google Cloud "
           "bounds the extension chains of a load balancer; beyond that a pool is not programmed. Whether each probe route takes one too was not seen yet.",
-    remedy="Migrate the namespaces one after the other (namespaces), so that fewer pools stand side by side.",
+    remedy="Migrate the namespaces one after the other (migration_namespaces), so that fewer pools stand side by side.",
     source="Google Cloud Service Extensions: 5 extension chains a resource, the first match runs; one resource a forwarding rule",
 )
 def gateway_extension_limit(context: CheckContext) -> Iterator[Occurrence]:

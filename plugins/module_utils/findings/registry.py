@@ -27,6 +27,9 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 Severity = Literal["blocker", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("blocker", "warning", "info")
 """The worst first."""
+READER_ROLE = ("Bind the collection's ClusterRole to this identity: kubectl apply -f roles/migration/files/rbac/detect.yaml && kubectl create "
+               "clusterrolebinding inference-gateway-migration-detect --clusterrole=inference-gateway-migration-detect --user=WHO")
+"""What is done for a credential that may not read enough."""
 
 
 @dataclass(frozen=True)

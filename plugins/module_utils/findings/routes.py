@@ -92,20 +92,21 @@ def _brought_back(context: CheckContext, route: Manifest) -> tuple[str, str] | N
 @finding(
     "mirror-to-alpha-pool", "blocker", overridable=False,
     about="A RequestMirror filter names the alpha pool. Mirrors have no weights to shift, and the pool can't go while one needs it.",
-    remedy="Remove the mirror, or point it at the v1 pool after the migration.",
+    remedy="Take the mirror out of the route; after the migration it may name the v1 pool.",
     source="docs/protocol.md 12.1",
 )
 def mirror_to_alpha_pool(context: CheckContext) -> Iterator[Occurrence]:
     """Find RequestMirror filters that name a planned pool."""
     for migration in context.migrations:
         for reference in migration.mirrors:
-            yield Occurrence(str(reference.route), f"rule {reference.rule} mirrors to alpha pool {migration.name}.")
+            remedy = f"Take the mirror out of rule {reference.rule}; after the migration it may name v1 pool {migration.v1_name}."
+            yield Occurrence(str(reference.route), f"rule {reference.rule} mirrors to alpha pool {migration.name}.", remedy)
 
 
 @finding(
     "backend-refs-full", "blocker",
     about="A rule has no room for the second reference of each pool: Gateway API allows 16.",
-    remedy="Split the rule, or use the simple path, which needs no room, and accept backend-refs-full.",
+    remedy="Take backendRefs out of the rule, those of weight 0 first, or use the simple path, which needs no room, and accept backend-refs-full.",
     source="Gateway API v1.4, HTTPRoute: backendRefs maxItems 16",
 )
 def backend_refs_full(context: CheckContext) -> Iterator[Occurrence]:
@@ -114,35 +115,40 @@ def backend_refs_full(context: CheckContext) -> Iterator[Occurrence]:
     for (key, number), more in sorted(added.items()):
         present = len(rules(context.estate.route_of[key.kind, key.namespace, key.name])[number].get("backendRefs") or [])
         if present + more > MAX_BACKENDS:
-            yield Occurrence(str(key), f"rule {number} has {present} backendRefs and would need {present + more}.")
+            remedy = (f"Take {present + more - MAX_BACKENDS} or more backendRefs out of rule {number}, those of weight 0 first, or use the simple path, which "
+                      "needs no room, and accept backend-refs-full.")
+            yield Occurrence(str(key), f"rule {number} has {present} backendRefs and would need {present + more}.", remedy)
 
 
 @finding(
     "no-room-for-mark", "blocker",
     about="A rule has no room for what a probe copy of it needs: one more header in each match and one more response header. Gateway API allows 16.",
-    remedy="Split the rule, or use the simple path, which makes no copies, and accept no-room-for-mark.",
+    remedy="Take a header or filter out of the rule, or use the simple path, which makes no copies, and accept no-room-for-mark.",
     source="Gateway API v1.4, HTTPRoute: maxItems 16 of headers, filters and responseHeaderModifier.set",
 )
 def no_room_for_mark(context: CheckContext) -> Iterator[Occurrence]:
     """Find rules from which no probe route can be made, because its headers or filters would exceed a limit."""
     moved = {(reference.route, reference.rule) for migration in context.migrations for reference in migration.references}
+    simple = "or use the simple path, which makes no copies, and accept no-room-for-mark"
     for key, number in sorted(moved):
         rule = rules(context.estate.route_of[key.kind, key.namespace, key.name])[number]
         if any(len(match.get("headers") or []) >= MAX_HEADERS for match in rule.get("matches") or []):
-            yield Occurrence(str(key), f"rule {number} has a match with {MAX_HEADERS} headers already.")
+            remedy = f"Take a header out of that match, {simple}."
+            yield Occurrence(str(key), f"rule {number} has a match with {MAX_HEADERS} headers already.", remedy)
         filters = rule.get("filters") or []
         own = next((entry for entry in filters if entry.get("type") == "ResponseHeaderModifier"), None)
         if own and len((own.get("responseHeaderModifier") or {}).get("set") or []) >= MAX_HEADERS:
-            yield Occurrence(str(key), f"rule {number} sets {MAX_HEADERS} response headers already.")
+            remedy = f"Take a header out of responseHeaderModifier.set, {simple}."
+            yield Occurrence(str(key), f"rule {number} sets {MAX_HEADERS} response headers already.", remedy)
         # A probe route leaves mirrors out, so these do not count.
         if own is None and len([entry for entry in filters if entry.get("type") != "RequestMirror"]) >= MAX_FILTERS:
-            yield Occurrence(str(key), f"rule {number} has {MAX_FILTERS} filters already.")
+            yield Occurrence(str(key), f"rule {number} has {MAX_FILTERS} filters already.", f"Take a filter out of rule {number}, {simple}.")
 
 
 @finding(
     "grpc-route", "blocker", overridable=False,
     about="A GRPCRoute sends traffic to the pool. Probes speak HTTP and JSON only, so its share can't be proven.",
-    remedy="Move that route yourself, or remove it, before this pool is migrated.",
+    remedy="Let the GRPCRoute name another backend, such as a v1 pool that you install yourself, or delete it, before this pool is migrated.",
     source="docs/protocol.md 7.1",
 )
 def grpc_route(context: CheckContext) -> Iterator[Occurrence]:
@@ -197,7 +203,8 @@ def group_less_reference(context: CheckContext) -> Iterator[Occurrence]:
 @finding(
     "gateway-serves-one-group", "blocker",
     about="Only GKE serves alpha and v1 pools at once. Every other gateway answers 500 for the share of the group it does not know, so weights can't be moved.",
-    remedy="Move to a gateway that serves v1 by its own upgrade path; accept gateway-serves-one-group only if this one is known to serve both groups.",
+    remedy="Let the routes name a GKE Gateway, or migrate what is behind this one by its own upgrade path and leave it out here (name the other namespaces in "
+           "migration_namespaces); accept gateway-serves-one-group only if this one is known to serve both groups.",
     source="seen on Istio, built from its sources of 2026-08-27; sources of kgateway, agentgateway, Envoy AI Gateway, NGINX Gateway Fabric",
 )
 def gateway_serves_one_group(context: CheckContext) -> Iterator[Occurrence]:

@@ -58,3 +58,21 @@ def test_the_cache_metric_is_renamed_from_v1_3_0_on(demo, target, found):
     assert len(demo.found("kv-metric-renamed", target=target)) == found
     container(demo)["args"].extend(["--kvCacheUsagePercentageMetric", "x"])
     assert demo.found("kv-metric-renamed", target=target) == []
+
+
+@pytest.mark.parametrize(("name", "severity"), [(GA, "warning"), (f"{GA}-epp", "warning"), (f"{GA}-other", "blocker")])
+def test_an_autoscaler_that_reads_v1_beside_is_a_warning(demo, name, severity):
+    keda(demo, f'max(inference_pool_average_queue_size{{name=~"{POOL}|{name}"}})')
+    assert [entry.severity for entry in demo.found("autoscaler-reads-alpha-epp")] == [severity]
+
+
+def test_an_exported_metric_of_v1_beside_is_a_warning(demo):
+    autoscaling_metric(demo)
+    demo.add("autoscaling.gke.io/v1beta1", "AutoscalingMetric", "queue-ga", spec={"selector": {"matchLabels": {"inferencepool": f"{GA}-epp"}}})
+    hpa(demo, "autoscaling.gke.io|queue|queue")
+    assert [(entry.object, entry.severity) for entry in demo.found("autoscaler-reads-alpha-epp")] == [
+        ("AutoscalingMetric default/queue", "warning"), ("HorizontalPodAutoscaler default/scaler", "blocker"),
+    ]
+    metrics = spec(demo, "HorizontalPodAutoscaler")["metrics"]
+    metrics.append({"type": "External", "external": {"metric": {"name": "autoscaling.gke.io|queue-ga|queue"}}})
+    assert {entry.severity for entry in demo.found("autoscaler-reads-alpha-epp")} == {"warning"}

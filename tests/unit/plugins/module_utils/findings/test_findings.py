@@ -172,7 +172,9 @@ def test_an_estate_that_has_it(demo, code):
     assert found, f"{code} was not found"
     assert {entry.severity for entry in found} == {severity}
     assert any(words in f"{entry.object}: {entry.message}" for entry in found)
-    assert all(entry.remedy and entry.message.endswith(".") or code == "may-not-list" for entry in found)
+    assert all(entry.remedy.endswith(".") and (entry.message.endswith(".") or code == "may-not-list") for entry in found)
+    # Who may accept a blocker is told so, and nobody else is.
+    assert all((f"accept {code}" in entry.remedy) == entry.overridable for entry in found if entry.severity == "blocker")
 
 
 @pytest.mark.parametrize("code", sorted(set(CATALOGUE) - USUAL))
