@@ -6,6 +6,8 @@
 findings/CODE.yaml is one case or a list of them. Each has ``expects`` (severity, object, words of the message; one or a list), ``positive`` and
 ``negative`` (what differs), and perhaps ``options`` of the module. A manifest that the ordinary estate has by kind and name is merged into it as a JSON
 merge patch (null removes), with ``$patch: delete`` it is left out, any other is added. NAMESPACE stands for the namespace, which is named after the code.
+
+A case that expects a blocker has ``remedies`` too: each way by which a person follows what is printed. README.md beside this file has their form.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tests.integration.harness import World
+from ansible_collections.inference_gateway.migration.plugins.module_utils.releases import CRD_FILES, OBJECTIVES_CRD
+
+from tests.integration.harness import SANDBOX, World
 
 Manifest = dict[str, Any]
 
@@ -45,12 +49,40 @@ class Expected(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Way:
+    """One way by which the remedy of a blocker is followed, on an estate of its own that has the blocker.
+
+    :param name: the estate's namespace.
+    :param code: of the blocker.
+    :param follows: words of the remedy that is printed, by which a person knows to do this.
+    :param options: of detect_v1alpha2 before.
+    :param sets: options that the person sets then.
+    :param changes: what the person changes in the cluster, in the form of ``positive``.
+    :param runs: commands that are printed, for kubectl and helm.
+    :param values: what the person writes in place of words in capitals in those commands.
+    :param accepts: whether the code is accepted at the end, because nothing else takes the blocker away.
+    """
+
+    name: str
+    code: str
+    estate: list[Manifest]
+    options: Manifest
+    follows: str
+    sets: Manifest
+    changes: list[Manifest]
+    runs: tuple[str, ...]
+    values: dict[str, str]
+    accepts: bool
+
+
+@dataclass(frozen=True)
 class Case:
     """Two estates, each in a namespace of its own.
 
     :param options: of detect_v1alpha2.
     :param positive: the estate that has the findings.
     :param negative: the estate that only just lacks them.
+    :param ways: by which the blocker's remedy is followed, each on a third estate that is like the positive one.
     """
 
     name: str
@@ -58,11 +90,17 @@ class Case:
     expects: tuple[Expected, ...]
     positive: list[Manifest]
     negative: list[Manifest]
+    ways: tuple[Way, ...]
 
     @property
     def code(self) -> str:
         """The code of the first finding."""
         return self.expects[0].code
+
+    @property
+    def blocks(self) -> bool:
+        """Whether one of the findings is a blocker."""
+        return any(entry.severity == "blocker" for entry in self.expects)
 
 
 def cases(path: Path) -> list[Case]:
@@ -72,12 +110,20 @@ def cases(path: Path) -> list[Case]:
     """
     count = len(_entries(path, ""))
     names = [path.stem if number == 0 else f"{path.stem}-{number + 1}" for number in range(count)]
-    return [_case(path.stem, name, _entries(path, name)[number], _entries(path, f"{name}-not")[number]) for number, name in enumerate(names)]
+    return [_case(path, name, number) for number, name in enumerate(names)]
 
 
-def _case(code: str, name: str, having: Manifest, lacking: Manifest) -> Case:
-    expects = tuple(Expected(**{"code": code} | entry) for entry in _listed(having["expects"]))
-    return Case(name, USUAL | having.get("options", {}), expects, estate(name, having["positive"]), estate(f"{name}-not", lacking["negative"]))
+def _case(path: Path, name: str, number: int) -> Case:
+    having, lacking = _entries(path, name)[number], _entries(path, f"{name}-not")[number]
+    expects = tuple(Expected(**{"code": path.stem} | entry) for entry in _listed(having["expects"]))
+    ways = tuple(_way(path, f"{name}-way-{way + 1}", number, way) for way in range(len(having.get("remedies", ()))))
+    return Case(name, USUAL | having.get("options", {}), expects, estate(name, having["positive"]), estate(f"{name}-not", lacking["negative"]), ways)
+
+
+def _way(path: Path, name: str, number: int, way: int) -> Way:
+    entry = _entries(path, name)[number]
+    said = {"sets": {}, "changes": [], "runs": (), "values": {}, "accepts": False} | entry["remedies"][way]
+    return Way(name, path.stem, estate(name, entry["positive"]), USUAL | entry.get("options", {}), **said)
 
 
 def wild(name: str) -> tuple[tuple[Expected, ...], list[Manifest]]:
@@ -104,9 +150,9 @@ def _listed(value: Any) -> list[Any]:
 
 def estate(namespace: str, changes: Iterable[Manifest] = ()) -> list[Manifest]:
     """Return the ordinary estate in one namespace, with ``changes`` merged in as the module's docstring says."""
-    found = {_key(entry, namespace): entry for entry in _entries(ORDINARY, namespace)}
+    found = {key_of(entry, namespace): entry for entry in _entries(ORDINARY, namespace)}
     for change in deepcopy(list(changes)):
-        key = _key(change, namespace)
+        key = key_of(change, namespace)
         if change.pop("$patch", None) == "delete":
             del found[key]
         else:
@@ -117,7 +163,8 @@ def estate(namespace: str, changes: Iterable[Manifest] = ()) -> list[Manifest]:
     return list(found.values())
 
 
-def _key(manifest: Manifest, namespace: str) -> tuple[str, str, str]:
+def key_of(manifest: Manifest, namespace: str) -> tuple[str, str, str]:
+    """Return kind, namespace (``namespace`` where it says none) and name."""
     meta = manifest["metadata"]
     return manifest["kind"], meta.get("namespace", namespace), meta["name"]
 
@@ -148,9 +195,9 @@ def create(world: World, manifests: Sequence[Manifest], strict: bool = True) -> 
     :param strict: whether fields that the server would prune are an error.
     """
     where = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(namespaces(manifests))]
-    world.kubectl("create", "-f", "-", f"--validate={str(strict).lower()}", input=_as_list([*where, *manifests]))
+    world.kubectl("create", "-f", "-", f"--validate={str(strict).lower()}", input=as_list([*where, *manifests]))
     with_status = [entry for entry in manifests if "status" in entry]
-    world.kubectl("replace", "--subresource=status", "-f", "-", f"--validate={str(strict).lower()}", input=_as_list(with_status))
+    world.kubectl("replace", "--subresource=status", "-f", "-", f"--validate={str(strict).lower()}", input=as_list(with_status))
     for entry in (entry for entry in manifests if "managedFields" in entry["metadata"]):  # the server writes down who created it, whatever the manifest says
         change = [{"op": "replace", "path": "/metadata/managedFields", "value": entry["metadata"]["managedFields"]}]
         meta = entry["metadata"]
@@ -161,5 +208,34 @@ def create(world: World, manifests: Sequence[Manifest], strict: bool = True) -> 
             world.kubectl("annotate", "--overwrite", "-n", entry["metadata"]["namespace"], entry["kind"], entry["metadata"]["name"], f"{LAST_APPLIED}={said}")
 
 
-def _as_list(manifests: Sequence[Manifest]) -> str:
+def as_list(manifests: Sequence[Manifest]) -> str:
+    """Return objects as one text for kubectl."""
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
+
+
+# -- clusters -----------------------------------------------------------------------------------------------------------
+
+CRDS = SANDBOX / "crds"
+
+
+def furnish(world: World, manifests: Sequence[Manifest]) -> None:
+    """Create estates on a cluster with every kind that they need, of which some get stricter afterwards."""
+    world.apply(CRDS / "optional")
+    # A cluster on which v1 pickers serve alpha pools has the kind already.
+    world.kubectl("create", "-f", str(Path(world.state["crds"]) / "v1.5.0" / "bases" / CRD_FILES[OBJECTIVES_CRD]))
+    world.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{OBJECTIVES_CRD}")
+    rules = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/rules/items/properties"
+    persistence = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}  # of the experimental channel
+    patch_crd(world, "httproutes.gateway.networking.k8s.io", {"op": "add", "path": f"{rules}/sessionPersistence", "value": persistence})
+    create(world, manifests)
+    # These kinds got stricter after the estates were made.
+    world.apply(CRDS / "strict")
+    timeout = {"properties": {"timeoutSec": {"type": "integer", "maximum": 86400}}}
+    spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec"
+    default = {"type": "object", "x-kubernetes-preserve-unknown-fields": True} | timeout
+    patch_crd(world, "gcpbackendpolicies.networking.gke.io", {"op": "add", "path": f"{spec}/properties", "value": {"default": default}})
+
+
+def patch_crd(world: World, name: str, *operations: Manifest) -> None:
+    """Change a CRD by a JSON patch."""
+    world.kubectl("patch", "crd", name, "--type=json", f"--patch={json.dumps(operations)}")

@@ -16,7 +16,7 @@ from hypothesis import configuration
 from igw_sandbox import load
 from igw_sandbox.world import World
 from tests.e2e.product import ZERO_DOWNTIME, PlaybookRun
-from tests.integration.harness import ESTATES, ON_V1, QUICK, Ended, alpha_share, gone, users_routes
+from tests.integration.harness import ESTATES, ON_V1, QUICK, Ended, alpha_share, detect, gone, users_routes
 
 configuration.set_hypothesis_home_dir(Path(__file__).resolve().parents[2] / "build" / "hypothesis")
 
@@ -34,6 +34,12 @@ def make_world() -> Iterator[Callable[..., World]]:
     yield make
     for world in made:
         world.down()
+
+
+@pytest.fixture(scope="session")
+def ask(collections_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
+    """What detect says of a world under these options."""
+    return lambda world, **options: detect(world, tmp_path_factory.mktemp("detect"), collections_path, **options)
 
 
 @pytest.fixture

@@ -20,10 +20,9 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
 
 from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World
-from tests.integration.cases import FOLDER, USUAL, Case, Expected, Manifest, cases, create, estate, namespaces, wild, wild_names
-from tests.integration.harness import CONTROL, SANDBOX, credential, detect
+from tests.integration.cases import CRDS, FOLDER, USUAL, Case, Expected, Manifest, cases, create, estate, furnish, namespaces, wild, wild_names
+from tests.integration.harness import CONTROL, credential
 
-CRDS = SANDBOX / "crds"
 V1_POOLS = "inferencepools.inference.networking.k8s.io"
 OBJECTIVES = "inferenceobjectives.inference.networking.x-k8s.io"
 REWRITES = "inferencemodelrewrites.inference.networking.x-k8s.io"
@@ -35,12 +34,6 @@ OF_THE_CLUSTER = {"alpha-crd-in-v1-manifests", "crd-older-than-target", "gateway
 """Findings about no namespace, about what a credential may see of one, or about a connection: tested below, one by one."""
 
 Detect = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def ask(collections_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Detect:
-    """What detect says of a world under these options."""
-    return lambda world, **options: detect(world, tmp_path_factory.mktemp("detect"), collections_path, **options)
 
 
 @pytest.fixture(scope="module")
@@ -82,27 +75,9 @@ def check(found: Sequence[dict[str, str]], expects: Sequence[Expected]) -> None:
 def table(make_world: Callable[..., World]) -> Iterator[World]:
     """One cluster with both estates of every case."""
     world = make_world("table", services=CONTROL)
-    world.apply(CRDS / "optional")
-    # A cluster on which v1 pickers serve alpha pools has the kind already.
-    world.kubectl("create", "-f", str(Path(world.state["crds"]) / "v1.5.0" / "bases" / "inference.networking.x-k8s.io_inferenceobjectives.yaml"))
-    world.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{OBJECTIVES}")
-    rules = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/rules/items/properties"
-    persistence = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}  # of the experimental channel
-    patch(world, "httproutes.gateway.networking.k8s.io", {"op": "add", "path": f"{rules}/sessionPersistence", "value": persistence})
-    create(world, [manifest for case in CASES for manifest in (*case.positive, *case.negative)])
-    # These kinds got stricter after the estates were made.
-    world.apply(CRDS / "strict")
-    timeout = {"properties": {"timeoutSec": {"type": "integer", "maximum": 86400}}}
-    spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec"
-    default = {"type": "object", "x-kubernetes-preserve-unknown-fields": True} | timeout
-    patch(world, "gcpbackendpolicies.networking.gke.io", {"op": "add", "path": f"{spec}/properties", "value": {"default": default}})
+    furnish(world, [manifest for case in CASES for manifest in (*case.positive, *case.negative)])
     yield world
     world.down()
-
-
-def patch(world: World, name: str, *operations: Manifest) -> None:
-    """Change a CRD by a JSON patch."""
-    world.kubectl("patch", "crd", name, "--type=json", f"--patch={json.dumps(operations)}")
 
 
 def test_every_finding_of_the_catalogue_has_a_case():
