@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.reachability import Reachability
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import READER_ROLE, CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import STREAMS
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.body_routing import gateways_of, models_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.precedence import meet
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import VARIANTS
@@ -129,8 +130,9 @@ def regex_precedence_undefined(context: CheckContext) -> Iterator[Occurrence]:
     "probe-shadowed-by-rule", "warning",
     about="Requests that would fit a rule are taken by a more specific one, of this route or of another on the same Gateway, so neither users nor "
           "probes reach it so. Where that holds for every request that can be made from the plan, it blocks: nothing can be proven for the rule.",
-    remedy="Nothing to do for a single match. Where no request reaches a rule, list the endpoints that clients call there (endpoints), or add a request of "
-           "your own that it takes (migration_probes) and accept probe-shadowed-by-rule, or remove the rule: without any request the shift refuses it.",
+    remedy="Nothing to do for a single match. Where no request reaches a rule, let migration_endpoints list the endpoints that clients call there, or add "
+           "a request of your own that it takes (migration_probes) and accept probe-shadowed-by-rule, or remove the rule: without any request the shift "
+           "refuses it.",
     source="Gateway API: HTTPRoute rule precedence",
 )
 def probe_shadowed_by_rule(context: CheckContext) -> Iterator[Occurrence]:
@@ -149,8 +151,8 @@ def probe_shadowed_by_rule(context: CheckContext) -> Iterator[Occurrence]:
     "rule-not-probed", "blocker",
     about="No request of the endpoints in use fits a rule that sends traffic to the pool: its path, its method or a rewrite leads elsewhere, or it takes "
           "requests for a model that the pool is not known to serve. Nothing can be proven for it.",
-    remedy="List the endpoints that clients call there (endpoints), correct the rule, or add a request of your own that it takes (migration_probes) "
-           "and accept rule-not-probed: without any request the shift refuses the rule.",
+    remedy=f"Let migration_endpoints list the endpoints that clients call there ({', '.join(STREAMS)} are known), correct the rule, or add a request of your "
+           "own that it takes (migration_probes) and accept rule-not-probed: without any request the shift refuses the rule.",
     source="docs/protocol.md 7.1",
 )
 def rule_not_probed(context: CheckContext) -> Iterator[Occurrence]:

@@ -14,6 +14,9 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import step_weights, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import pool_key, rules
 
+_ALWAYS = weights.MAX_WEIGHT // 100
+"""Weights up to this can be split at every percentage."""
+
 
 @finding(
     "route-refused-by-gateway", "blocker", overridable=False,
@@ -43,8 +46,8 @@ def _words(condition: Manifest) -> str:
     about="A rule names both an alpha pool and a v1 pool, under whatever name: somebody began this migration by hand, or an earlier run stands in the middle. "
           "Shares are measured by which stack answers, so the answers of that v1 pool would pass for those of the planned one. Where it has weight 0 it gets "
           "no requests; then this may be accepted, and it stays in the rule as it is.",
-    remedy="Let the open migration go on to its end where there is one. Where the rule was split by hand, set it to the alpha pool alone, or finish by hand "
-           "and take the alpha pool out of the rule. A split that was begun by hand is not taken over.",
+    remedy="Let the open migration go on to its end where there is one; where the rule was split by hand, set it to the alpha pool alone, or finish by hand "
+           "and take the alpha pool out of it, for a split that was begun by hand is not taken over.",
     source="docs/protocol.md 8.5, 11.4; GKE's guide, stage 2",
 )
 def half_migrated_rule(context: CheckContext) -> Iterator[Occurrence]:
@@ -58,15 +61,18 @@ def half_migrated_rule(context: CheckContext) -> Iterator[Occurrence]:
                 if (beside.group, beside.kind) == (V1_GROUP, POOL_KIND):
                     idle = entry.get("weight", 1) == 0 and beside not in planned
                     text = f"rule {reference.rule} names alpha pool {migration.name} and v1 pool {beside.name} (weight {entry.get('weight', 1)})."
-                    yield Occurrence(str(reference.route), text, overridable=idle)
+                    accept = f", or accept half-migrated-rule: {beside.name} stays in the rule with weight 0" if idle else ""
+                    remedy = ("Let the open migration go on to its end where there is one; where the rule was split by hand, set rule "
+                              f"{reference.rule} to the alpha pool alone, or finish by hand and take the alpha pool out of it{accept}.")
+                    yield Occurrence(str(reference.route), text, remedy, overridable=idle)
 
 
 @finding(
     "weights-not-splittable", "blocker",
     about="A step splits the weight of each moved reference in whole numbers, and leaves the others of the rule their exact part of the traffic. Gateway API "
           "allows weights up to 1,000,000, and these have no common factor that brings them below.",
-    remedy=f"Give the references of that rule weights up to {weights.MAX_WEIGHT // 100} in nearly the same ratio: these can be split at every percentage. "
-           "Or use the simple path, which splits nothing, and accept weights-not-splittable.",
+    remedy=f"Give the references of that rule weights up to {_ALWAYS} in nearly the same ratio, which can be split at every percentage, or use the simple "
+           "path, which splits nothing, and accept weights-not-splittable.",
     source="Gateway API v1.4, BackendRef: weight at most 1,000,000; docs/protocol.md 9",
 )
 def weights_not_splittable(context: CheckContext) -> Iterator[Occurrence]:
@@ -80,4 +86,6 @@ def weights_not_splittable(context: CheckContext) -> Iterator[Occurrence]:
                 said = ", ".join(str(reference.get("weight", 1)) for reference in references)
                 at = ", ".join(f"{share} %" for share in failing)
                 text = f"rule {number} has weights {said}, which can't be split in whole numbers up to {weights.MAX_WEIGHT} for v1's share of {at}."
-                yield Occurrence(describe(route), text)
+                remedy = (f"Give the references of rule {number} weights up to {_ALWAYS} in nearly the same ratio, which can be split at every percentage, or "
+                          "use the simple path, which splits nothing, and accept weights-not-splittable.")
+                yield Occurrence(describe(route), text, remedy)
