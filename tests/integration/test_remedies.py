@@ -72,15 +72,17 @@ def resource(manifest: Manifest) -> str:
 def change(world: World, way: Way, wanted: Manifest) -> None:
     """Delete, change or create one object as the way says."""
     live = {key_of(entry, way.name): entry for entry in way.estate}.get(key_of(wanted, way.name))
-    name, where = wanted["metadata"]["name"], ("-n", wanted["metadata"].get("namespace", way.name))
+    where = ("-n", wanted["metadata"].get("namespace", way.name))
+    named = (resource(live or wanted), wanted["metadata"]["name"], *where)
     if wanted.get("$patch") == "delete":
-        assert live, f"{wanted} is not there"
-        world.kubectl("delete", resource(live), name, *where)
-    elif live:
-        status = ("--subresource=status",) if "status" in wanted else ()
-        world.kubectl("patch", resource(live), name, *where, *status, "--type=merge", "-p", json.dumps(wanted))
+        world.kubectl("delete", *named)
+        return
+    if live:
+        world.kubectl("patch", *named, "--type=merge", "-p", json.dumps(wanted))
     else:
         world.kubectl("create", *where, "-f", "-", input=as_list([wanted]))
+    if "status" in wanted:
+        world.kubectl("patch", *named, "--subresource=status", "--type=merge", "-p", json.dumps({"status": wanted["status"]}))
 
 
 def run(world: World, command: str, printed: str, values: dict[str, str]) -> None:
@@ -142,6 +144,15 @@ def afterwards(remedied: Remedied, ask: Detect) -> Detect:
     return remember
 
 
+def options_after(way: Way) -> Manifest:
+    """Options of the way's second detect, which it shares with as many ways as can be: options by pool are all said at once, and codes accepted."""
+    by_pool = {option: {pool: said for other in WAYS for pool, said in other.sets.get(option, {}).items()} for option in ("pool_names", "models")}
+    accepting = [other for other in WAYS if other.accepts]
+    where = sorted({name for other in accepting for name in namespaces(other.estate)})
+    accepted = {"accept": sorted({other.code for other in accepting}), "namespaces": where} if way.accepts else {}
+    return way.options | way.sets | by_pool | accepted
+
+
 def as_key(options: Manifest) -> str:
     """Options as a key of a dictionary."""
     return json.dumps(options, sort_keys=True)
@@ -173,8 +184,7 @@ def test_a_remedy_followed_once_ends_in_a_plan_without_the_blocker(way: Way, rem
     printed = [entry["remedy"] for entry in of_way(before, way)]
     assert any(way.follows in remedy for remedy in printed), printed
     assert way.name not in remedied.failures, remedied.failures[way.name]
-    accepted = {"accept": [way.code], "namespaces": sorted(namespaces(way.estate))} if way.accepts else {}
-    after = afterwards(**way.options | way.sets | accepted)
+    after = afterwards(**options_after(way))
     new = blockers(after, way) - blockers(before, way)
     assert not new, f"the remedy made new blockers: {new}"
     if way.accepts:
