@@ -57,7 +57,8 @@ def helm_release_unknown(context: CheckContext) -> Iterator[Occurrence]:
                 "hidden": f"Bind the optional Role of the collection: kubectl -n {namespace} apply -f {_FILE} && "
                 f"kubectl -n {namespace} create rolebinding {_ROLE} --role={_ROLE} --user=WHO, {accept}",
                 "missing": f"Restore the release's Secrets if there is a copy of them, {accept} What else bears its marks stays as it is.",
-                "garbled": f"See what helm -n {namespace} status {name} says and repair the release (helm upgrade or rollback), {accept}",
+                "garbled": f"Delete the Secret that kubectl -n {namespace} get secrets -l owner=helm,name={name} --sort-by=.metadata.creationTimestamp shows "
+                f"last, and install the release over what is there (helm -n {namespace} upgrade --install {name} CHART, with its values), {accept}",
             }
             yield Occurrence(describe(migration.pool), messages[migration.release_unknown], remedies[migration.release_unknown])
 

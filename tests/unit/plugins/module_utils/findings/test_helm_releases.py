@@ -25,7 +25,7 @@ def hide(world):
 @pytest.mark.parametrize(("change", "words", "remedy"), [
     (hide, "may not list the Secrets of namespace default", "kubectl -n default create rolebinding"),
     (lambda w: setattr(w, "releases", {}), "Helm has no record", "Restore the release's Secrets"),
-    (lambda w: setattr(w, "releases", {("default", POOL): None}), "could not be read", "helm -n default status"),
+    (lambda w: setattr(w, "releases", {("default", POOL): None}), "could not be read", "kubectl -n default get secrets -l owner=helm,name="),
 ])
 def test_the_three_ways_not_to_know_a_release_are_told_apart(demo, change, words, remedy):
     change(demo)
