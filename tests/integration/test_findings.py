@@ -21,7 +21,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
 from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World
 from tests.integration.cases import CRDS, FOLDER, USUAL, Case, Expected, Manifest, cases, create, estate, furnish, namespaces, wild, wild_names
-from tests.integration.harness import CONTROL, credential
+from tests.integration.harness import CONTROL
+from tests.integration.strangers import stranger
 
 V1_POOLS = "inferencepools.inference.networking.k8s.io"
 OBJECTIVES = "inferenceobjectives.inference.networking.x-k8s.io"
@@ -162,15 +163,6 @@ def test_definitions_that_are_there_already(small: World, ask: Detect):
     assert elsewhere["cluster"]["version"] == "v1.34.4"
     assert of_code(elsewhere, "crd-older-than-target") == []
     assert [entry["object"] for entry in of_code(elsewhere, "managed-crd")] == [f"CustomResourceDefinition {OBJECTIVES}"]
-
-
-@contextmanager
-def stranger(world: World, rules: list[Manifest]) -> Iterator[dict[str, str | None]]:
-    """Connection options of an identity with these rights and no others."""
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "stranger"}, "rules": rules}
-    world.kubectl("create", "-f", "-", input=json.dumps(role))
-    yield {"kubeconfig": None} | credential(world, "stranger", world.directory)
-    world.kubectl("delete", "-n", "default", "serviceaccount/stranger", "clusterrole/stranger", "clusterrolebinding/stranger")
 
 
 READ = {"verbs": ["get", "list"]}

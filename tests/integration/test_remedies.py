@@ -14,7 +14,6 @@ import shlex
 import socket
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -28,7 +27,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
 from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World
 from tests.integration.cases import FOLDER, USUAL, Manifest, Way, as_list, cases, estate, furnish, key_of, namespaces
-from tests.integration.harness import CONTROL, credential
+from tests.integration.harness import CONTROL
+from tests.integration.strangers import STRANGER, everything_but, stranger
 from tests.unit.helpers.connect_proxy import connect_proxy
 
 CASES = [case for path in sorted(FOLDER.glob("*.yaml")) for case in cases(path)]
@@ -242,20 +242,6 @@ def test_a_definition_of_rewrites_that_is_too_old(remedied: Remedied, ask: Detec
         world.kubectl("delete", "crd", REWRITES)
 
 
-@contextmanager
-def stranger(world: World, *hidden: str) -> Iterator[Manifest]:
-    """Connection options of an identity, system:serviceaccount:default:stranger, that may read everything but these kinds, until it may read more."""
-    kinds = world.kubectl("api-resources", "--verbs=list", "-o", "name", "--no-headers").split()
-    groups = [(name.partition(".")[2], name.partition(".")[0]) for name in kinds if name not in hidden]
-    rules = [{"apiGroups": [group], "resources": [kind], "verbs": ["get", "list"]} for group, kind in groups]
-    rules.append({"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]})
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "stranger"}, "rules": rules}
-    world.kubectl("create", "-f", "-", input=json.dumps(role))
-    yield {"kubeconfig": None} | credential(world, "stranger", world.directory)
-    world.kubectl("delete", "-n", "default", "serviceaccount/stranger", "clusterrole/stranger", "clusterrolebinding/stranger")
-    world.kubectl("delete", "clusterrolebinding,clusterrole", "inference-gateway-migration-detect")
-
-
 @pytest.mark.matrix
 @pytest.mark.parametrize(("hidden", "where", "code"), [
     ("httproutes.gateway.networking.k8s.io", "plain", "may-not-list"),
@@ -263,12 +249,13 @@ def stranger(world: World, *hidden: str) -> Iterator[Manifest]:
     ("namespaces", "chosen", "listener-undecided"),
 ])
 def test_a_credential_that_may_not_read_enough(hidden: str, where: str, code: str, remedied: Remedied, ask: Detect):
-    with stranger(remedied.world, hidden) as connection:
+    with stranger(remedied.world, everything_but(remedied.world, hidden)) as connection:
         options = USUAL | {"namespaces": [where]} | connection
         remedy = the_remedy(ask(remedied.world, **options), code)
         for command in READER:
-            run(remedied.world, command, remedy, {"WHO": "system:serviceaccount:default:stranger"})
+            run(remedied.world, command, remedy, {"WHO": STRANGER})
         assert free_of(ask(remedied.world, **options), code)
+    remedied.world.kubectl("delete", "clusterrolebinding,clusterrole", "inference-gateway-migration-detect")
 
 
 def listen(world: World, address: str, **listener: Any) -> None:

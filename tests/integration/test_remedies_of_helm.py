@@ -18,6 +18,7 @@ from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World
 from tests.integration.cases import USUAL, Manifest, create, estate
 from tests.integration.harness import CONTROL
+from tests.integration.strangers import STRANGER, everything_but, stranger
 
 pytestmark = pytest.mark.matrix
 
@@ -66,6 +67,23 @@ def run(world: World, command: str) -> None:
     """Run a printed command of kubectl."""
     program, *arguments = command.split()
     world.run(world.tool(program), *arguments)
+
+
+def test_a_release_whose_record_may_not_be_read(cluster: World, ask: Callable[..., Answer], tmp_path: Path):
+    of_alpha, gateways, routes = parts("hidden")
+    create(cluster, [*gateways, *routes])
+    cluster.helm("install", "chat", str(chart(tmp_path / "chat", of_alpha)), "-n", "hidden")
+    with stranger(cluster, everything_but(cluster, "secrets")) as connection:
+        options = USUAL | {"namespaces": ["hidden"]} | connection
+        (found,) = blockers(ask(cluster, **options), "helm-release-unknown")
+        role = "inference-gateway-migration-helm-values"
+        for command in ("kubectl -n hidden apply -f roles/migration/files/rbac/helm-values.yaml",
+                        f"kubectl -n hidden create rolebinding {role} --role={role} --user=WHO"):
+            assert command in found["remedy"]
+            run(cluster, command.replace("WHO", STRANGER))
+        after = ask(cluster, **options)
+    assert (after["plan"]["blocked"], planned(after)) == ([], ["chat"])
+    assert after["plan"]["pools"][0]["owner"]["release"] == "hidden/chat"
 
 
 def test_a_release_that_owns_more_lets_alpha_go(cluster: World, ask: Callable[..., Answer], tmp_path: Path):
