@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from igw_sandbox.world import World
-from tests.e2e.product import ALPHA_GROUP
-from tests.integration.harness import Ended, detect, route_spec
+from tests.integration.harness import ON_V1, Ended, detect, route_spec
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 HIDDEN, REFUSED = "probe-shadowed-by-rule", "route-refused-by-gateway"
@@ -50,12 +49,12 @@ def test_rules_that_only_a_persons_own_requests_reach(demo: World, play: Callabl
     pool = {"backendRefs": route_spec(demo)["rules"][0]["backendRefs"]}
     rules(demo, {"matches": [{"path": {"type": "PathPrefix", "value": "/v1"}}]} | pool,
           {"matches": [{"path": {"type": "Exact", "value": "/v1/models"}, "method": "GET"}]} | pool)
-    accepted = {"migration_accept": [HIDDEN, "rule-not-probed"]}
+    accepted = {"migration_accept": [HIDDEN, "rule-not-probed"], "migration_phases": ["plan", "install", "shift"]}
     without = play(demo, extra=accepted)
     assert without.status != 0 and without.verdict == "HELD" and "no request can be made that reaches rule 1" in without.reason, without.reason
     own = [{"path": "/v1/embeddings", "body": {"model": MODEL, "input": "{unique}"}}, {"path": "/v1/models", "method": "GET"}]
     ended = play(demo, rate=20, extra=accepted | {"migration_probes": own})
     assert (ended.status, ended.verdict) == (0, "PROVEN"), ended.reason
     assert (ended.load["lost"], ended.load["cut"]) == (0, 0), ended.load["reasons"]
-    assert ALPHA_GROUP not in json.dumps(route_spec(demo))
+    assert all([(reference["group"], reference["weight"]) for reference in rule["backendRefs"]] == ON_V1 for rule in route_spec(demo)["rules"])
     assert "rule 1 of" in ended.reason and "only requests of your own reach it" in ended.reason, "the share of these rules was not measured"
