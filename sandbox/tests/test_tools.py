@@ -144,6 +144,23 @@ def test_a_program_that_shares_a_go_mod_has_a_place_of_its_own(fake_go: FakeGo) 
     assert [call.rpartition("/")[2] for call in fake_go.calls] == ["epp", "bbr"]
 
 
+def test_a_picker_of_a_release_between_is_built_by_its_own_go_mod_and_no_pod_runs_it(
+    fake_go: FakeGo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:
+    """From a copy, with the patch by which v1.3 logs its flags; the sources in Go's cache stay as they are."""
+    runner = tmp_path / "module" / tools.LOGS_ITS_FLAGS[0].path
+    runner.parent.mkdir(parents=True)
+    runner.write_text("".join(f"{patch.old}\n" for patch in tools.LOGS_ITS_FLAGS))
+    monkeypatch.setattr(tools, "module_dir", lambda _name, _progress, version: tmp_path / "module" if version == "v1.3.1" else None)
+    fake_go.install(extra=f'cp {tools.LOGS_ITS_FLAGS[0].path} {tmp_path}/built.go')
+    tools.ensure("epp-v1.3.1", progress=lambda _message: None)
+    (call,) = fake_go.calls
+    assert call.split()[0].endswith("/source") and call.endswith(" ./cmd/epp") and "-modfile" not in call
+    assert (tmp_path / "built.go").read_text() == "".join(f"{patch.new}\n" for patch in tools.LOGS_ITS_FLAGS)
+    assert tools.LOGS_ITS_FLAGS[0].old in runner.read_text()
+    assert {"epp-v1.3.0", "epp-v1.5.0"} & set(tools.EXTENSIONS) == {"epp-v1.5.0"}
+
+
 def test_two_processes_build_a_tool_once(fake_go: FakeGo) -> None:
     script = "from igw_sandbox import tools; print(tools.ensure('crane')['crane'])"
     environment = {**os.environ, "PYTHONPATH": str(Path(tools.__file__).parents[1])}

@@ -99,6 +99,20 @@ def test_a_whole_migration_in_its_retire(estate: World, play: Callable[..., Ende
     migrated(estate, before, ended)
 
 
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_objectives_that_are_pointed_at_v1(make_world: Callable[..., World], play: Callable[..., Ended], earlier: int) -> None:
+    """Killed after the first of two, and after both."""
+    world = make_world("kills-objectives", estates=[ESTATES / "v1_picker"])
+    extra = {"migration_drain_seconds": 5}
+    killed(world, play, Write("PATCH", "/inferenceobjectives/", earlier), ZERO_DOWNTIME, extra)
+    ended = play(world, extra=extra)
+    assert (ended.status, ended.verdict) == (0, "PROVEN"), ended.reason
+    objectives = world.kubectl_json("get", "inferenceobjectives.inference.networking.x-k8s.io", "-n", "stepping")["items"]
+    assert {entry["metadata"]["name"]: entry["spec"]["poolRef"]["group"] for entry in objectives} == dict.fromkeys(
+        ("interactive", "interactive-ga", "backfill", "backfill-ga"), V1_GROUP)
+    world.down()
+
+
 @pytest.mark.parametrize("write", DOWNTIME.values(), ids=DOWNTIME)
 def test_simple(estate: World, play: Callable[..., Ended], write: Write) -> None:
     before = estate.kubectl_json("get", "httproute", "llm-route")

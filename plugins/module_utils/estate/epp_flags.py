@@ -104,12 +104,12 @@ def read(container: Manifest) -> Flags:
     Go's flag package takes ``--name word`` for a boolean that is true and a word that ends all flags. A flag of a name that no
     release has takes the next word unless that looks like a flag.
     """
-    version = _version(container)
-    values, spelled = _from_environment(container) if (0, 5, 0) <= version < (1, 0, 0) else ({}, {})
+    release = version(container)
+    values, spelled = _from_environment(container) if (0, 5, 0) <= release < (1, 0, 0) else ({}, {})
     words, position = _words(container), 0
     while position < len(words):
         if not words[position].startswith("-") or words[position] in ("-", "--"):
-            if version < _READS_ON or words[position] == "--":
+            if release < _READS_ON or words[position] == "--":
                 break
             position += 1
             continue
@@ -137,7 +137,7 @@ def _takes_next(name: str, following: list[str]) -> bool:
     return name in VALUED or not following[0].startswith("-")
 
 
-def _version(container: Manifest) -> tuple[int, ...]:
+def version(container: Manifest) -> tuple[int, ...]:
     """Return the release of an EPP by the tag of its image; zeros where that does not say it."""
     found = _TAG.search(dig(container, "image", default=""))
     return tuple(map(int, found.groups())) if found else (0, 0, 0)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import PoolMigration
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import epp_flags
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.label_index import grouped
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of, selects
@@ -161,5 +162,7 @@ def kv_metric_renamed(context: CheckContext) -> Iterator[Occurrence]:
         return
     for migration in context.migrations:
         deployment = migration.alpha_epp.deployment
-        if deployment and "kv-cache-usage-percentage-metric" not in migration.alpha_flags.values:
+        # A later v1 picker on an alpha pool reads the new one already.
+        later = epp_flags.version(migration.alpha_epp.container) >= (1, 3, 0)
+        if deployment and not later and "kv-cache-usage-percentage-metric" not in migration.alpha_flags.values:
             yield Occurrence(describe(deployment), f"{ALPHA_KV_METRIC}, which it reads today, becomes {context.facts.kv_metric}.")

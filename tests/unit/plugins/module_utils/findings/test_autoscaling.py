@@ -76,3 +76,9 @@ def test_an_exported_metric_of_v1_beside_is_a_warning(demo):
     metrics = spec(demo, "HorizontalPodAutoscaler")["metrics"]
     metrics.append({"type": "External", "external": {"metric": {"name": "autoscaling.gke.io|queue-ga|queue"}}})
     assert {entry.severity for entry in demo.found("autoscaler-reads-alpha-epp")} == {"warning"}
+
+
+@pytest.mark.parametrize(("image", "found"), [("epp:v1.2.1", 1), ("epp:v1.3.0", 0)])
+def test_a_v1_picker_on_an_alpha_pool_may_read_the_new_cache_metric_already(demo, image, found):
+    container(demo)["image"] = image
+    assert len(demo.found("kv-metric-renamed")) == found
