@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -24,6 +23,7 @@ import yaml
 from igw_sandbox import assets, tools
 from igw_sandbox.world import World
 from tests.integration.harness import CONTROL
+from tests.integration.picker_flags import OWN_FLAGS, RENAMED_METRIC, its_flags, kebab
 from tests.integration.planning import Board, describe, merged_into_chart
 
 Manifest = dict[str, Any]
@@ -50,15 +50,12 @@ CASES = [
     pytest.param((estate, release), id=f"{estate}-{release}", marks=() if release in SAMPLE[estate] else pytest.mark.matrix)
     for estate, releases in TABLE.items() for release in releases
 ]
+SAMPLE_OF_FLAGS = {"demo": ("v1.0.0", "v1.5.0"), "boolean_flags": ("v1.0.0",)}
 OF_FLAGS = [
-    pytest.param((estate, release), id=f"{estate}-{release}", marks=() if estate == "boolean_flags" and release in assets.RELEASES else pytest.mark.matrix)
+    pytest.param((estate, release), id=f"{estate}-{release}", marks=() if release in SAMPLE_OF_FLAGS.get(estate, ()) else pytest.mark.matrix)
     for estate, releases in TABLE.items() for release in releases
 ]
-"""Cases of flags. Pickers of releases between are built when one is first asked for, which takes minutes."""
-RENAMED_METRIC = "kv-cache-usage-percentage-metric"
-"""The one flag of which v1 has another default, from v1.3.0 on: finding kv-metric-renamed."""
-OWN_FLAGS = {"pool-name", "config-file", "config-text", "kubeconfig"}
-"""Flags in which the two must differ, or which say where the configuration lies."""
+"""Pickers of releases between are built when one is first asked for, which takes minutes."""
 # controller-runtime's own flags: those of its logger, which every picker binds, and the kubeconfig.
 COMMON_FLAGS = {"zap-devel", "zap-encoder", "zap-log-level", "zap-stacktrace-level", "zap-time-encoding", "kubeconfig"}
 REFUSED = re.compile(r"deprecatedMetricFlags := \[\]string\{(.*?)\}", re.DOTALL)
@@ -177,24 +174,6 @@ def known_flags(release: str) -> frozenset[str]:
     text = "\n".join(path.read_text() for path in sources)
     refused = [name for names in REFUSED.findall(text) for name in re.findall(r'"([\w-]+)"', names)]
     return frozenset(COMMON_FLAGS.union(FLAG.findall(text)).difference(refused))
-
-
-def kebab(name: str) -> str:
-    """A flag's name in the way of v1: alpha's are in camel case."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
-
-
-def its_flags(tool: str, args: list[str]) -> dict[str, Any]:
-    """What a picker itself says of its flags, by v1's names: it does so before it looks for an API server, and ends when there is none.
-
-    How its logger is set is left out, of which some releases say nothing.
-    """
-    nowhere = {"HOME": "/nonexistent", "KUBECONFIG": "/nonexistent"}
-    program = tools.ensure(tool)[tool]
-    ended = subprocess.run([program, *args], env=nowhere, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60)
-    (line,) = [line for line in (ended.stdout + ended.stderr).splitlines() if "Flags processed" in line]
-    said = json.loads(line[line.index("{"):])["flags"]
-    return {kebab(name): value for name, value in said.items() if not name.startswith("zap-")}
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from igw_sandbox.world import World
 from tests.e2e.product import SIMPLE, leftovers
 from tests.e2e.route_check import route_problems
 from tests.integration.harness import ESTATES, REAL_SHARE, Ended, module
+from tests.integration.picker_flags import in_log
 
 RATE = 40
 SHEDDABLE = {"migration_accept": ["shedding-changes"]}
@@ -130,8 +131,7 @@ def test_an_estate_migrates_whole(up, play, estate, count, accepted):
 def logged_flags(world: World, picker: str) -> dict[str, Any]:
     """What the only pod of a picker said of its flags when it started."""
     (log,) = (world.directory / "logs").glob(f"pod-*-{picker}-*-epp.log")
-    (line,) = [line for line in log.read_text().splitlines() if "Flags processed" in line]
-    return json.loads(line[line.index("{"):])["flags"]
+    return in_log(log.read_text())
 
 
 @pytest.mark.matrix
