@@ -38,7 +38,8 @@ def alias(world):
 
 def objective(world, name, priority=None, group=ALPHA, pool=POOL, **metadata):
     """An InferenceObjective of the alpha pool, as a v1 picker on it has them."""
-    said = {"poolRef": {"group": group, "kind": "InferencePool", "name": pool}} | ({} if priority is None else {"priority": priority})
+    named = {"kind": "InferencePool", "name": pool} | ({"group": group} if group else {})
+    said = {"poolRef": named} | ({} if priority is None else {"priority": priority})
     made = world.add(f"{ALPHA}/v1alpha2", "InferenceObjective", name, spec=said)
     made["metadata"] |= metadata
     return made
