@@ -45,7 +45,7 @@ def objective_names_alpha_pool(context: CheckContext) -> Iterator[Occurrence]:
     "objectives-of-one-name", "blocker", overridable=False,
     about="Two InferenceObjectives that the migration would create have one name, and names are unique in a namespace. An InferenceModel's has the model's "
           "name, the twin of an objective its name with -ga in place of -preview, or at its end.",
-    remedy="Rename one of the objects that they come from: create it under another name, let the clients send that, then delete the old one.",
+    remedy="Rename one of the objects that they come from: create it under another name, let the clients send that, and delete the old one.",
     source="Kubernetes: names are unique for a kind and namespace",
 )
 def objectives_of_one_name(context: CheckContext) -> Iterator[Occurrence]:
@@ -53,4 +53,8 @@ def objectives_of_one_name(context: CheckContext) -> Iterator[Occurrence]:
     planned = [entry for each in context.planned.values() for entry in each if entry["kind"] == "InferenceObjective"]
     for (namespace, name), number in Counter((namespace_of(entry), name_of(entry)) for entry in planned).items():
         if number > 1:
-            yield Occurrence(f"InferenceObjective {namespace}/{name}", f"{number} objects of the plan would have this name.")
+            here = [migration for migration in context.migrations if migration.namespace == namespace]
+            models = [describe(model) for migration in here for model in migration.models if name_of(model) == name]
+            alphas = [describe(entry) for migration in here for entry in migration.objectives if objectives.twin_name(name_of(entry)) == name]
+            remedy = f"Rename {' or '.join([*models, *alphas])}: create it under another name, let the clients send that, and delete the old one."
+            yield Occurrence(f"InferenceObjective {namespace}/{name}", f"{number} objects of the plan would have this name.", remedy)

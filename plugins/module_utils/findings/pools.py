@@ -144,8 +144,8 @@ def objective_needs_header(context: CheckContext) -> Iterator[Occurrence]:
     "shedding-changes", "warning",
     about="The alpha EPP sheds (429) everything but Critical when saturated; the v1 EPP sheds below priority 0 only, and requests without the header are at 0. "
           "A blocker where a model is Sheddable, which somebody chose so that others are served first.",
-    remedy=f"Let the clients of sheddable models send {OBJECTIVE_HEADER}, keep migration_criticality preserve_shedding, and accept shedding-changes once they "
-           "do, or where v1 may serve these requests like all others; watch the queues under load.",
+    remedy=f"Let the clients of sheddable models send {OBJECTIVE_HEADER}, keep migration_criticality at preserve_shedding and watch the queues under load; "
+           "then, or where v1 may serve these requests like all others, accept shedding-changes.",
     source="inference-extension PR 1361; v0.3.0 admission",
 )
 def shedding_changes(context: CheckContext) -> Iterator[Occurrence]:
