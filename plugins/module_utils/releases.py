@@ -57,6 +57,7 @@ class Facts:
     :param namespaced_cluster_roles: whether the chart's ClusterRoles carry the namespace in their names.
     :param chart_monitoring: whether the chart makes monitoring objects with provider gke by default.
     :param health_check: fields of the chart's HealthCheckPolicy beside the check itself, in seconds.
+    :param recreates: whether the chart's Deployment ends a pod of the EPP before it makes another.
     :param refuses: endpoints for which the EPP answers 400, whatever the model server can do.
     :param alpha_in_manifests: whether the release's manifests.yaml holds the alpha InferencePool CRD.
     :param kv_metric: the model servers' metric of key-value cache usage that the EPP reads by default.
@@ -73,6 +74,7 @@ class Facts:
     metrics_rbac: bool = False
     namespaced_cluster_roles: bool = True
     chart_monitoring: bool = False
+    recreates: bool = True
     health_check: dict[str, int] = field(default_factory=lambda: {"timeoutSec": 2, "checkIntervalSec": 2})
     refuses: tuple[str, ...] = ("/v1/embeddings",)
     alpha_in_manifests: bool = True
@@ -89,7 +91,7 @@ _NO_RESPONSES = ("/v1/embeddings", "/v1/responses")
 
 ROWS = (
     Facts(
-        (1, 0, 0), "list", "ignored", rewrites=False, metrics_rbac=True, namespaced_cluster_roles=False, chart_monitoring=True,
+        (1, 0, 0), "list", "ignored", rewrites=False, metrics_rbac=True, namespaced_cluster_roles=False, chart_monitoring=True, recreates=False,
         health_check={}, refuses=_NO_RESPONSES, kv_metric=ALPHA_KV_METRIC, model_metrics=ALPHA_MODEL_METRICS,
     ),
     Facts(

@@ -15,7 +15,8 @@ description:
     A status alone proves nothing.
   - One execution is bounded by O(seconds).
   - Works on any v1 gateway by O(pools), without a plan or a migration.
-  - Writes nothing but the renewal of the Lease of O(run).
+  - Writes nothing but the renewal of the Lease of O(run), and with it and O(check=installed) an annotation on the Deployment of an endpoint picker whose
+    pods the server refused, so that they are tried again.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - inference_gateway.migration.attributes
@@ -35,13 +36,15 @@ options:
   check:
     description:
       - V(settled) asks every target by O(variants) in rounds until O(rounds) rounds in a row are without a failure.
-      - V(installed) waits until the v1 endpoint pickers are available.
+      - V(admitted) tries a pod of each of O(objects) that asks for some in a server-side dry run, as the account C(default). Pod Security, quotas, limits and
+        admission webhooks judge pods, and not the Deployment that asks for them.
+      - V(installed) waits until the v1 endpoint pickers are available. A crash loop, or pods that the server refuses for 15 seconds, end it early.
       - V(phase_end) holds when O(phase) has come to its end, which is looked at anew, whatever was done before. The moved routes stand at O(shares), which it
         needs, no route made since the plan names v1alpha2, every target is answered by O(variants). For V(retire) and V(simple) nothing is there that the
         plan takes away. For V(retire) the journal's last word on the shift is PROVEN, for what is installed of v1.
       - V(remaining) lists what is still there of what the plan deletes by hand, and InferenceObjectives that still name its alpha pools. It asks nothing.
     type: str
-    choices: [settled, installed, phase_end, remaining]
+    choices: [settled, admitted, installed, phase_end, remaining]
     default: settled
   plan:
     description: The plan, as M(inference_gateway.migration.detect_v1alpha2) returns it. Either this or O(pools).
@@ -74,6 +77,10 @@ options:
     description: The phase that must have come to its end, with O(check=phase_end). V(simple) is the whole path with a downtime.
     type: str
     choices: [shift, retire, simple]
+  objects:
+    description: What the chart renders, with O(check=admitted). Parts that O(plan) merges into it later are merged before it is tried.
+    type: list
+    elements: dict
   stack:
     description: What was installed of v1 when the shift began, as M(inference_gateway.migration.migration_evidence) returned it, with O(phase=shift).
     type: dict
@@ -120,6 +127,16 @@ reason:
     - Where nothing does, on what the phase leaves, with the name of all that stays of v1alpha2 because others use it or it belongs to no pool of the plan.
   returned: with O(check=phase_end)
   type: str
+warnings:
+  description: What the server warns of, in its own words; it takes these pods all the same.
+  returned: with O(check=admitted)
+  type: list
+  elements: str
+unchecked:
+  description: Pods that could not be tried, and why.
+  returned: with O(check=admitted)
+  type: list
+  elements: str
 remaining:
   description: Objects by apiVersion, kind and metadata, as M(kubernetes.core.k8s) takes them.
   returned: with O(check=remaining)
@@ -169,6 +186,7 @@ def argument_spec() -> dict:
         "plan": {"type": "dict"},
         "pools": {"type": "list", "elements": "dict", "options": pool},
         "phase": {"type": "str", "choices": ["shift", "retire", "simple"]},
+        "objects": {"type": "list", "elements": "dict"},
         "stack": {"type": "dict"},
     }
 
@@ -189,7 +207,7 @@ def main() -> None:
         supports_check_mode=True,
         mutually_exclusive=[("plan", "pools")],
         required_one_of=[("plan", "pools")],
-        required_if=[("check", "phase_end", ("phase",))],
+        required_if=[("check", "phase_end", ("phase",)), ("check", "admitted", ("objects",))],
     )
     if wrong := refusal(module.params):
         module.fail_json(msg=wrong)

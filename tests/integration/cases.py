@@ -32,7 +32,7 @@ ORDINARY = FOLDER.with_name("ordinary.yaml")
 WILD = FOLDER.with_name("wild.yaml")
 USUAL: dict[str, Any] = {"criticality": {"Critical": 0}, "endpoints": ["/v1/completions", "/v1/chat/completions"]}
 """Options under which the ordinary estate has no finding; a case's own go over them."""
-CLUSTER_WIDE = ("GatewayClass",)
+CLUSTER_WIDE = ("GatewayClass", "Namespace")
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -194,8 +194,10 @@ def create(world: World, manifests: Sequence[Manifest], strict: bool = True) -> 
 
     :param strict: whether fields that the server would prune are an error.
     """
-    where = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(namespaces(manifests))]
-    world.kubectl("create", "-f", "-", f"--validate={str(strict).lower()}", input=as_list([*where, *manifests]))
+    said = {entry["metadata"]["name"]: entry for entry in manifests if entry["kind"] == "Namespace"}
+    where = [said.get(name) or {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(namespaces(manifests))]
+    others = [entry for entry in manifests if entry["kind"] != "Namespace"]
+    world.kubectl("create", "-f", "-", f"--validate={str(strict).lower()}", input=as_list([*where, *others]))
     with_status = [entry for entry in manifests if "status" in entry]
     world.kubectl("replace", "--subresource=status", "-f", "-", f"--validate={str(strict).lower()}", input=as_list(with_status))
     for entry in (entry for entry in manifests if "managedFields" in entry["metadata"]):  # the server writes down who created it, whatever the manifest says

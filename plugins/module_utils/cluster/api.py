@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -68,6 +69,10 @@ class Forbidden(ApiError):
     status = 403
 
 
+class NotAdmitted(Forbidden):
+    """403: the credential may write this, but admission (Pod Security, a quota, a webhook) refuses the object, in its own words."""
+
+
 class Conflict(ApiError):
     """409: the object was changed since it was read, or exists already."""
 
@@ -83,6 +88,13 @@ class WrongCluster(ApiError):
 
 
 ERRORS: dict[int, type[ApiError]] = {403: Forbidden, 404: NotServed, 409: Conflict}
+_ADMISSION = re.compile(r'is forbidden: (?!User ")|^admission webhook ')
+"""What a refusal by admission says, and no authorizer's (``is forbidden: User "x" cannot create resource ...``): their statuses do not differ.
+
+Source: https://github.com/kubernetes/kubernetes/blob/v1.34.4/staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go
+"""
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
+"""One warning of a Warning header (RFC 7234), as API servers write it."""
 
 
 def auth_argument_spec() -> dict[str, Any]:
@@ -192,6 +204,8 @@ class Cluster:
         self._client = found.client
         self.server: str = found.configuration.host
         self._identity: str | None = None
+        self.warnings: list[str] = []
+        """What the server warned of with its last answer, in its own words."""
         expected = module.params.get("cluster_id")
         if expected and self.identity() != expected:
             raise WrongCluster(
@@ -225,7 +239,7 @@ class Cluster:
 
     def _once(self, method: str, path: str, body: Any, query: dict[str, Any] | None, content_type: str | None) -> Any:
         try:
-            answer = self._client.request(
+            whole = self._client.request(
                 method,
                 path,
                 body=body,
@@ -234,13 +248,15 @@ class Cluster:
                 content_type=content_type,
                 serialize=False,
                 _request_timeout=(5, 60),
-            ).data  # read here: an answer that breaks off is none
+            )
+            answer = whole.data  # read here: an answer that breaks off is none
         except (ApiException, DynamicApiError) as error:
             raise _api_error(method, path, error) from error
         except (HTTPError, OSError) as error:
             raise ApiError(str(error)) from error
         except ValueError as error:
             raise ApiError(kubeconfig.text_of(error), UNSENT) from None
+        self.warnings = [re.sub(r"\\(.)", r"\1", text) for text in _WARNING.findall(", ".join(whole.headers.getlist("Warning")))]
         try:
             return json.loads(answer)
         except ValueError as error:
@@ -318,4 +334,5 @@ def _api_error(method: str, path: str, error: Any) -> ApiError:
         message = json.loads(body).get("message") or str(body)
     except (ValueError, AttributeError):
         message = str(body) or str(getattr(error, "reason", error))
-    return ERRORS.get(status, ApiError)(f"{method} {path}: {message.strip()}", status)
+    kind = NotAdmitted if status == 403 and _ADMISSION.search(message) else ERRORS.get(status, ApiError)
+    return kind(f"{method} {path}: {message.strip()}", status)

@@ -18,6 +18,8 @@ OPTIONAL_ROUTE_CONDITIONS = ("Reconciled",)
 """Written by GKE, not by other gateways: judged only where it is reported."""
 WAITING_REASONS = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 """Reasons of a waiting container that do not go away soon by themselves."""
+NO_POD = "no pod can be created"
+"""Stands in the fault of a Deployment whose pods the server refuses."""
 
 
 def condition(conditions: list[Manifest] | None, kind: str) -> Manifest | None:
@@ -176,7 +178,11 @@ def deployment_faults(deployment: Manifest) -> list[str]:
     if wanted < 1:
         return [f"{name}: scaled to 0"]
     ready = status.get("availableReplicas", 0)
-    return [] if ready >= wanted and status.get("updatedReplicas", 0) >= wanted else [f"{name}: {ready} of {wanted} replicas available"]
+    if ready >= wanted and status.get("updatedReplicas", 0) >= wanted:
+        return []
+    refusal = condition(status.get("conditions"), "ReplicaFailure") or {}
+    why = f": {NO_POD}: {refusal.get('message') or refusal.get('reason')}" if refusal.get("status") == "True" else ""
+    return [f"{name}: {ready} of {wanted} replicas available{why}"]
 
 
 def ready(pod: Manifest) -> bool:

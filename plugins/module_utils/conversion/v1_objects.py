@@ -179,7 +179,7 @@ def objects(migration: PoolMigration, moved: Mapping[PoolKey, str]) -> Iterator[
     if not migration.chart_writes_policies:
         counterparts = (policy_counterpart(policy, migration.v1_name) for _kind, policy in sorted(migration.policies.items()))
         strict = migration.estate.strict_health_checks
-        yield from (health_check_policy.complete(policy) if strict and policy["kind"] == "HealthCheckPolicy" else policy for policy in counterparts)
+        yield from (health_check_policy.accepted(policy, strict) if policy["kind"] == "HealthCheckPolicy" else policy for policy in counterparts)
     yield from (grant_counterpart(grant, moved) for grant in migration.grants)
     if migration.monitorings and not (migration.chart_writes_policies and migration.options.release.facts.chart_monitoring):
         yield from (monitoring_counterpart(entry, migration) for entry in migration.monitorings)

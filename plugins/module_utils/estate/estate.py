@@ -163,6 +163,11 @@ class Estate:
         """Whether v1alpha2 is in use; true as well where the credential may not see it."""
         return bool(self.of("pools") or self.of("models")) or any(entry.alpha for entry in self.refused)
 
+    @property
+    def unread_limits(self) -> list[str]:
+        """The kinds that limit pods and could not be listed, by their resource names; the namespaces' labels among them."""
+        return [listing.plural for listing in LISTINGS if listing.scope in ("labels", "admission") and listing.name not in self.objects]
+
     @cached_property
     def strict_health_checks(self) -> bool:
         """Whether the live HealthCheckPolicy CRD refuses a check without portSpecification."""

@@ -17,14 +17,14 @@ class Listing(NamedTuple):
     :param api_versions: in order of preference; the first one that serves the kind is listed.
     :param scope: ``alpha``: its objects show whether v1alpha2 is in use; ``pools``: only those in the pools' namespaces matter; ``cluster``: those of any
         namespace may name a pool or the rights of its EPP; ``workloads``: only those matter that run as an alpha EPP's ServiceAccount; ``crowds``: the same,
-        but a cluster holds so many that they are listed only in the namespaces in question; ``labels``: listed only where a listener chooses routes by
-        the labels of their namespaces.
+        but a cluster holds so many that they are listed only in the namespaces in question; ``labels``: they matter by
+        their labels alone; ``admission``: what limits pods in the pools' namespaces.
     """
 
     name: str
     api_versions: tuple[str, ...]
     plural: str
-    scope: Literal["alpha", "pools", "cluster", "workloads", "crowds", "labels"]
+    scope: Literal["alpha", "pools", "cluster", "workloads", "crowds", "labels", "admission"]
 
 
 ALPHA_VERSION = f"{ALPHA_GROUP}/v1alpha2"
@@ -67,6 +67,8 @@ LISTINGS = (
     Listing("jobs", ("batch/v1",), "jobs", "crowds"),
     Listing("pods", ("v1",), "pods", "crowds"),
     Listing("namespaces", ("v1",), "namespaces", "labels"),
+    Listing("resource_quotas", ("v1",), "resourcequotas", "admission"),
+    Listing("limit_ranges", ("v1",), "limitranges", "admission"),
 )
 OWNED = frozenset({"pools", "models", "objectives", "http_routes", "grpc_routes", "health_policies", "backend_policies", "traffic_policies"})
 """Listings of which it matters who writes them, see managers.py."""

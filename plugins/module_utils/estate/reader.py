@@ -66,8 +66,7 @@ class _Reader:
                     found[listing.name] = in_scope(self.read(listing, self.namespaces), scope)
                 elif listing.scope == "cluster":
                     found[listing.name] = tuple(self.read(listing))
-            if wants_labels(found["gateways"]):
-                found |= self.namespace_labels()
+            found |= self.namespace_labels(None if wants_labels(found["gateways"]) else scope) | self.limits(scope)
             if not any(map(names_models, found["http_routes"])):
                 # Then no rule depends on what such an extension sets, and a Role from before need not list them.
                 self.refused = [entry for entry in self.refused if entry.listing is None or entry.listing.name not in EXTENSIONS]
@@ -104,13 +103,26 @@ class _Reader:
             every = (entry for namespace in open_ for entry in self.read(listing, [namespace], **query.get(namespace, {})))
             found[listing.name] = tuple(of_accounts(every))
 
-    def namespace_labels(self) -> dict[str, tuple[Manifest, ...]]:
-        """Read the cluster's namespaces under the name of their listing; nothing where that is refused (finding listener-undecided)."""
+    def namespace_labels(self, wanted: frozenset[str] | None) -> dict[str, tuple[Manifest, ...]]:
+        """Read the cluster's namespaces under the name of their listing; nothing where that is refused (finding listener-undecided).
+
+        :param wanted: whose labels matter; None for all.
+        """
         (listing,) = (entry for entry in LISTINGS if entry.scope == "labels")
-        try:
-            return {listing.name: tuple(self.cluster.list(collection_path("v1", listing.plural)))}
-        except Forbidden:
-            return {}
+        found = self.allowed(listing, ())
+        return {} if found is None else {listing.name: tuple(entry for entry in found if wanted is None or name_of(entry) in wanted)}
+
+    def limits(self, namespaces: frozenset[str]) -> dict[str, tuple[Manifest, ...]]:
+        """Read what limits pods in the pools' namespaces; what is refused is left out, for the server is asked itself before the installation."""
+        read = {listing.name: self.allowed(listing, self.namespaces) for listing in LISTINGS if listing.scope == "admission"}
+        return {name: in_scope(found, namespaces) for name, found in read.items() if found is not None}
+
+    def allowed(self, listing: Listing, namespaces: Sequence[str]) -> list[Manifest] | None:
+        """Return the objects of one kind, or None where that is refused, of which nothing is noted."""
+        known = len(self.refused)
+        found = list(self.read(listing, namespaces))
+        refused, self.refused = self.refused[known:], self.refused[:known]
+        return None if refused else found
 
     def read(self, listing: Listing, namespaces: Sequence[str] = (), **query: Any) -> Iterator[Manifest]:
         """Yield every object of one kind, in the first version that serves it: a group may be served in v1, and the kind in v1beta1 alone.

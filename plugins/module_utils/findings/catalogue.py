@@ -10,6 +10,7 @@ from difflib import get_close_matches
 
 # Importing these modules registers their checks.
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import (
+    admission,
     autoscaling,
     epp_settings,
     helm_releases,
@@ -23,7 +24,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, SEVERITIES, CheckContext, Finding, occurrences
 
-MODULES = (pools, objectives, helm_releases, pickers, platform, epp_settings, autoscaling, routes, splitting, probes)
+MODULES = (pools, objectives, helm_releases, pickers, platform, epp_settings, admission, autoscaling, routes, splitting, probes)
 
 
 def find(context: CheckContext) -> list[Finding]:

@@ -132,5 +132,22 @@ def chart_object_refused_by_live_crd(context: CheckContext) -> Iterator[Occurren
     if context.estate.strict_health_checks:
         for migration in context.migrations:
             policy = migration.policies.get("HealthCheckPolicy")
-            if policy and health_check_policy.lacking(policy):
+            if policy and health_check_policy.lacking(health_check_policy.by_type(policy)):
                 yield Occurrence(describe(policy), f"its v1 counterpart {migration.v1_name} says portSpecification, which the live CRD wants.")
+
+
+@finding(
+    "health-check-type-differs", "warning",
+    about="A HealthCheckPolicy holds a check that is not the one its type names, e.g. type HTTP with grpcHealthCheck. GKE 1.34 and later refuses such an "
+          "object, though one from before lives on, and its type holds. The v1 counterpart has the check of the type alone.",
+    remedy="Nothing to do where the type is what you mean; else correct type and check of this policy first.",
+    source="GKE 1.34: HealthCheckPolicy type and check must agree; GoogleCloudPlatform/gke-gateway-api, HealthCheckPolicy CRD",
+)
+def health_check_type_differs(context: CheckContext) -> Iterator[Occurrence]:
+    """Find HealthCheckPolicies of pools whose check is not the one that their type names, or not the only one."""
+    for migration in context.migrations:
+        policy = migration.policies.get("HealthCheckPolicy")
+        found = health_check_policy.difference(policy) if policy else None
+        if policy and found:
+            kept = f"gets {found.kept} with its defaults, since the policy has none" if found.absent else f"keeps {found.kept}"
+            yield Occurrence(describe(policy), f"its type is {found.type}: its v1 counterpart {migration.v1_name} {kept}, and not {', '.join(found.dropped)}.")

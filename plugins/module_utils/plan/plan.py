@@ -82,7 +82,7 @@ def of(context: CheckContext) -> Plan:
         "in_use": estate.in_use,
         "blocked": catalogue.blocked(found, options.accept),
         "findings": [_as_dict(entry) for entry in found],
-        "unchecked": [],
+        "unchecked": [f"{name}: the credential may not list them" for name in estate.unread_limits] if context.migrations else [],
         "estimate": _estimate(context),
     }
 
@@ -98,7 +98,7 @@ def with_trial(plan: Plan, refused: list[tuple[Manifest, str]], unchecked: list[
     remedy = "Change what the message names in the alpha object it comes from, or the definition on the server, then plan again."
     more = [Finding(entry.code, "blocker", describe(manifest), f"the server refuses it in a dry run: {words}", remedy, False) for manifest, words in refused]
     blocked = sorted({*plan["blocked"], *catalogue.blocked(more, accept)})
-    return plan | {"findings": [_as_dict(entry) for entry in more] + plan["findings"], "blocked": blocked, "unchecked": unchecked}
+    return plan | {"findings": [_as_dict(entry) for entry in more] + plan["findings"], "blocked": blocked, "unchecked": [*plan["unchecked"], *unchecked]}
 
 
 def digest(plan: Mapping[str, Any]) -> str:

@@ -35,7 +35,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import Shares
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, plan_of
-from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof, statuses, unproven
+from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import pickers, proof, statuses, unproven
 
 WORKERS = 12
 """Requests of our own in flight at most."""
@@ -252,16 +252,16 @@ def hold_streams(cluster: Cluster, params: Params, deadline: float) -> Result:
     return {"ok": not faults, "faults": faults, "streams": [one.dump() for one in held], "left_out": len(chosen) - len(chosen_probes), "sent": sent}
 
 
+def admitted(cluster: Cluster, params: Params, _deadline: float) -> Result:
+    """Check that the server would take the pods of ``objects``, which the chart renders."""
+    return pickers.admitted(cluster, params["plan"], params["objects"] or [])
+
+
 def installed(cluster: Cluster, params: Params, deadline: float) -> Result:
-    """Wait until the v1 endpoint pickers are available; a crash loop ends the wait early, for it does not pass by itself."""
-    scope = read(cluster, params)
-    loops = 0
-    while True:
-        faults = scope.epp_faults()
-        loops += any("BackOff" in fault or "Err" in fault for fault in faults)
-        if not faults or loops > 5 or time.monotonic() >= deadline:
-            return {"ok": not faults, "faults": faults, "sent": 0}
-        time.sleep(1)
+    """Wait until the v1 endpoint pickers are available; pods that the server refuses are tried again where a ``run`` holds the Lease."""
+    scope, run = read(cluster, params), params["run"]
+    store = journal.Journal(cluster, params["state_namespace"])
+    return pickers.installed(scope, deadline, lambda: pickers.try_again(scope, lambda: store.check(run)) if run else None)
 
 
 def phase_end(cluster: Cluster, params: Params, deadline: float) -> Result:
@@ -303,7 +303,9 @@ def remaining(cluster: Cluster, params: Params, deadline: float) -> Result:
     return {"ok": True, "faults": [], "remaining": there, "repoint": proof.to_repoint(cluster, params["plan"]), "sent": 0}
 
 
-VERIFICATION: dict[str, Check] = {"settled": settled, "installed": installed, "phase_end": phase_end, "remaining": remaining}
+VERIFICATION: dict[str, Check] = {
+    "settled": settled, "admitted": admitted, "installed": installed, "phase_end": phase_end, "remaining": remaining,
+}
 """Checks of verify_gateway, which a person or a role asks for."""
 
 EVIDENCE: dict[str, Check] = {

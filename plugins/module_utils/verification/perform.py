@@ -44,12 +44,12 @@ def perform(module: Any, connect: Callable[[], Cluster], check: Check) -> None:
 
     :param module: with the options of :func:`argument_spec` and of the check. :param connect: makes the connection.
     """
-    params = module.params
+    params = module.params | ({"run": None} if module.check_mode else {})  # without a run nothing is written
     try:
         deadline = time.monotonic() + params["seconds"]
         params["shares"] = step_weights.shares(params["shares"])
         cluster = connect()
-        if params["run"] and not module.check_mode:
+        if params["run"]:
             journal.Journal(cluster, params["state_namespace"]).renew(params["run"])
         result = check(cluster, params, deadline)
     except Unreachable as error:

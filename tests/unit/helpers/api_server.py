@@ -58,7 +58,7 @@ class ApiServer:
         if method == "GET":
             return self.read(path)
         if "dryRun" in query:
-            return 403, {"message": "forbidden"}
+            return 403, {"message": 'User "nobody" cannot create resource "objects" in API group ""'}
         if method == "DELETE":
             return 200, self.objects.pop(path, {})
         path = f"{path}/{body['metadata']['name']}" if method == "POST" else path

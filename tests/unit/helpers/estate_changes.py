@@ -185,6 +185,19 @@ def listing(name):
     return found
 
 
+def quota(world, hard, used=None, **fields):
+    return world.add("v1", "ResourceQuota", "team", spec={"hard": hard} | fields, status={"hard": hard, "used": used or {}})
+
+
+def enforced(world, level):
+    world.add("v1", "Namespace", "default", None)["metadata"]["labels"] = {"pod-security.kubernetes.io/enforce": level}
+
+
+def grpc_check(world, **more):
+    """Type HTTP with the check of another type."""
+    spec(world, "HealthCheckPolicy")["default"]["config"] = {"type": "HTTP", "grpcHealthCheck": {"port": 8000}} | more
+
+
 def strict_health(world):
     crd(world, health_check_policy.CRD, "")
     rules_ = {"x-kubernetes-validations": [{"rule": "has(self.portSpecification)"}]}

@@ -38,6 +38,7 @@ class FakeCluster:
         self.requests: list[tuple[str, str]] = []
         self.before: Callable[[str, str, Any], None] = lambda method, path, body: None
         self.losing: list[tuple[str, str]] = []
+        self.warnings: list[str] = []
         self._version = 0
         for manifest in manifests:
             self.put(manifest)
@@ -86,7 +87,7 @@ class FakeCluster:
                 yield deepcopy(manifest)
 
     def create(self, path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
-        at = f"{path}/{manifest['metadata']['name']}"
+        at = f"{path}/{manifest['metadata'].get('name', manifest['metadata'].get('generateName'))}"
         self._seen("POST", at, manifest)
         if at in self.objects:
             raise Conflict(f"POST {at}: already exists", 409)

@@ -247,13 +247,13 @@ def test_only_the_pools_namespaces_are_kept(fake_cluster, demo):
     assert {entry["metadata"]["namespace"] for entry in kept} == {"default"}
 
 
-def test_namespaces_are_listed_only_where_a_listener_chooses_by_their_labels(fake_cluster, demo):
+def test_only_the_pools_namespaces_are_known_unless_a_listener_chooses_by_their_labels(fake_cluster, demo):
     demo.add("v1", "Namespace", "default", None)["metadata"]["labels"] = {"tenant": "chat"}
-    cluster = fake_cluster(demo.manifests)
-    assert reader.read_estate(cluster, []).of("namespaces") == () and "/api/v1/namespaces" not in cluster.lists
+    demo.add("v1", "Namespace", "other", None)
+    assert [entry["metadata"]["name"] for entry in reader.read_estate(fake_cluster(demo.manifests), []).of("namespaces")] == ["default"]
     chosen_by_label(demo)
     here = reader.read_estate(fake_cluster(demo.manifests), [])
-    assert len(here.of("namespaces")) == 1 and here.listeners.undecided(demo.get("HTTPRoute")) == []
+    assert len(here.of("namespaces")) == 2 and here.listeners.undecided(demo.get("HTTPRoute")) == []
     hidden = reader.read_estate(fake_cluster(demo.manifests, forbidden=("namespaces",)), [])
     assert len(hidden.listeners.undecided(demo.get("HTTPRoute"))) == 1 and hidden.refused == (), "one finding of its own says it"
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from kubernetes.client.rest import ApiException
 from kubernetes.dynamic.exceptions import api_exception
+from urllib3 import HTTPHeaderDict
 from urllib3.exceptions import ProtocolError
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import api
@@ -21,6 +22,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
     Cluster,
     Conflict,
     Forbidden,
+    NotAdmitted,
     NotServed,
     Unreachable,
     WrongCluster,
@@ -58,7 +60,15 @@ class Client:
             answer = answer(method, path, arguments)
         if isinstance(answer, Exception):
             raise answer
-        return answer if isinstance(answer, BrokenOff) else SimpleNamespace(data=answer if isinstance(answer, (str, bytes)) else json.dumps(answer))
+        return answer if isinstance(answer, (BrokenOff, Reply)) else Reply(answer)
+
+
+class Reply:
+    """An answer of the client: text, and the warnings that came with it."""
+
+    def __init__(self, answer: Any, *warnings: str) -> None:
+        self.data = answer if isinstance(answer, (str, bytes)) else json.dumps(answer)
+        self.headers = HTTPHeaderDict([("Warning", text) for text in warnings])
 
 
 class Clock:
@@ -200,6 +210,29 @@ def test_refusals_in_the_servers_own_words_and_at_once(make: Make, clock: Clock,
         cluster.request("PUT", "/x")
     assert caught.type is kind and caught.value.status == status
     assert len(client.seen) == 1 and clock.pauses == []
+
+
+@pytest.mark.parametrize(("message", "kind"), [
+    ('pods is forbidden: User "detect" cannot create resource "pods" in API group "" in the namespace "chat"', Forbidden),
+    ('pods "x" is forbidden: User "x" cannot create resource "pods" in API group "": requires one of ["container.pods.create"]', Forbidden),
+    ('pods "x-" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true', NotAdmitted),
+    ('pods "x-" is forbidden: exceeded quota: team, requested: pods=1, used: pods=3, limited: pods=3', NotAdmitted),
+    ('admission webhook "policies.example.com" denied the request: User "x" cannot create resource of this kind', NotAdmitted),
+])
+def test_who_may_not_write_and_what_is_not_admitted_are_told_apart(make: Make, message: str, kind: type[ApiError]) -> None:
+    cluster, _client = make(refusal(403, {"kind": "Status", "message": message}))
+    with pytest.raises(Forbidden) as caught:
+        cluster.create("/x", {})
+    assert caught.type is kind
+
+
+def test_what_the_server_warns_of_with_its_last_answer(make: Make) -> None:
+    said = ('299 - "would violate PodSecurity \\"restricted:latest\\": a, b"', '299 - "unknown field"')
+    cluster, _client = make(lambda *_request: Reply({}, *said), lambda *_request: Reply({}))
+    cluster.create("/x", {}, dry_run=True)
+    assert cluster.warnings == ['would violate PodSecurity "restricted:latest": a, b', "unknown field"]
+    cluster.create("/x", {})
+    assert cluster.warnings == []
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,15 @@ def test_deployments(replicas: int | None, status: Manifest, expected: str | Non
     assert conditions.deployment_faults(made) == ([f"Deployment default/epp: {expected}"] if expected else [])
 
 
+@pytest.mark.parametrize(("status", "why"), [("True", ": no pod can be created: exceeded quota: team"), ("False", "")])
+def test_a_deployment_whose_pods_are_refused_says_why(status: str, why: str) -> None:
+    said = [{"type": "ReplicaFailure", "status": status, "reason": "FailedCreate", "message": "exceeded quota: team"}]
+    made = {"metadata": {"name": "epp", "namespace": "default"}, "spec": {}, "status": {"conditions": said}}
+    assert conditions.deployment_faults(made) == [f"Deployment default/epp: 0 of 1 replicas available{why}"]
+    made["status"] |= {"availableReplicas": 1, "updatedReplicas": 1}
+    assert conditions.deployment_faults(made) == [], "it is of an earlier attempt"
+
+
 def test_pods_say_why_they_do_not_run() -> None:
     waits = {
         "name": "epp",
