@@ -98,6 +98,19 @@ def test_the_nearest_estate_that_does_not(case: Case, table: World, detected: De
     assert of_code(answer, case.code, where) == []
 
 
+def test_a_health_check_by_its_type_is_taken_where_the_old_one_would_be_refused(table: World, detected: Detect):
+    """The definition is as GKE's is from 1.34 on; the policies came before it."""
+    plan = detected(table, **USUAL)["plan"]
+    mended = [entry for pool in plan["pools"] if pool["namespace"] in ("health-check-type-differs", "health-check-type-differs-2")
+              for entry in pool["objects"] if entry["kind"] == "HealthCheckPolicy"]
+    assert [[*entry["spec"]["default"]["config"]] for entry in mended] == [["type", "httpHealthCheck"], ["type", "grpcHealthCheck"]]
+    for entry in mended:
+        table.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(entry))
+        live = table.kubectl_json("get", "healthcheckpolicy", "health", "-n", entry["metadata"]["namespace"])
+        with pytest.raises(SandboxError, match="type HTTP needs httpHealthCheck|must have at most 2 items"):
+            table.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(entry | {"spec": live["spec"]}))
+
+
 # -- the cluster --------------------------------------------------------------------------------------------------------
 
 ORDINARY = USUAL | {"criticality": {"Critical": 0, "Standard": 0, "Sheddable": 0, "Unset": 0}}

@@ -10,10 +10,8 @@ from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig, name_of, namespace_of
 
-_KEYS = {
-    "containers": "name", "initContainers": "name", "volumes": "name", "env": "name", "imagePullSecrets": "name", "volumeMounts": "mountPath",
-    "ports": "containerPort",
-}
+_BY_NAME = ("containers", "initContainers", "volumes", "env", "imagePullSecrets")
+_KEYS = dict.fromkeys(_BY_NAME, "name") | {"volumeMounts": "mountPath", "ports": "containerPort"}
 """Lists of a pod whose entries a strategic merge merges by a key; it replaces any other list.
 
 Source: patchMergeKey in https://github.com/kubernetes/api/blob/v0.34.0/core/v1/types.go

@@ -71,7 +71,7 @@ def _refusal(faults: list[str]) -> str:
             "the same command goes on from here.")
 
 
-def try_again(scope: MigrationScope, guard: Callable[[], None]) -> None:
+def try_again(scope: MigrationScope, guard: Callable[[], Any]) -> None:
     """Make the ReplicaSets of pickers whose pods were refused try again now: by themselves they wait longer each time, up to 16 minutes.
 
     An annotation on the Deployment does it: its controller copies it to the ReplicaSet, whose own controller then looks at it at once.
