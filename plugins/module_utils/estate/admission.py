@@ -10,12 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from typing import NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.epp_flags import quantity
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 """Label of a namespace: the level of Pod Security below which the server refuses pods."""
+
+
+class Shortage(NamedTuple):
+    """A resource of a quota that some pods do not fit into. :param phrase: for a sentence. :param unsaid: whether that is because they do not say it."""
+
+    phrase: str
+    unsaid: bool
 
 
 def unsaid_for_restricted(spec: Manifest) -> list[str]:
@@ -53,8 +61,8 @@ def _sum(amounts: list[Decimal | None]) -> Decimal | None:
     return None if None in amounts else sum((amount for amount in amounts if amount is not None), Decimal(0))
 
 
-def exceeded(quota: Manifest, pods: Iterable[Mapping[str, Decimal | None]], defaults: bool) -> Iterator[str]:
-    """Yield a phrase for each resource of a quota that some pods do not fit into, or do not say.
+def exceeded(quota: Manifest, pods: Iterable[Mapping[str, Decimal | None]], defaults: bool) -> Iterator[Shortage]:
+    """Yield each resource of a quota that some pods do not fit into, or do not say.
 
     Admission goes by the quota's status. A quota with scopes counts only some pods, and is left to the server.
 
@@ -70,9 +78,9 @@ def exceeded(quota: Manifest, pods: Iterable[Mapping[str, Decimal | None]], defa
             continue
         total, there, most = _sum(amounts), quantity(used.get(name, "0")), quantity(hard)
         if total is None and not defaults:
-            yield f"it wants every pod to say {name}, and the v1 endpoint picker's says none"
+            yield Shortage(f"it wants every pod to say {name}, and the v1 endpoint picker's says none", True)
         elif total is not None and there is not None and most is not None and there + total > most:
-            yield f"{used.get(name, '0')} of {hard} {name} are used, and v1 asks for {_short(total)} more beside v1alpha2"
+            yield Shortage(f"{used.get(name, '0')} of {hard} {name} are used, and v1 asks for {_short(total)} more beside v1alpha2", False)
 
 
 def _short(amount: Decimal) -> str:

@@ -15,8 +15,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe, dig, name_of, namespace_of
 
-_HARDEN = ("Install a chart of your own whose pods have a securityContext (migration_chart_ref) and accept pods-refused, or lower the label "
-           "pod-security.kubernetes.io/enforce of the namespace to baseline for as long as you need.")
+_LOWER = "kubectl label --overwrite namespace {} pod-security.kubernetes.io/enforce=baseline"
+_SAY = "Make a LimitRange that gives containers of this namespace what the message names, or accept pods-refused where your own chart's say it."
 
 
 @finding(
@@ -46,12 +46,13 @@ def pods_refused(context: CheckContext) -> Iterator[Occurrence]:
             unsaid = {name: None for pod in of(namespace) for name in admission.unsaid_for_restricted(pod)}
             if unsaid:
                 text = f"it enforces Pod Security level restricted, and the v1 endpoint picker's pod does not say {', '.join(unsaid)}."
-                yield Occurrence(f"Namespace {namespace}", text, _HARDEN)
+                yield Occurrence(f"Namespace {namespace}", text, f"Lower its level while you migrate: {_LOWER.format(namespace)}; or install a chart of your "
+                                 "own whose pods have a securityContext (migration_chart_ref), and accept pods-refused.")
     for quota in estate.of("resource_quotas"):
         namespace = namespace_of(quota)
         if namespace in coming:
-            for phrase in admission.exceeded(quota, map(admission.charges, of(namespace)), namespace in limited):
-                yield Occurrence(describe(quota), f"{phrase}.")
+            for entry in admission.exceeded(quota, map(admission.charges, of(namespace)), namespace in limited):
+                yield Occurrence(describe(quota), f"{entry.phrase}.", _SAY if entry.unsaid else None)
 
 
 def _pods(migration: PoolMigration, context: CheckContext) -> Iterator[Manifest]:
