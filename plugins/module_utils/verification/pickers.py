@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import conditions, dry_run
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Cluster, Conflict, Forbidden, object_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pods import pods
-from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, namespace_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope
 
 Result = dict[str, Any]
@@ -32,15 +32,24 @@ TRIED_AGAIN = "inference-gateway-migration/tried-again"
 def admitted(cluster: Cluster, plan: Mapping[str, Any], objects: Iterable[Manifest]) -> Result:
     """Try a pod of each rendered object, with the parts of the plan merged in, and say which of them the server would refuse.
 
+    A Deployment that an earlier run installed has its pod, which may have filled the quota: the wait for it tells what there is to tell.
+
     :param objects: what the chart renders for pools of one namespace.
     """
+    namespace = plan["pools"][0]["namespace"] if plan["pools"] else ""
+    coming = [entry for entry in objects if not _installed(cluster, entry, namespace)]
     parts = [entry for pool in plan["pools"] for entry in pool["objects"]]
-    found = dry_run.admission(cluster, pods(objects, parts, plan["pools"][0]["namespace"] if plan["pools"] else ""))
+    found = dry_run.admission(cluster, pods(coming, parts, namespace))
     reason = (f"The server would refuse pods of v1: {'; '.join(found.refused)}. None was made, and no traffic was moved: give the namespace the room, or the "
               "pods the settings, that the message asks for (a chart of your own by migration_chart_ref), then start again; accept pods-refused "
               "(migration_accept) where you know that they will be taken.")
     return {"ok": not found.refused, "faults": found.refused, "warnings": found.warned, "unchecked": found.unchecked, "sent": 0} | (
         {"reason": reason} if found.refused else {})
+
+
+def _installed(cluster: Cluster, rendered: Manifest, namespace: str) -> bool:
+    place = namespace_of(rendered) or namespace, rendered["metadata"]["name"]
+    return rendered["kind"] == "Deployment" and cluster.get(object_path(rendered["apiVersion"], "Deployment", *place)) is not None
 
 
 def installed(scope: MigrationScope, deadline: float, again: Callable[[], None]) -> Result:

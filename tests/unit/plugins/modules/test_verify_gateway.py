@@ -464,6 +464,14 @@ def test_pods_that_the_server_refuses(here: Here, error: Exception) -> None:
     assert not accepted["failed"] and accepted["faults"] == [f"{NAME}: exceeded quota: team"]
 
 
+def test_a_pod_that_an_earlier_run_installed_is_not_tried_again(here: Here) -> None:
+    """It may be the one that filled the quota."""
+    path = "/apis/apps/v1/namespaces/default/deployments/llama-ga-epp"
+    here.cluster.objects[path] = RENDERED[1]
+    result, pods = trying(here, NotAdmitted("POST /x: exceeded quota: team", 403))
+    assert result["ok"] and pods == []
+
+
 @pytest.mark.parametrize(("error", "why"), [
     (Forbidden("POST /x: no", 403), "the credential may not create pods"),
     (NotServed("POST /x: namespaces default not found", 404), "namespaces default not found"),
