@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Forbidden
+from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import OWN
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, affected, moves, route_keys, saved
 
@@ -80,6 +81,22 @@ def test_a_rule_that_nothing_reaches_is_not_shifted(change: Any) -> None:
     change(place, route, pool)
     with pytest.raises(ApiError, match=r"HTTPRoute default/llm-route: no request can be made that reaches rule \d"):
         _found = read(place, route, plan=make_plan(pool)).targets
+
+
+def test_a_rule_that_only_a_persons_own_request_reaches_is_shifted() -> None:
+    """Whatever hides it from the plan's requests: another rule that takes them, its method, or a regular expression."""
+    hidden, get, open_ended = rule(ALPHA, path="/v1"), rule(ALPHA, path="/v1/models"), rule(ALPHA)
+    get["matches"][0]["method"] = "GET"
+    open_ended["matches"][0]["path"] = {"type": "RegularExpression", "value": "/v[23]/.*"}
+    route = http_route(rule(ALPHA, path="/v1/completions"), rule(ALPHA, path="/v1/chat/completions"), hidden, get, open_ended)
+    own = [{"path": path, "method": method, "body": None if method == "GET" else {"input": "x"}}
+           for path, method in (("/v1/embeddings", "POST"), ("/v1/models", "GET"), ("/v2/embeddings", "POST"))]
+    for missing in range(len(own)):
+        others = [entry for entry in own if entry is not own[missing]]
+        with pytest.raises(ApiError, match=f"no request can be made that reaches rule {missing + 2} "):
+            _found = MigrationScope.read(FakeCluster(route, gateway()), make_plan(), "igm1", None, others).targets
+    here = MigrationScope.read(FakeCluster(route, gateway()), make_plan(), "igm1", None, own)
+    assert [(target.rule, target.method) for target in here.targets if target.endpoint == OWN] == [(2, "POST"), (3, "GET"), (4, "POST")]
 
 
 def test_a_target_that_a_rule_of_another_route_takes_is_not_asked() -> None:
