@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import yaml
+
 from igw_sandbox.world import World
 from tests.integration.harness import credential
+from tools.stage import ROOT
 
 Rules = list[dict[str, Any]]
 STRANGER = "system:serviceaccount:default:stranger"
@@ -29,9 +32,9 @@ def stranger(world: World, rules: Rules) -> Iterator[dict[str, str | None]]:
         world.kubectl("delete", "-n", "default", "serviceaccount/stranger", "clusterrole/stranger", "clusterrolebinding/stranger")
 
 
-def everything_but(world: World, *kinds: str) -> Rules:
-    """Rights to read every kind but these, each as ``PLURAL.GROUP``, and the namespace kube-system, whose uid is the cluster's id."""
-    names = world.kubectl("api-resources", "--verbs=list", "-o", "name", "--no-headers").split()
-    parts = [name.partition(".") for name in names if name not in kinds]
-    read = [{"apiGroups": [group], "resources": [plural], "verbs": ["get", "list"]} for plural, _dot, group in parts]
-    return [*read, {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]}]
+def of_detect(*hidden: str) -> Rules:
+    """The rights of the collection's ClusterRole for detect without the right to list these kinds, each as ``PLURAL.GROUP``."""
+    rules: Rules = yaml.safe_load((ROOT / "roles/migration/files/rbac/detect.yaml").read_text())["rules"]
+    left = [rule | {"resources": [kind for kind in rule["resources"] if "list" not in rule["verbs"] or f"{kind}.{rule['apiGroups'][0]}" not in hidden]}
+            for rule in rules]
+    return [rule for rule in left if rule["resources"]]
