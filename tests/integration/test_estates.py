@@ -142,7 +142,7 @@ def test_flags_that_switch_something_off_do_so_on_v1(up, play):
     assert {name: said[name] for name in ("enable-pprof", "model-server-metrics-https-insecure-skip-verify", "refresh-metrics-interval", "v")} == {
         "enable-pprof": False, "model-server-metrics-https-insecure-skip-verify": False, "refresh-metrics-interval": 400_000_000, "v": 2}
     plugins = world.kubectl_json("get", "configmap", "coder-ga-epp", "-n", "flags")["data"]
-    assert "queue-scorer" in plugins["alpha-plugins.yaml"] and said["config-file"] == "/config/alpha-plugins.yaml"
+    assert "queue-scorer" in plugins["alpha-plugins.yaml"] and said["config-file"].endswith("/alpha-plugins.yaml")
 
 
 @pytest.mark.matrix
@@ -216,7 +216,7 @@ def test_a_pool_without_models_is_probed_for_what_it_lists_or_a_person_says(up, 
     plugins = world.kubectl_json("get", "configmap", "infpool-ga-epp", "-n", "stepping")["data"]["alpha-plugins.yaml"]
     assert plugins == before["site.yaml"], "with alpha's weights"
     said_by_picker = logged_flags(world, "infpool-ga-epp")
-    assert (said_by_picker["config-file"], said_by_picker["v"]) == ("/config/alpha-plugins.yaml", 2)
+    assert said_by_picker["config-file"].endswith("/alpha-plugins.yaml") and said_by_picker["v"] == 2
 
 
 PLUGINS = """\
