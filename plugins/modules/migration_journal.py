@@ -31,13 +31,14 @@ options:
     description:
       - V(opened) makes O(state_namespace) where it is missing, takes the Lease, then begins a migration with O(plan) or continues the open one. An open one
         that has not begun to write takes another O(plan) in place of its own.
+      - V(installing) records, before it happens, that v1 is installed. From then on the migration goes on with its own plan.
       - V(retiring) records, before it happens, that v1alpha2 is taken away, and keeps the time when that was first said.
       - V(learnt) records which models v1alpha2 names in its answers (O(answers)), beside those recorded before.
       - V(noted) records that a phase is done.
       - V(closed) records the verdict and gives the Lease up. Without O(verdict) there was nothing to prove.
       - V(released) gives the Lease up and leaves the journal as it is.
     type: str
-    choices: [opened, learnt, retiring, noted, closed, released]
+    choices: [opened, learnt, installing, retiring, noted, closed, released]
     required: true
   run:
     description: Who writes. Made anew by O(state=opened) where it is not given; the other states need the one that was returned.
@@ -133,7 +134,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 def argument_spec() -> dict:
     """Return the options of the module."""
     return auth_argument_spec() | journal.argument_spec() | {
-        "state": {"type": "str", "choices": ["opened", "learnt", "retiring", "noted", "closed", "released"], "required": True},
+        "state": {"type": "str", "choices": ["opened", "learnt", "installing", "retiring", "noted", "closed", "released"], "required": True},
         "run": {"type": "str"},
         "plan": {"type": "dict"},
         "phases": {"type": "list", "elements": "str", "choices": ["plan", "install", "shift", "retire"], "default": ["plan"]},
@@ -178,15 +179,16 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
             raise
     wanted = set(params["phases"])
     retiring = bool(record.get("retiring_since")) and "retire" in wanted
-    if wanted - {"plan"} and not record.get("begun", True):
-        record = store.update(record, "begins to change the cluster", begun=True)
+    # Before an installation there are definitions and a trial, and what that refuses may need another plan: the installation says itself when it begins.
+    if wanted - {"plan"} and "install" not in wanted:
+        record = store.begin(record)
     if "shift" in wanted and "shift" in record["phases"] and not retiring:
         record = store.update(record, "shifts again: the shift before counts no more", **journal.without_shift(record))
     return journal.summary(record) | {"changed": True, "run": run, "continued": continued, "retiring": retiring}
 
 
 def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
-    """Note what was learnt, that v1alpha2 is taken away or that a phase is done, close with a verdict, or only give the Lease up; ``state`` says which.
+    """Note what was learnt, what begins or that a phase is done, close with a verdict, or only give the Lease up; ``state`` says which.
 
     :raises LeaseLost: when this run does not hold the Lease.
     """
@@ -198,8 +200,10 @@ def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
         store.release(run)
         return journal.summary(record) | {"changed": True}
     store.renew(run)
-    if state == "retiring":
-        record = store.begin_to_retire(record)
+    if state == "installing":
+        record = store.begin(record)
+    elif state == "retiring":
+        record = store.begin_to_retire(store.begin(record))
     elif state == "learnt":
         known, said = record.get("answers") or {}, params["answers"]
         record = store.update(record, answers=known | {model: sorted({*known.get(model, []), *names}) for model, names in said.items()})
@@ -221,6 +225,7 @@ def main() -> None:
         supports_check_mode=True,
         required_if=[
             ("state", "learnt", ("run", "answers")),
+            ("state", "installing", ("run",)),
             ("state", "retiring", ("run",)),
             ("state", "noted", ("run", "phase")),
             ("state", "closed", ("run", "reason")),

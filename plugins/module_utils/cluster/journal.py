@@ -249,6 +249,10 @@ class Journal:
         self._write(after)
         return after
 
+    def begin(self, record: Record) -> Record:
+        """Record that the cluster is being changed beyond definitions, before the first write that does so, and return the record."""
+        return record if record.get("begun", True) else self.update(record, "begins to change the cluster", begun=True)
+
     def begin_to_retire(self, record: Record) -> Record:
         """Record that v1alpha2 is being taken away, before the first write that does so, and return the record. A second call keeps the first time."""
         return record if record.get("retiring_since") else self.update(record, "begins to take v1alpha2 away", retiring_since=time.time())

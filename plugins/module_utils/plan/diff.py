@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
+from typing import Any, cast
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import HASHED
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import HASHED, Plan
 
 _NAMES = ("api_version", "apiVersion", "kind", "namespace", "name", "rule", "index", "objective", "section", "file")
 """Fields by which the entries of a plan's lists are told apart."""
@@ -60,6 +61,26 @@ def _keyed(entries: list[Any]) -> dict[str, Any]:
 def _named(entry: Mapping[str, Any]) -> str:
     said = {**entry, **entry["metadata"]} if isinstance(entry.get("metadata"), Mapping) else entry
     return " ".join(str(said[field]) for field in _NAMES if said.get(field) is not None)
+
+
+def approved_with(expected: Any, made: Plan) -> Plan:
+    """Return the plan that was made, with the approved one's changes where no more came in between than definitions that this one installs.
+
+    A run that ended before it installed v1 leaves those behind; with its remedy the same plan is the approved one again.
+    """
+    if not isinstance(expected, dict) or any(field not in expected for field in (*HASHED, "hash")):
+        return made
+    before, after = expected["crds"], made["crds"]
+    left = {entry["name"] for entry in after["install"]}
+    came = [entry for entry in before["install"] if entry["name"] not in left]
+    there = [{"name": entry["name"], "bundle": made["target"], "managed": False} for entry in came]
+    crds = before | {"install": [entry for entry in before["install"] if entry["name"] in left], "keep": _by_name([*before["keep"], *there])}
+    same = crds == {**after, "keep": _by_name(after["keep"])} and all(expected[field] == made.get(field) for field in HASHED if field != "crds")
+    return cast(Plan, {**made, **{field: expected[field] for field in (*HASHED, "hash")}}) if came and same else made
+
+
+def _by_name(entries: Iterable[Any]) -> list[Any]:
+    return sorted(entries, key=itemgetter("name"))
 
 
 def refusal(expected: Any, made: Mapping[str, Any]) -> dict[str, Any] | None:

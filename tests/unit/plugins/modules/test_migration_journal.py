@@ -80,14 +80,26 @@ def test_what_is_not_at_its_end_stays_open_and_goes_on(here: Here, verdict: str,
 
 def test_a_migration_that_has_begun_to_write_keeps_its_own_plan(here: Here) -> None:
     begun = here("opened", plan=PLAN, phases=["plan", "install"])
-    assert begun["journal"]["begun"] is True
+    assert begun["journal"]["begun"] is False, "definitions and a trial come first"
+    assert here("installing", run=begun["run"])["journal"]["begun"] is True
     here("released", run=begun["run"])
     again = here("opened", plan={"pools": [], "hash": "other"})
     assert again["continued"] and again["plan"] == PLAN and again["journal"]["migration"] == begun["journal"]["migration"]
 
 
-def test_before_that_a_new_plan_takes_its_place(here: Here) -> None:
-    first = here("opened", plan=PLAN)
+@pytest.mark.parametrize("phases", [["shift"], ["retire"]])
+def test_phases_after_the_installation_change_the_cluster_at_once(here: Here, phases: list[str]) -> None:
+    assert here("opened", plan=PLAN, phases=phases)["journal"]["begun"] is True
+
+
+def test_taking_v1alpha2_away_changes_the_cluster(here: Here) -> None:
+    run = here("opened", plan=PLAN, phases=["install"])["run"]
+    assert here("retiring", run=run)["journal"]["begun"] is True
+
+
+@pytest.mark.parametrize("phases", [["plan"], ["plan", "install", "shift", "retire"]])
+def test_before_that_a_new_plan_takes_its_place(here: Here, phases: list[str]) -> None:
+    first = here("opened", plan=PLAN, phases=phases)
     here("released", run=first["run"])
     other = {"pools": [], "hash": "other"}
     again = here("opened", plan=other)

@@ -7,7 +7,7 @@ from copy import deepcopy
 
 import pytest
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import difference
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import approved_with, difference, refusal
 
 POOL = "vllm-llama3-8b-instruct-preview"
 
@@ -52,3 +52,43 @@ def test_unlike_entries_of_one_name_are_told_apart(demo):
     after = deepcopy(before)
     after["pools"][0]["retire"].append(deepcopy(after["pools"][0]["retire"][0]))
     assert len(difference(before, after)) == 1
+
+
+# -- definitions that came ----------------------------------------------------------------------------------------------
+
+NAMES = ("inferencepools.inference.networking.k8s.io", "inferenceobjectives.inference.networking.x-k8s.io")
+
+
+def install(world, *names, bundle="v1.5.0", **annotations):
+    for name in names:
+        meta = world.add("apiextensions.k8s.io/v1", "CustomResourceDefinition", name, None)["metadata"]
+        meta["annotations"] = {"inference.networking.k8s.io/bundle-version": bundle} | annotations
+
+
+@pytest.mark.parametrize("names", [NAMES, NAMES[:1]])
+def test_definitions_that_the_plan_installs_leave_it_approved(demo, names):
+    approved = demo.plan()
+    install(demo, *names)
+    made = demo.plan()
+    assert refusal(approved, made)
+    again = approved_with(approved, made)
+    assert (again["hash"], again["crds"], refusal(approved, again)) == (approved["hash"], approved["crds"], None)
+    assert again["findings"] == made["findings"], "these are as of now"
+
+
+@pytest.mark.parametrize("change", [
+    lambda w: install(w, NAMES[0], bundle="v1.0.0"),
+    lambda w: install(w, NAMES[0], **{"components.gke.io/component-name": "x"}),
+    lambda w: (install(w, NAMES[0]), w.get("GCPBackendPolicy")["spec"]["default"].update(timeoutSec=60)),
+    lambda w: w.get("GCPBackendPolicy")["spec"]["default"].update(timeoutSec=60),
+])
+def test_anything_else_that_came_does_not(demo, change):
+    approved = demo.plan()
+    change(demo)
+    made = demo.plan()
+    assert approved_with(approved, made) == made and refusal(approved, made)
+
+
+@pytest.mark.parametrize("expected", [None, "", "hash", {"hash": "x"}, 5])
+def test_without_the_approved_plan_itself_there_is_nothing_to_compare(demo, expected):
+    assert approved_with(expected, demo.plan()) == demo.plan()
