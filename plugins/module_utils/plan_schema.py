@@ -104,6 +104,7 @@ class PlannedReference(TypedDict):
 class PlannedPool(TypedDict):
     """All that is created, changed and deleted for one alpha pool.
 
+    ``chart``: the chart's ``values`` and, where a person chose some, these by dotted name under ``yours``.
     ``objects``: made besides the chart, or merged into what it made. ``retire``: addresses (apiVersion, kind, metadata) of what is deleted by hand, in order.
     ``repoint``: InferenceObjectives that name the alpha pool, each the part to merge into it in the phase retire.
     ``stays``: what of v1alpha2 is left on purpose, and why. ``timeout_seconds``: after which no request to the alpha pool is still open.

@@ -43,6 +43,17 @@ class UnsupportedTarget(ValueError):
     """A target release that can't be migrated to; the message says why and what to choose."""
 
 
+_SATURATION = frozenset({"SD_QUEUE_DEPTH_THRESHOLD", "SD_KV_CACHE_UTIL_THRESHOLD", "SD_METRICS_STALENESS_THRESHOLD"})
+_DATA_LAYER, _FLOW_CONTROL = "ENABLE_EXPERIMENTAL_DATALAYER_V2", "ENABLE_EXPERIMENTAL_FLOW_CONTROL_LAYER"
+EPP_VARIABLES = _SATURATION | {
+    _DATA_LAYER, _FLOW_CONTROL,
+    "KV_CACHE_THRESHOLD", "LORA_AFFINITY_THRESHOLD", "QUEUE_THRESHOLD_CRITICAL", "QUEUING_THRESHOLD_LORA",
+    "DESTINATION_ENDPOINT_HINT_KEY", "MODEL_SERVER_METRICS_HTTPS_INSECURE_SKIP_VERIFY", "MODEL_SERVER_METRICS_PATH", "MODEL_SERVER_METRICS_PORT",
+    "MODEL_SERVER_METRICS_SCHEME", "REFRESH_METRICS_INTERVAL", "SECURE_SERVING",
+}
+"""Environment variables that any EPP (v0.3.0 to v1.5.0) reads for settings of its own: alpha's scheduler and, in v0.5.1, its flags; then the table's."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """The facts that hold from release ``since`` on, until the next row of :data:`ROWS`.
@@ -62,6 +73,9 @@ class Facts:
     :param alpha_in_manifests: whether the release's manifests.yaml holds the alpha InferencePool CRD.
     :param kv_metric: the model servers' metric of key-value cache usage that the EPP reads by default.
     :param model_metrics: prefix of the EPP's own metrics that count by model.
+    :param image: by which values the chart names the EPP's image beside ``tag``: ``hub`` and ``name``, or ``registry`` and ``repository``.
+    :param placement: whether the chart takes affinity and tolerations of the EPP's pod; those of v1.0.1 and v1.0.2 have the values and do not use them.
+    :param variables: environment variables that the EPP reads for settings of its own.
     """
 
     since: Version
@@ -80,6 +94,9 @@ class Facts:
     alpha_in_manifests: bool = True
     kv_metric: str = "vllm:kv_cache_usage_perc"
     model_metrics: str = "inference_objective_"
+    image: Literal["hub", "registry"] = "hub"
+    placement: bool = True
+    variables: frozenset[str] = _SATURATION | {_DATA_LAYER, _FLOW_CONTROL}
 
 
 ALPHA_KV_METRIC = "vllm:gpu_cache_usage_perc"
@@ -92,17 +109,19 @@ _NO_RESPONSES = ("/v1/embeddings", "/v1/responses")
 ROWS = (
     Facts(
         (1, 0, 0), "list", "ignored", rewrites=False, metrics_rbac=True, namespaced_cluster_roles=False, chart_monitoring=True, recreates=False,
-        health_check={}, refuses=_NO_RESPONSES, kv_metric=ALPHA_KV_METRIC, model_metrics=ALPHA_MODEL_METRICS,
+        health_check={}, refuses=_NO_RESPONSES, kv_metric=ALPHA_KV_METRIC, model_metrics=ALPHA_MODEL_METRICS, placement=False,
+        variables=_SATURATION | {_DATA_LAYER},
     ),
     Facts(
         (1, 0, 1), "list", "ignored", rewrites=False, metrics_rbac=True, refuses=_NO_RESPONSES, kv_metric=ALPHA_KV_METRIC,
-        model_metrics=ALPHA_MODEL_METRICS,
+        model_metrics=ALPHA_MODEL_METRICS, placement=False, variables=_SATURATION | {_DATA_LAYER},
     ),
     Facts((1, 1, 0), "list", "ignored", rewrites=False, metrics_rbac=True, refuses=_NO_RESPONSES, kv_metric=ALPHA_KV_METRIC),
     Facts((1, 2, 0), "map", "ignored", rewrites=False, metrics_rbac=True, refuses=_NO_RESPONSES, kv_metric=ALPHA_KV_METRIC),
     Facts((1, 3, 0), "map", "ignored", refuses=_NO_RESPONSES),
     Facts((1, 4, 0), metric_flags=False, resources=_EPP_RESOURCES),
-    Facts((1, 5, 0), metric_flags=False, resources=_EPP_RESOURCES, answers_alias=True, refuses=(), alpha_in_manifests=False),
+    Facts((1, 5, 0), metric_flags=False, resources=_EPP_RESOURCES, answers_alias=True, refuses=(), alpha_in_manifests=False, image="registry",
+          variables=frozenset({_FLOW_CONTROL})),
 )
 
 

@@ -77,6 +77,18 @@ options:
     type: str
     choices: [preserve, chart]
     default: preserve
+  epp_image:
+    description:
+      - Image of every v1 endpoint picker, as C(registry/path/name:tag), for clusters that can't pull the target release's own. A digest may stand behind the
+        tag or in its place.
+      - Without it the chart's own image is used, and a finding says where alpha's picker comes from another registry.
+    type: str
+  chart_values:
+    description:
+      - Values of the chart of all v1 pools. They are merged over those of the plan, dictionaries and lists of named entries deeply, and are part of it.
+      - What the migration itself needs, such as pool, ports and provider, is refused.
+    type: dict
+    default: {}
   shift:
     description: What a shift will be given, see M(inference_gateway.migration.shift_traffic), for the estimate of what it sends.
     type: dict
@@ -264,12 +276,12 @@ from typing import Any
 from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, auth_argument_spec
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.dry_run import attempt
-from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import ENDPOINTS, PRIORITIES, Options
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import Options
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.reader import read_estate
-from ansible_collections.inference_gateway.migration.plugins.module_utils.findings import catalogue
-from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import cost, plan, render
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan, render
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.contact import Caller, Contact
-from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import refusal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import approved_with, refusal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.options import options
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import Plan
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
@@ -286,6 +298,8 @@ def argument_spec() -> dict[str, Any]:
         "endpoints": {"type": "list", "elements": "str"},
         "models": {"type": "dict", "default": {}},
         "epp_resources": {"type": "str", "choices": ["preserve", "chart"], "default": "preserve"},
+        "epp_image": {"type": "str"},
+        "chart_values": {"type": "dict", "default": {}},
         "connect": {"type": "bool", "default": True},
         "shift": {
             "type": "dict", "default": {}, "options": {
@@ -298,51 +312,6 @@ def argument_spec() -> dict[str, Any]:
         "report": {"type": "path"},
         "brief": {"type": "bool", "default": False},
     }
-
-
-# -- options ------------------------------------------------------------------------------------------------------------
-
-
-def priorities(said: Any) -> dict[str, int]:
-    """Return the table of criticality to priority that option ``criticality`` asks for. :raises ValueError: with the remedy."""
-    if isinstance(said, str) and said in PRIORITIES:
-        return PRIORITIES[said]
-    table = PRIORITIES["preserve_shedding"]
-    if not isinstance(said, dict):
-        raise ValueError(f"criticality is {said!r}: give preserve_shedding, upstream, or a dictionary of {', '.join(table)} to integers.")
-    for name, value in said.items():
-        if name not in table:
-            raise ValueError(f"criticality names {name!r}: the levels are {', '.join(table)}.")
-        if not str(value).lstrip("-").isdigit():
-            raise ValueError(f"criticality gives {name} the priority {value!r}: give an integer.")
-    return table | {name: int(value) for name, value in said.items()}
-
-
-def models(said: dict[str, Any]) -> dict[str, list[str]]:
-    """Return the models by pool that option ``models`` names. :raises ValueError: with the remedy."""
-    for pool, names in said.items():
-        if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-            raise ValueError(f"models gives pool {pool} {names!r}: give a list of model names.")
-    return said
-
-
-def options(params: dict[str, Any]) -> Options:
-    """Make the options of the plan from the module's parameters. :raises ValueError: with the remedy."""
-    unknown = catalogue.unknown_code(params["accept"])
-    if unknown:
-        raise ValueError(unknown)
-    return Options(
-        release=releases.target(params["target_version"]),
-        priorities=priorities(params["criticality"]),
-        pool_names=params["pool_names"],
-        endpoints=tuple(params["endpoints"] or ENDPOINTS),
-        endpoints_said=bool(params["endpoints"]),
-        models=models(params["models"]),
-        accept=frozenset(params["accept"]),
-        namespaces=tuple(params["namespaces"]),
-        epp_resources=params["epp_resources"],
-        shift=cost.shift_of({**params["shift"], "probe_rate": params["probe_rate"]}),
-    )
 
 
 # -- result -------------------------------------------------------------------------------------------------------------
@@ -382,7 +351,7 @@ def main() -> None:
     try:
         chosen = options(module.params)
         caller = http_client.client(module.params) if module.params["connect"] else None
-        made = work(Cluster(module), chosen, module.params["dry_run"], caller)
+        made = approved_with(module.params["expected_plan"], work(Cluster(module), chosen, module.params["dry_run"], caller))
         refused = refusal(module.params["expected_plan"], made)
     except (ValueError, ApiError) as error:
         module.fail_json(msg=str(error))

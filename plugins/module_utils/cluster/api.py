@@ -215,16 +215,20 @@ class Cluster:
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
-    def request(self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None, content_type: str | None = None) -> Any:
+    def request(
+        self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None, content_type: str | None = None, patience: float | None = None,
+    ) -> Any:
         """Send one request, again while the server is unreachable or overloaded, and return the answer's JSON.
 
         Sending again is safe for every write here: a PUT carries a resourceVersion, a POST that was taken before gets 409,
         and a DELETE that was taken before gets 404.
 
+        :param patience: the cluster's own if None.
         :raises ApiError: or its subclass for the HTTP status, when the server refuses.
         :raises Unreachable: when no usable answer came for ``patience`` seconds.
         """
-        deadline = time.monotonic() + self.patience
+        patience = self.patience if patience is None else patience
+        deadline = time.monotonic() + patience
         pause = 0.2
         while True:
             try:
@@ -233,7 +237,7 @@ class Cluster:
                 if error.status not in (0, *RETRY_STATUS):
                     raise
                 if time.monotonic() + pause > deadline:
-                    raise Unreachable(f"{self.server} gave no usable answer to {method} {path} for {self.patience:.0f} s: {error}") from error
+                    raise Unreachable(f"{self.server} gave no usable answer to {method} {path} for {patience:.0f} s: {error}") from error
             time.sleep(pause)
             pause = min(pause * 2, 3.0)
 
@@ -264,7 +268,7 @@ class Cluster:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def list(self, path: str, **query: Any) -> Iterator[Manifest]:
+    def list(self, path: str, *, patience: float | None = None, **query: Any) -> Iterator[Manifest]:
         """Yield every object of a collection, page by page, with apiVersion and kind filled in.
 
         :param query: query parameters of the list, e.g. ``labelSelector``.
@@ -273,7 +277,7 @@ class Cluster:
         """
         token = ""
         while True:
-            page = self.request("GET", path, query=query | {"limit": PAGE} | ({"continue": token} if token else {}))
+            page = self.request("GET", path, query=query | {"limit": PAGE} | ({"continue": token} if token else {}), patience=patience)
             head = {"apiVersion": page["apiVersion"], "kind": page["kind"].removesuffix("List")}
             for item in page.get("items") or []:
                 yield head | item

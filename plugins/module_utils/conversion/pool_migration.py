@@ -57,6 +57,8 @@ class Options:
     :param accept: codes of blockers that a person accepts.
     :param namespaces: namespaces whose pools are migrated; empty for all.
     :param epp_resources: whether the v1 EPP gets the resources of the alpha EPP (``preserve``) or those of the chart (``chart``).
+    :param epp_image: image of every v1 EPP as ``registry/path/name:tag``; empty for the chart's own.
+    :param chart_values: values of every v1 pool's chart that go over the plan's own.
     :param shift: options of the shift by which its cost is estimated, see :func:`cost.shift_of`; empty for their defaults.
     """
 
@@ -69,6 +71,8 @@ class Options:
     accept: frozenset[str] = frozenset()
     namespaces: tuple[str, ...] = ()
     epp_resources: str = "preserve"
+    epp_image: str = ""
+    chart_values: Mapping[str, Any] = field(default_factory=dict)
     shift: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -146,6 +150,13 @@ class PoolMigration:
     def alpha_epp(self) -> Epp:
         """The endpoint picker that the alpha pool names."""
         return self.estate.epp(self.pool)
+
+    @cached_property
+    def pull_secrets(self) -> list[Manifest]:
+        """The imagePullSecrets with which the alpha EPP's image is pulled: the pod's own, else those of its ServiceAccount, as the API server fills them in."""
+        account = self.estate.named.get(("service_accounts", self.namespace, self.alpha_epp.service_account), {})
+        own = dig(self.alpha_epp.deployment or {}, "spec", "template", "spec", "imagePullSecrets", default=[])
+        return own or dig(account, "imagePullSecrets", default=[])
 
     @cached_property
     def alpha_flags(self) -> epp_flags.Flags:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import flags, objectives
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import flags, objectives, picker_pod
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.chart_values import merged
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import PoolMigration, model_name, target_models
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import health_check_policy
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import DEFAULT_EPP_PORT
@@ -56,39 +57,19 @@ def objective(model: Manifest, pool: str, priority: int) -> Manifest:
 # -- chart --------------------------------------------------------------------------------------------------------------
 
 
-def resources(alpha: Mapping[str, Any], default: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
-    """Return the chart's ``resources`` value that gives the v1 EPP exactly the alpha EPP's resources.
-
-    Helm merges values into the chart's own, so what the alpha EPP does not ask is null, or the chart's figure would stay.
-
-    :param alpha: resources of the alpha EPP's container.
-    :param default: resources in the chart's own values: section (``requests``, ``limits``) to name to quantity.
-    :returns: None where the alpha EPP asks nothing at all.
-    """
-    if not alpha:
-        return None
-    sections = sorted({*alpha, *default})
-    return {
-        section: {name: None for name in default.get(section, {})} | dict(alpha[section]) if alpha.get(section) else None
-        for section in sections
-    }
-
-
 def chart_values(migration: PoolMigration) -> dict[str, Any]:
     """Return the values for the inferencepool chart of the target release."""
     facts = migration.options.release.facts
     said = flags.chart_flags(migration.carried_flags, migration.options.release)
-    extension: dict[str, Any] = {"replicas": 1, "extProcPort": DEFAULT_EPP_PORT}
+    extension: dict[str, Any] = {"replicas": 1, "extProcPort": DEFAULT_EPP_PORT} | picker_pod.values(migration)
     if said:
         extension["flags"] = said
     if facts.failure_mode == "taken":
         extension["failureMode"] = migration.failure_mode
     if migration.plugin_configuration and not migration.unknown_plugins:
         extension |= {"pluginsConfigFile": PLUGINS_FILE, "pluginsCustomConfig": {PLUGINS_FILE: migration.plugin_configuration}}
-    if facts.resources and migration.options.epp_resources == "preserve":
-        extension["resources"] = resources(dig(migration.alpha_epp.container, "resources", default={}), facts.resources)
     # Both fields of the port: the pool reads one and, up to v1.4, the chart's HealthCheckPolicy the other.
-    return {
+    ours = {
         "inferenceExtension": extension,
         "inferencePool": {
             "targetPorts": [{"number": migration.port}],
@@ -97,6 +78,7 @@ def chart_values(migration: PoolMigration) -> dict[str, Any]:
         },
         "provider": {"name": "gke" if migration.chart_writes_policies else "none"},
     }
+    return merged(ours, dict(migration.options.chart_values))
 
 
 # -- what the chart does not write --------------------------------------------------------------------------------------
@@ -189,14 +171,14 @@ def objects(migration: PoolMigration, moved: Mapping[PoolKey, str]) -> Iterator[
 
 
 def patches(migration: PoolMigration) -> list[Manifest]:
-    """Return parts to merge into the chart's own objects: the failure mode and the EPP's resources, where the chart has no value for them."""
+    """Return parts to merge into the chart's own objects: the failure mode, and of the EPP's pod that for which the chart has no value."""
     facts, where = migration.options.release.facts, {"namespace": migration.namespace}
     found: list[Manifest] = []
     if migration.failure_mode != "FailClose" and facts.failure_mode == "ignored":
         pool = {"apiVersion": f"{V1_GROUP}/v1", "kind": POOL_KIND, "metadata": {"name": migration.v1_name} | where}
         found.append(pool | {"spec": {"endpointPickerRef": {"failureMode": migration.failure_mode}}})
-    asked = dig(migration.alpha_epp.container, "resources", default={})
-    if asked and not facts.resources and migration.options.epp_resources == "preserve":
+    pod = picker_pod.patch(migration)
+    if pod:
         deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": migration.epp} | where}
-        found.append(deployment | {"spec": {"template": {"spec": {"containers": [{"name": "epp", "resources": asked}]}}}})
+        found.append(deployment | {"spec": {"template": {"spec": pod}}})
     return found

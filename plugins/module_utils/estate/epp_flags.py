@@ -67,9 +67,10 @@ LATER_PLUGINS = {
 """Plugin types that EPPs register from a release on, up to v1.5.0 (cmd/epp/runner/runner.go of each)."""
 
 _PLUGIN_TYPE = re.compile(r"""^[\s-]*["']?type["']?\s*:\s*["']?([A-Za-z0-9._/-]+)""", re.MULTILINE)
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(n|u|m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _UNITS: dict[str | None, Decimal | int] = {
-    None: 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40,
+    None: 1, "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
+    "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40,
 }
 
 

@@ -276,6 +276,16 @@ class Estate:
     def _pods(self) -> Labelled[Manifest]:
         return Labelled((namespace_of(entry), _pod_labels(entry), entry) for entry in self.of("deployments"))
 
+    @cached_property
+    def _pod_metrics(self) -> Labelled[Manifest]:
+        return Labelled((namespace_of(entry), dig(entry, "metadata", "labels", default={}), entry) for entry in self.of("pod_metrics"))
+
+    def usage(self, deployment: Manifest) -> list[Manifest]:
+        """Return the PodMetrics of a Deployment's pods; none where nothing is known."""
+        selector = dig(deployment, "spec", "selector", "matchLabels", default={})
+        near = self._pod_metrics.candidates(namespace_of(deployment), selector)
+        return [entry for entry in near if selects(selector, dig(entry, "metadata", "labels", default={}))]
+
     def epp(self, pool: Manifest) -> Epp:
         """Find the endpoint picker of an alpha pool as traffic finds it: by the selector of the Service that the pool names."""
         name = dig(pool, "spec", "extensionRef", "name", default="")

@@ -18,13 +18,14 @@ class Listing(NamedTuple):
     :param scope: ``alpha``: its objects show whether v1alpha2 is in use; ``pools``: only those in the pools' namespaces matter; ``cluster``: those of any
         namespace may name a pool or the rights of its EPP; ``workloads``: only those matter that run as an alpha EPP's ServiceAccount; ``crowds``: the same,
         but a cluster holds so many that they are listed only in the namespaces in question; ``labels``: they matter by
-        their labels alone; ``admission``: what limits pods in the pools' namespaces.
+        their labels alone; ``admission``: what limits pods in the pools' namespaces; ``usage``: what pods use now, of which nothing is said where it can't
+        be read.
     """
 
     name: str
     api_versions: tuple[str, ...]
     plural: str
-    scope: Literal["alpha", "pools", "cluster", "workloads", "crowds", "labels", "admission"]
+    scope: Literal["alpha", "pools", "cluster", "workloads", "crowds", "labels", "admission", "usage"]
 
 
 ALPHA_VERSION = f"{ALPHA_GROUP}/v1alpha2"
@@ -41,6 +42,7 @@ LISTINGS = (
     Listing("rewrites", (ALPHA_VERSION,), "inferencemodelrewrites", "pools"),
     Listing("services", ("v1",), "services", "pools"),
     Listing("deployments", ("apps/v1",), "deployments", "pools"),
+    Listing("service_accounts", ("v1",), "serviceaccounts", "pools"),
     Listing("health_policies", _GKE, "healthcheckpolicies", "pools"),
     Listing("backend_policies", _GKE, "gcpbackendpolicies", "pools"),
     Listing("traffic_policies", _GKE, "gcptrafficdistributionpolicies", "pools"),
@@ -69,6 +71,7 @@ LISTINGS = (
     Listing("namespaces", ("v1",), "namespaces", "labels"),
     Listing("resource_quotas", ("v1",), "resourcequotas", "admission"),
     Listing("limit_ranges", ("v1",), "limitranges", "admission"),
+    Listing("pod_metrics", ("metrics.k8s.io/v1beta1",), "pods", "usage"),
 )
 OWNED = frozenset({"pools", "models", "objectives", "http_routes", "grpc_routes", "health_policies", "backend_policies", "traffic_policies"})
 """Listings of which it matters who writes them, see managers.py."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import managers
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Cluster, Forbidden, NotServed, collection_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, Forbidden, NotServed, collection_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import epp_flags, health_check_policy, helm_records, workloads
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate, Refused, in_scope, policy_targets
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
@@ -66,7 +66,7 @@ class _Reader:
                     found[listing.name] = in_scope(self.read(listing, self.namespaces), scope)
                 elif listing.scope == "cluster":
                     found[listing.name] = tuple(self.read(listing))
-            found |= self.namespace_labels(None if wants_labels(found["gateways"]) else scope) | self.limits(scope)
+            found |= self.namespace_labels(None if wants_labels(found["gateways"]) else scope) | self.limits(scope) | self.usage(scope)
             if not any(map(names_models, found["http_routes"])):
                 # Then no rule depends on what such an extension sets, and a Role from before need not list them.
                 self.refused = [entry for entry in self.refused if entry.listing is None or entry.listing.name not in EXTENSIONS]
@@ -123,6 +123,18 @@ class _Reader:
         found = list(self.read(listing, namespaces))
         refused, self.refused = self.refused[known:], self.refused[:known]
         return None if refused else found
+
+    def usage(self, scope: frozenset[str]) -> dict[str, tuple[Manifest, ...]]:
+        """Read what pods in the pools' namespaces use now, under the name of its listing; nothing where metrics are not served, or not now, or not to us."""
+        (listing,) = (entry for entry in LISTINGS if entry.scope == "usage")
+        if listing.api_versions[0] not in self.served:
+            return {}
+        paths = [collection_path(listing.api_versions[0], listing.plural, namespace) for namespace in (*self.namespaces,) or (None,)]
+        try:
+            # No patience: a metrics server that is away is no reason to wait, nor to fail.
+            return {listing.name: in_scope((entry for path in paths for entry in self.cluster.list(path, patience=0.0)), scope)}
+        except ApiError:
+            return {}
 
     def read(self, listing: Listing, namespaces: Sequence[str] = (), **query: Any) -> Iterator[Manifest]:
         """Yield every object of one kind, in the first version that serves it: a group may be served in v1, and the kind in v1beta1 alone.

@@ -15,6 +15,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
     epp_settings,
     helm_releases,
     objectives,
+    picker_pod,
     pickers,
     platform,
     pools,
@@ -24,7 +25,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, SEVERITIES, CheckContext, Finding, occurrences
 
-MODULES = (pools, objectives, helm_releases, pickers, platform, epp_settings, admission, autoscaling, routes, splitting, probes)
+MODULES = (pools, objectives, helm_releases, pickers, platform, epp_settings, picker_pod, admission, autoscaling, routes, splitting, probes)
 
 
 def find(context: CheckContext) -> list[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import epp_flags, health_check_policy, network_policy
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import health_check_policy, network_policy
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.label_index import grouped
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import describe, dig, namespace_of
@@ -26,22 +26,6 @@ def plugins_unknown_to_target(context: CheckContext) -> Iterator[Occurrence]:
     for migration in context.migrations:
         if migration.unknown_plugins:
             yield Occurrence(describe(migration.alpha_epp.deployment or migration.pool), f"plugins {', '.join(migration.unknown_plugins)} are gone.")
-
-
-@finding(
-    "epp-resources-grow", "warning",
-    about="With epp_resources=chart the v1 EPP asks what the chart asks, which is more than alpha's EPP asks today. Both run side by side until the end.",
-    remedy="Make sure that the nodes have room, or leave migration_epp_resources at preserve.",
-    source="charts v1.4.0 and v1.5.0: 4 CPU and 8 GiB requested",
-)
-def epp_resources_grow(context: CheckContext) -> Iterator[Occurrence]:
-    """Find alpha EPPs with fewer resources than the chart gives the v1 EPP; none unless ``epp_resources`` is ``chart``."""
-    if context.options.epp_resources != "chart":
-        return
-    for migration in context.migrations:
-        more = epp_flags.grown(dig(migration.alpha_epp.container, "resources", default={}), context.facts.resources)
-        if more:
-            yield Occurrence(describe(migration.alpha_epp.deployment or migration.pool), f"the v1 EPP asks for {', '.join(more)}.")
 
 
 @finding(

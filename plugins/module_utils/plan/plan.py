@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
-from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import objectives, v1_objects
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import chart_values, objectives, v1_objects
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import (
     OBJECTIVE_HEADER,
     Options,
@@ -161,7 +161,7 @@ def pool(migration: PoolMigration, context: CheckContext) -> PlannedPool:
         "epp": {"deployment": migration.epp, "service": migration.epp, "port": DEFAULT_EPP_PORT},
         "alpha_epp": {"deployment": name_of(epp.deployment) if epp.deployment else None, "service": epp.name or None, "port": epp.port},
         "owner": owner(migration) | {"objects": [_address(entry) for entry in released(migration, context)]},
-        "chart": {"values": v1_objects.chart_values(migration)},
+        "chart": chart(migration),
         "objects": context.planned[migration.key],
         "failure_mode": migration.failure_mode,
         "models": [*(model(migration, entry) for entry in migration.models), *map(undeclared_model, migration.undeclared)],
@@ -174,6 +174,13 @@ def pool(migration: PoolMigration, context: CheckContext) -> PlannedPool:
         "stays": [entry._asdict() for entry in stays(migration, context)],
         "client_headers": client_headers(migration),
     }
+
+
+def chart(migration: PoolMigration) -> dict[str, Any]:
+    """Return the chart's ``values`` and, under ``yours``, what a person chose of them by dotted name, where there is any."""
+    image = {"image": migration.options.epp_image} if migration.options.epp_image else {}
+    yours = image | dict(chart_values.lines(migration.options.chart_values))
+    return {"values": v1_objects.chart_values(migration)} | ({"yours": yours} if yours else {})
 
 
 def owner(migration: PoolMigration) -> PlannedOwner:

@@ -97,6 +97,7 @@ def _pool(pool: PlannedPool, target: str) -> list[str]:
         f"Pool {pool['namespace']}/{pool['name']} -> {pool['v1_name']}: chart {target}, EPP {epp}, {pool['failure_mode']}",
         f"  create besides the chart: {', '.join(f'{count} {kind}' for kind, count in objects.items()) or 'nothing'}",
     ]
+    lines += [f"  your chart value {name}: {json.dumps(value)}" for name, value in pool["chart"].get("yours", {}).items()]
     lines += [
         f"  move: {entry['kind']} {entry['namespace']}/{entry['name']} rule {entry['rule']} reference {entry['index']}, weight {entry['weight']}: "
         f"{ALPHA_GROUP}/{pool['name']} -> {V1_GROUP}/{pool['v1_name']}"

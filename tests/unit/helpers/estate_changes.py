@@ -28,8 +28,12 @@ def rule(world):
     return spec(world, "HTTPRoute")["rules"][0]
 
 
+def pod(world):
+    return spec(world, "Deployment", EPP)["template"]["spec"]
+
+
 def container(world):
-    return spec(world, "Deployment", EPP)["template"]["spec"]["containers"][0]
+    return pod(world)["containers"][0]
 
 
 def alias(world):

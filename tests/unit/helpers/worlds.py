@@ -90,7 +90,9 @@ def choose(target: str = "v1.5.0", **options: Any) -> pool_migration.Options:
 
 
 def plural(kind: str) -> str:
-    """Enough English for the kinds that are read."""
+    """Enough English for the kinds that are read; pods' metrics are served as pods of another group."""
+    if kind == "PodMetrics":
+        return "pods"
     return kind.lower()[:-1] + "ies" if kind.endswith("y") and kind != "Gateway" else kind.lower() + ("es" if kind.endswith("s") else "s")
 
 
@@ -119,8 +121,11 @@ class FakeCluster:
     def groups(self) -> set[str]:
         return self.served if self.served is not None else {entry["apiVersion"] for entry in self.manifests if "/" in entry["apiVersion"]}
 
-    def list(self, path: str, **query: Any) -> Iterator[Manifest]:
+    def list(self, path: str, *, patience: float | None = None, **query: Any) -> Iterator[Manifest]:
         self.lists.append(path)
+        if path in self.refuses:
+            assert patience == 0.0, "nobody waits for it"
+            raise self.refuses[path]
         self.queries.append((path.split("/")[-1], query))
         if path.split("/")[-1] in self.forbidden:
             raise Forbidden(f"{path} is forbidden")

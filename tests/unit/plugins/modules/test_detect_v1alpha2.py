@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Conflict, Forbidden, NotServed, WrongCluster
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import reader
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import options
 from ansible_collections.inference_gateway.migration.plugins.modules import detect_v1alpha2
 
 from tests.unit.helpers.estate_changes import chosen_by_label
@@ -18,7 +19,8 @@ from tests.unit.helpers.estate_changes import chosen_by_label
 POOL = "vllm-llama3-8b-instruct-preview"
 PARAMS = {
     "namespaces": [], "target_version": "v1.5.0", "pool_names": {}, "criticality": "preserve_shedding", "accept": [], "endpoints": None, "expected_plan": None,
-    "epp_resources": "preserve", "dry_run": True, "report": None, "brief": False, "models": {}, "connect": False, "shift": {}, "probe_rate": 60,
+    "epp_resources": "preserve", "epp_image": None, "chart_values": {}, "dry_run": True, "report": None, "brief": False, "models": {}, "connect": False,
+    "shift": {}, "probe_rate": 60,
 }
 
 
@@ -223,12 +225,12 @@ def test_a_brief_result_leaves_the_whole_to_the_report(run, fake_cluster, demo):
     ],
 )
 def test_priorities(said, expected):
-    assert detect_v1alpha2.priorities(said) == expected
+    assert options.priorities(said) == expected
 
 
 @pytest.mark.parametrize(("said", "paths", "known"), [(None, 2, False), ([], 2, False), (["/v1/embeddings"], 1, True)])
 def test_endpoints_said_or_not(said, paths, known):
-    chosen = detect_v1alpha2.options(PARAMS | {"endpoints": said})
+    chosen = options.options(PARAMS | {"endpoints": said})
     assert (len(chosen.endpoints), chosen.endpoints_said) == (paths, known)
 
 
@@ -398,3 +400,23 @@ def test_a_credential_that_may_not_list_who_uses_rights_deletes_none_of_them(run
     assert not {"ServiceAccount", "ClusterRole", "ClusterRoleBinding"} & {entry["kind"] for entry in pool["retire"]}
     assert f"{kind} may not be listed" in pool["stays"][0]["why"] and result["plan"]["blocked"] == []
     assert [finding["severity"] for finding in result["findings"] if finding["code"] == "may-not-list"] == ["warning"]
+
+
+USAGE = "/apis/metrics.k8s.io/v1beta1/pods"
+
+
+@pytest.mark.parametrize(("answer", "known"), [
+    (None, 1), (Forbidden("no"), 0), (NotServed("no"), 0), (ApiError("the server is currently unable to handle the request", 503), 0),
+])
+def test_what_pods_use_is_read_where_it_can_be_and_nothing_is_said_where_not(fake_cluster, demo, answer, known):
+    demo.add("metrics.k8s.io/v1beta1", "PodMetrics", "a", containers=[])
+    demo.add("metrics.k8s.io/v1beta1", "PodMetrics", "b", "elsewhere", containers=[])
+    cluster = fake_cluster(demo.manifests, refuses={USAGE: answer} if answer else {})
+    here = reader.read_estate(cluster, [])
+    assert (len(here.of("pod_metrics")), here.refused, cluster.lists.count(USAGE)) == (known, (), 1)
+
+
+def test_metrics_that_are_not_served_are_not_asked_for(fake_cluster, demo):
+    cluster = fake_cluster(demo.manifests)
+    reader.read_estate(cluster, [])
+    assert USAGE not in cluster.lists

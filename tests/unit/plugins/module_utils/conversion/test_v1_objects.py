@@ -92,10 +92,13 @@ def test_only_the_oldest_model_of_a_name_gets_a_twin(demo):
 
 # -- chart --------------------------------------------------------------------------------------------------------------
 
+LEAST = {"requests": {"cpu": None, "memory": "256Mi"}, "limits": {"memory": "16Gi"}}
+"""What a picker gets of chart v1.4.0 and later where alpha's asks nothing: the chart's limit, and a request, or the server would take the limit for it."""
+
 
 def test_values_of_v1_5_0(demo):
     assert v1_objects.chart_values(only(demo.context())) == {
-        "inferenceExtension": {"replicas": 1, "extProcPort": 9002, "failureMode": "FailClose", "resources": None, "flags": {"v": "3"}},
+        "inferenceExtension": {"replicas": 1, "extProcPort": 9002, "failureMode": "FailClose", "resources": LEAST, "flags": {"v": "3"}},
         "inferencePool": {"targetPorts": [{"number": 8000}], "targetPortNumber": 8000, "modelServers": {"matchLabels": {"app": "vllm-llama3-8b-instruct"}}},
         "provider": {"name": "none"},
     }
@@ -124,22 +127,6 @@ def test_what_the_picker_asks_is_kept_whatever_the_chart_can_say(demo, target, p
     patch = [entry["spec"]["template"]["spec"]["containers"] for entry in v1_objects.patches(one)]
     assert patch == ([[{"name": "epp", "resources": {"requests": {"cpu": "1"}}}]] if patched else [])
     assert v1_objects.patches(only(demo.context(target=target, epp_resources="chart"))) == []
-
-
-DEFAULT = {"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory": "16Gi"}}
-
-
-@pytest.mark.parametrize(
-    ("alpha", "expected"),
-    [
-        ({}, None),
-        ({"requests": {"cpu": "1"}}, {"limits": None, "requests": {"cpu": "1", "memory": None}}),
-        ({"limits": {"memory": "1Gi", "cpu": "2"}}, {"limits": {"memory": "1Gi", "cpu": "2"}, "requests": None}),
-        (DEFAULT, DEFAULT),
-    ],
-)
-def test_resources_undo_the_charts_own(alpha, expected):
-    assert v1_objects.resources(alpha, DEFAULT) == expected
 
 
 # -- policies -----------------------------------------------------------------------------------------------------------

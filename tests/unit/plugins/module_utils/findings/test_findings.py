@@ -41,6 +41,7 @@ from tests.unit.helpers.estate_changes import (
     objective,
     only_alpha_may,
     plugins,
+    pod,
     quota,
     refused,
     regex,
@@ -86,6 +87,14 @@ POSITIVE = {
         {}, "blocker", "LLMInferenceService llm",
     ),
     "release-owns-more": (lambda w: w.get("HTTPRoute")["metadata"].update(OWNED), {}, "blocker", "HTTPRoute default/llm-route"),
+    "epp-image-registry": (
+        lambda w: container(w).update(image="images.bank.example/mirror/epp:v0.3.0"), {}, "blocker",
+        "images.bank.example, and the v1 EPP's would be registry.k8s.io/gateway-api-inference-extension/epp:v1.5.0",
+    ),
+    "epp-pod-settings-merged": (lambda w: pod(w).update(nodeSelector={"zone": "a"}), {}, "warning", "takes no value for nodeSelector: merged into"),
+    "epp-pod-settings-not-carried": (
+        lambda w: container(w)["env"].append({"name": "SD_QUEUE_DEPTH_THRESHOLD", "value": "3"}), {}, "warning", "variable SD_QUEUE_DEPTH_THRESHOLD: not in",
+    ),
     "name-invalid": (lambda w: None, {"pool_names": {POOL: "8b"}}, "blocker", "8b"),
     "name-collision-40": (lambda w: None, {"pool_names": {POOL: POOL}}, "blocker", EPP),
     "name-taken": (lambda w: w.add(f"{V1}/v1", "InferencePool", GA, spec={}), {}, "blocker", POOL),
@@ -160,7 +169,7 @@ POSITIVE = {
 }
 USUAL = {
     "kv-metric-renamed", "metrics-label-changes", "objective-needs-header", "shedding-changes", "port-9002-implied",
-    "policy-bound-to-alpha-group",
+    "policy-bound-to-alpha-group", "epp-resources-grow",
 }
 """What the demo's estate itself has."""
 
@@ -385,7 +394,8 @@ RESOURCES = {"requests": {"cpu": "200m", "memory": "256Mi"}, "limits": {"cpu": "
     ({"requests.cpu": "1"}, {"requests.cpu": "801m"}, "801m of 1 requests.cpu are used, and v1 asks for 0.2 more beside v1alpha2."),
     ({"cpu": "1"}, {"cpu": "900m"}, "900m of 1 cpu are used, and v1 asks for 0.2 more beside v1alpha2."),
     ({"requests.memory": "1Gi"}, {"requests.memory": "800Mi"}, "800Mi of 1Gi requests.memory are used, and v1 asks for 256Mi more beside v1alpha2."),
-    ({"limits.memory": "1Gi"}, {"limits.memory": "512Mi"}, None),
+    ({"limits.memory": "17Gi"}, {"limits.memory": "1Gi"}, None),
+    ({"limits.memory": "1Gi"}, {"limits.memory": "512Mi"}, "512Mi of 1Gi limits.memory are used, and v1 asks for 16384Mi more beside v1alpha2."),
     ({"limits.cpu": "500m"}, {}, None),
     ({"limits.cpu": "499m"}, {}, "0 of 499m limits.cpu are used, and v1 asks for 0.5 more beside v1alpha2."),
     ({"services": "1", "requests.nvidia.com/gpu": "1"}, {"services": "1", "requests.nvidia.com/gpu": "1"}, None),
