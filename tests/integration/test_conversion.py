@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
+
 from igw_sandbox import assets, tools
 from igw_sandbox.world import World
 from tests.integration.harness import CONTROL
@@ -38,6 +40,7 @@ TABLE = {
     "two_labels": RELEASES,
     "alias": tuple(release for release in RELEASES if release not in WITHOUT_REWRITES),
     "boolean_flags": RELEASES,
+    "one_registry": RELEASES,
 }
 # Charts change their ways at v1.0.1, v1.2.0, v1.3.0, v1.4.0 and v1.5.0: each way is met at least once.
 SAMPLE = {
@@ -45,10 +48,13 @@ SAMPLE = {
     "two_labels": ("v1.0.1", "v1.3.0", "v1.4.0"),
     "alias": ("v1.3.1", "v1.5.0"),
     "boolean_flags": (),
+    "one_registry": ("v1.0.1", "v1.5.0"),
 }
+OPTIONS = {"one_registry": {"epp_image": "images.bank.example/mirror/epp:{}"}}
+"""Of detect, by estate; ``{}`` stands for the release. A policy of the estate admits Deployments with images of this registry alone."""
 CASES = [
     pytest.param((estate, release), id=f"{estate}-{release}", marks=() if release in SAMPLE[estate] else pytest.mark.matrix)
-    for estate, releases in TABLE.items() for release in releases
+    for estate, targets in TABLE.items() for release in targets
 ]
 SAMPLE_OF_FLAGS = {"demo": ("v1.0.0", "v1.5.0"), "boolean_flags": ("v1.0.0",)}
 OF_FLAGS = [
@@ -95,22 +101,36 @@ class Case:
     @cached_property
     def stored(self) -> dict[str, Manifest]:
         """All that is created, as the server would store it: chart with the plan's merges, and the plan's own."""
-        chart = [merged(entry, [part for part in self.merges if describe(part) == describe(entry)]) for entry in self.rendered]
+        chart = [self.merged(entry, [part for part in self.merges if describe(part) == describe(entry)]) for entry in self.rendered]
         everything = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*chart, *self.planned]})
         command = ("create", "--dry-run=server", "--validate=strict", "--namespace", self.pool["namespace"], "-o", "json", "-f", "-")
         ended = self.world.run(self.world.tool("kubectl"), *command, input=everything, check=False)
+        assert ended.stdout, ended.stderr
         self.refused = [line for line in ended.stderr.splitlines() if line]
         return {describe(entry): entry for entry in documents(ended.stdout)}
+
+    def merged(self, manifest: Manifest, parts: list[Manifest]) -> Manifest:
+        """A manifest with the plan's parts in it: by kubectl's own strategic merge, or its plain one for custom resources, as the API server does it."""
+        for part in parts:
+            kind = "strategic" if part["kind"] == "Deployment" else "merge"
+            patch = ("patch", "--local", f"--type={kind}", f"--patch={json.dumps({'spec': part['spec']})}", "-o", "json", "-f", "-")
+            manifest = json.loads(self.world.run(self.world.tool("kubectl"), *patch, input=json.dumps(manifest)).stdout)
+        return manifest
 
     def one(self, kind: str) -> Manifest:
         """The only stored object of a kind."""
         (found,) = [entry for entry in self.stored.values() if entry["kind"] == kind]
         return found
 
+    @cached_property
+    def alpha_pod(self) -> Manifest:
+        """What a pod of the picker in use is made of."""
+        return pod(self.world.kubectl_json("get", "deployment", self.pool["alpha_epp"]["deployment"], "-n", self.pool["namespace"]))
+
     @property
     def alpha_picker(self) -> Manifest:
         """The container of the picker in use."""
-        return picker(self.world.kubectl_json("get", "deployment", self.pool["alpha_epp"]["deployment"], "-n", self.pool["namespace"]))
+        return picker({"spec": {"template": {"spec": self.alpha_pod}}})
 
 
 def documents(text: str) -> Iterator[Manifest]:
@@ -121,23 +141,14 @@ def documents(text: str) -> Iterator[Manifest]:
         yield from found["items"] if found["kind"] == "List" else [found]
 
 
-def merged(manifest: Manifest, patches: list[Manifest]) -> Manifest:
-    """A manifest with strategic merges of its spec applied, as the API server does it: lists of ours are of things with names (and no patch has nulls)."""
-
-    def merge(one: Any, other: Any) -> Any:
-        if isinstance(other, list):
-            parts = {entry["name"]: entry for entry in other}
-            return [merge(entry, parts.get(entry["name"], {})) for entry in one]
-        return {**one, **{key: merge(one.get(key, {}), value) for key, value in other.items()}} if isinstance(other, dict) else other
-
-    for patch in patches:
-        manifest = manifest | {"spec": merge(manifest["spec"], patch["spec"])}
-    return manifest
+def pod(deployment: Manifest) -> Manifest:
+    """The spec of a Deployment's pods."""
+    return deployment["spec"]["template"]["spec"]
 
 
 def picker(deployment: Manifest) -> Manifest:
     """The endpoint picker's container."""
-    (container,) = [entry for entry in deployment["spec"]["template"]["spec"]["containers"] if entry["name"] == "epp"]
+    (container,) = [entry for entry in pod(deployment)["containers"] if entry["name"] == "epp"]
     return container
 
 
@@ -176,6 +187,17 @@ def known_flags(release: str) -> frozenset[str]:
     return frozenset(COMMON_FLAGS.union(FLAG.findall(text)).difference(refused))
 
 
+def sources(release: str) -> str:
+    """The Go sources of a release's picker, without tests."""
+    module = tools.module_dir(f"epp-{release}") if release in assets.RELEASES else tools.module_dir("charts", version=release)
+    return "\n".join(path.read_text() for folder in ("cmd/epp", "pkg") for path in (module / folder).rglob("*.go") if not path.name.endswith("_test.go"))
+
+
+def named_variables(release: str) -> frozenset[str]:
+    """Every text in capitals in the sources of a release's picker."""
+    return frozenset(re.findall(r'"([A-Z][A-Z0-9_]{5,})"', sources(release)))
+
+
 @pytest.fixture(scope="module")
 def board(make_world, collections_path: Path, tmp_path_factory) -> Iterator[Board]:
     """An API server that shows one estate at a time."""
@@ -191,7 +213,8 @@ def case(board: Board, request, tmp_path_factory) -> Iterator[Case]:
     world = board.world
     world.add_release(release)
     board.show(estate)
-    plan = board.plan(target_version=release, endpoints=["/v1/completions", "/v1/chat/completions"])
+    said = {name: value.format(release) for name, value in OPTIONS.get(estate, {}).items()}
+    plan = board.plan(target_version=release, endpoints=["/v1/completions", "/v1/chat/completions"], **said)
     assert plan["blocked"] == []
     definitions = [f"crd/{entry['name']}" for entry in plan["crds"]["install"]]
     for entry in plan["crds"]["install"]:
@@ -283,7 +306,49 @@ def test_what_alpha_said_of_its_model_servers_metrics_is_said_again(case: Case):
 
 
 def test_the_picker_asks_of_its_node_what_it_asked_before(case: Case):
-    assert picker(case.one("Deployment")).get("resources", {}) == case.alpha_picker.get("resources", {})
+    """And no more. Its memory limit is the chart's where alpha's is less or none, and then it has a request, or the server would make one of the limit."""
+    before, after = case.alpha_picker.get("resources", {}), picker(case.one("Deployment")).get("resources", {})
+    limited = case.release >= "v1.4.0"
+    assert after.get("limits", {}).get("memory") == ("16Gi" if limited else before.get("limits", {}).get("memory"))
+    least = {"memory": "256Mi"} if limited and "memory" not in before.get("requests", {}) else {}
+    assert after.get("requests", {}) == least | before.get("requests", {})
+    assert after.get("limits", {}).get("cpu") == before.get("limits", {}).get("cpu")
+
+
+SETTINGS = ("nodeSelector", "priorityClassName", "securityContext", "tolerations")
+OF_CHARTS = {"NAMESPACE", "POD_NAME", "USE_STREAMING"}
+
+
+def test_the_pickers_pod_is_as_alphas(case: Case):
+    alpha, v1 = case.alpha_pod, pod(case.one("Deployment"))
+    assert {name: v1.get(name) for name in SETTINGS} == {name: alpha.get(name) for name in SETTINGS}
+    assert picker(case.one("Deployment")).get("securityContext") == case.alpha_picker.get("securityContext")
+    assert picker(case.one("Deployment"))["imagePullPolicy"] == case.alpha_picker["imagePullPolicy"]
+    account = case.world.kubectl_json("get", "serviceaccount", alpha.get("serviceAccountName", "default"), "-n", case.pool["namespace"])
+    assert v1.get("imagePullSecrets") == account.get("imagePullSecrets")
+
+
+def test_an_affinity_that_meant_alphas_picker_means_v1s(case: Case):
+    labels = {"matchLabels": {"app": case.pool["alpha_epp"]["deployment"]}}
+    assert pod(case.one("Deployment")).get("affinity") == json.loads(
+        json.dumps(case.alpha_pod.get("affinity")).replace(json.dumps(labels), json.dumps({"matchLabels": {"inferencepool": case.pool["epp"]["deployment"]}})))
+
+
+def test_the_picker_has_alphas_variables_that_its_release_may_read(case: Case):
+    """What a picker's own sources name and this release's do not is left out, and a finding says so."""
+    gone = {"SD_QUEUE_DEPTH_THRESHOLD"} if case.release >= "v1.5.0" else set()
+    alpha = [entry for entry in case.alpha_picker.get("env", []) if entry["name"] not in OF_CHARTS]
+    v1 = [entry for entry in picker(case.one("Deployment")).get("env", []) if entry["name"] not in OF_CHARTS]
+    assert v1 == [entry for entry in alpha if entry["name"] not in gone]
+    left = [entry["message"] for entry in case.plan["findings"] if entry["code"] == "epp-pod-settings-not-carried"]
+    assert [f"variable {name}" in text for text in left for name in gone] == [True] * len([entry for entry in alpha if entry["name"] in gone])
+
+
+def test_variables_are_those_that_the_pickers_sources_read():
+    """Of each release, and of those that carried v1alpha2: what its sources name in capitals is in the table, or is not a setting of the picker."""
+    for release in RELEASES:
+        facts = releases.target(release).facts
+        assert {name for name in releases.EPP_VARIABLES if name in named_variables(release)} == facts.variables, release
 
 
 def test_aliases_are_rewritten_with_alphas_weights(case: Case):
@@ -301,5 +366,5 @@ def test_aliases_are_rewritten_with_alphas_weights(case: Case):
 
 
 def test_every_release_and_estate_is_in_the_table():
-    assert {release for releases in TABLE.values() for release in releases} == set(RELEASES) and len(RELEASES) == 10
-    assert all(set(SAMPLE[estate]) <= set(releases) for estate, releases in TABLE.items())
+    assert {release for targets in TABLE.values() for release in targets} == set(RELEASES) and len(RELEASES) == 10
+    assert all(set(SAMPLE[estate]) <= set(targets) for estate, targets in TABLE.items())

@@ -289,3 +289,30 @@ def test_a_helm_release_without_a_record_is_blocked_and_accepted_leaves_nothing_
     assert not [entry for entry in rights if entry["metadata"]["name"] == "support-helpdesk-epp"]
     definitions = {entry["metadata"]["name"] for entry in world.kubectl_json("get", "crds")["items"]}
     assert not definitions & {"inferencepools.inference.networking.x-k8s.io", "inferencemodels.inference.networking.x-k8s.io"}
+
+
+MIRRORED = "images.bank.example/mirror/epp:v1.5.0"
+
+
+@pytest.mark.matrix
+def test_a_policy_that_admits_one_registry_is_known_before_any_write_and_the_image_that_a_person_names_goes_on(up, play):
+    """Accepted, the trial has the policy's own words, and definitions are all that is there then; the same command with the image goes on."""
+    world = up("one_registry")
+    world.reset_requests()
+    blocked = play(world)
+    assert blocked.status != 0 and "blocker: epp-image-registry" in blocked.log and f"migration_epp_image to where it is then, e.g. {MIRRORED}" in blocked.log
+    assert world.requests()["writes"] == 0
+    before = {entry["metadata"]["name"] for entry in world.kubectl_json("get", "crds")["items"]}
+    refused = play(world, extra={"migration_accept": ["epp-image-registry"]})
+    assert refused.status != 0 and "only images of images.bank.example may run in this zone" in refused.reason, refused.reason
+    assert {entry["metadata"]["name"] for entry in world.kubectl_json("get", "crds")["items"]} > before
+    kinds = "deployments,services,serviceaccounts,secrets,configmaps,inferencepools.inference.networking.k8s.io,inferenceobjectives"
+    assert not [entry for entry in world.kubectl_json("get", kinds, "-n", "ledger")["items"] if "advisor-ga" in entry["metadata"]["name"]]
+    migrated_whole(world, play, {"migration_epp_image": MIRRORED})
+    pod = world.kubectl_json("get", "deployment", "advisor-ga-epp", "-n", "ledger")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert (container["image"], pod["imagePullSecrets"]) == (MIRRORED, [{"name": "mirror-login"}])
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert container["securityContext"] == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    assert [entry["name"] for entry in container["env"]] == ["NAMESPACE", "POD_NAME", "GOMEMLIMIT"]
+    assert pod["tolerations"] == [{"key": "dedicated", "operator": "Equal", "value": "serving", "effect": "NoSchedule"}]
