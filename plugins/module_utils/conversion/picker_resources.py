@@ -19,11 +19,11 @@ STEPS = {
     "cpu": ("250m", "500m", "1", "2", "4", "8", "16", "32"),
     "memory": ("256Mi", "512Mi", "1Gi", "2Gi", "4Gi", "8Gi", "16Gi", "32Gi", "64Gi"),
 }
-"""Amounts to which what is used is rounded up: a plan that is approved must be the same one when it is made again."""
+"""Amounts to which a use beyond the request is rounded up: a plan that is approved must be the same one when it is made again."""
 
 
-def seen(usage: Iterable[Manifest], container: str) -> Section:
-    """Return the most that one pod's container is seen to use, rounded up to one of :data:`STEPS`; empty where nothing is known.
+def seen(usage: Iterable[Manifest], container: str) -> dict[str, Decimal]:
+    """Return the most that one pod's container is seen to use of each resource; empty where nothing is known.
 
     :param usage: PodMetrics of the picker's pods.
     """
@@ -33,7 +33,12 @@ def seen(usage: Iterable[Manifest], container: str) -> Section:
             if entry.get("name") == container:
                 for name in STEPS:
                     most[name] = max(most.get(name, Decimal(0)), Decimal(quantity(dig(entry, "usage", name)) or 0))
-    return {name: next((step for step in STEPS[name] if (quantity(step) or 0) >= amount), STEPS[name][-1]) for name, amount in most.items() if amount}
+    return {name: amount for name, amount in most.items() if amount}
+
+
+def rounded(name: str, amount: Decimal) -> str:
+    """Return the least of :data:`STEPS` that is no less than this amount of a resource, else the last of them."""
+    return next((step for step in STEPS[name] if (quantity(step) or 0) >= amount), STEPS[name][-1])
 
 
 def asked(alpha: Mapping[str, Any]) -> Section:
@@ -41,7 +46,7 @@ def asked(alpha: Mapping[str, Any]) -> Section:
     return dig(dict(alpha), "limits", default={}) | dig(dict(alpha), "requests", default={})
 
 
-def preserved(alpha: Mapping[str, Any], used: Mapping[str, str], chart: Mapping[str, Section]) -> dict[str, Section]:
+def preserved(alpha: Mapping[str, Any], used: Mapping[str, Decimal], chart: Mapping[str, Section]) -> dict[str, Section]:
     """Return ``requests`` and ``limits`` of the v1 EPP's container; empty where alpha's asks nothing, nothing is known of its use, and the chart sets none.
 
     Every limit is at least its request, since the API server refuses less, and at least the chart's, since v1 may need more than alpha. A limit of which
@@ -51,7 +56,8 @@ def preserved(alpha: Mapping[str, Any], used: Mapping[str, str], chart: Mapping[
     """
     requests = asked(alpha)
     for name, amount in used.items():
-        requests[name] = _larger(requests.get(name), amount)
+        if name not in requests or (quantity(requests[name]) or amount) < amount:
+            requests[name] = rounded(name, amount)
     limits = dict(dig(dict(alpha), "limits", default={}))
     for name, amount in chart.get("limits", {}).items():
         limits[name] = _larger(limits.get(name), amount)

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import picker_resources, v1_objects
@@ -13,6 +15,8 @@ from tests.unit.helpers.estate_changes import EPP, container, pod, spec
 
 CHART = {"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory": "16Gi"}}
 USED = {"cpu": "500m", "memory": "512Mi"}
+BARELY = {"cpu": "251m", "memory": "257Mi"}
+"""Rounded up, this is USED."""
 SMALL = {"requests": {"cpu": "200m", "memory": "256Mi"}, "limits": {"cpu": "500m", "memory": "512Mi"}}
 
 
@@ -29,6 +33,7 @@ def resources(requests=None, limits=None):
     # Alpha's asks nothing: as nothing as the chart, or what it uses, or a little below the chart's limit.
     ({}, {}, {}, {}),
     ({}, USED, {}, resources(USED)),
+    ({}, BARELY, {}, resources(USED)),
     ({}, {}, CHART, resources({"memory": "256Mi"}, {"memory": "16Gi"})),
     ({}, USED, CHART, resources(USED, {"memory": "16Gi"})),
     # Requests alone.
@@ -45,7 +50,8 @@ def resources(requests=None, limits=None):
     (SMALL, {}, CHART, resources(SMALL["requests"], {"cpu": "500m", "memory": "16Gi"})),
     (resources({"memory": "1Gi"}, {"memory": "64Gi"}), {}, CHART, resources({"memory": "1Gi"}, {"memory": "64Gi"})),
     (SMALL, {"cpu": "1", "memory": "1Gi"}, {}, resources({"cpu": "1", "memory": "1Gi"}, {"cpu": "1", "memory": "1Gi"})),
-    (SMALL, {"cpu": "250m", "memory": "256Mi"}, {}, resources({"cpu": "250m", "memory": "256Mi"}, SMALL["limits"])),
+    (SMALL, {"cpu": "201m", "memory": "256Mi"}, {}, resources({"cpu": "250m", "memory": "256Mi"}, SMALL["limits"])),
+    (SMALL, {"cpu": "3m", "memory": "60Mi"}, {}, SMALL),
     # Equal amounts in other units stay as alpha writes them; what can't be read stays too.
     (resources({"cpu": "1000m", "memory": "8192Mi"}), {"cpu": "1", "memory": "8Gi"}, {}, resources({"cpu": "1000m", "memory": "8192Mi"})),
     (resources({"memory": "1e9"}), {"memory": "512Mi"}, {}, resources({"memory": "1e9"})),
@@ -55,7 +61,7 @@ def resources(requests=None, limits=None):
 ])
 def test_what_the_v1_picker_asks(alpha, used, chart, expected):
     before = repr(alpha)
-    found = picker_resources.preserved(alpha, used, chart)
+    found = picker_resources.preserved(alpha, {name: Decimal(quantity(amount)) for name, amount in used.items()}, chart)
     assert found == expected and repr(alpha) == before
     assert all(quantity(amount) >= (quantity(found["requests"].get(name, "0")) or 0) for name, amount in found.get("limits", {}).items())
 
@@ -79,17 +85,23 @@ def metrics(cpu, memory, name="epp", **more):
 
 @pytest.mark.parametrize(("usage", "expected"), [
     ([], {}),
-    ([metrics("3456789n", "61440Ki")], {"cpu": "250m", "memory": "256Mi"}),
-    ([metrics("250m", "256Mi")], {"cpu": "250m", "memory": "256Mi"}),
-    ([metrics("250001u", "262145Ki")], {"cpu": "500m", "memory": "512Mi"}),
-    ([metrics("1", "100Mi"), metrics("10m", "3Gi")], {"cpu": "1", "memory": "4Gi"}),
-    ([metrics("99", "999Gi")], {"cpu": "32", "memory": "64Gi"}),
+    ([metrics("3456789n", "61440Ki")], {"cpu": Decimal("0.003456789"), "memory": 60 * 2**20}),
+    ([metrics("250001u", "0")], {"cpu": Decimal("0.250001")}),
+    ([metrics("1", "100Mi"), metrics("10m", "3Gi")], {"cpu": 1, "memory": 3 * 2**30}),
     ([metrics("0", "0")], {}),
     ([metrics("1", "1Gi", name="other")], {}),
     ([{"containers": None}, {}, metrics("many", "much")], {}),
 ])
 def test_what_a_picker_is_seen_to_use(usage, expected):
     assert picker_resources.seen(usage, "epp") == expected
+
+
+@pytest.mark.parametrize(("name", "amount", "expected"), [
+    ("cpu", "0.003", "250m"), ("cpu", "0.25", "250m"), ("cpu", "0.2501", "500m"), ("cpu", "99", "32"),
+    ("memory", "1", "256Mi"), ("memory", "268435457", "512Mi"), ("memory", "999999999999999", "64Gi"),
+])
+def test_amounts_are_rounded_up(name, amount, expected):
+    assert picker_resources.rounded(name, Decimal(amount)) == expected
 
 
 def test_steps_go_up():
