@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from igw_sandbox.world import World
-from tests.e2e.product import SIMPLE, leftovers
+from tests.e2e.product import COLLECTION, SIMPLE, leftovers
 from tests.e2e.route_check import route_problems
 from tests.integration.harness import ESTATES, REAL_SHARE, Ended, module
 from tests.integration.picker_flags import in_log
@@ -316,3 +317,71 @@ def test_a_policy_that_admits_one_registry_is_known_before_any_write_and_the_ima
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
     assert [entry["name"] for entry in container["env"]] == ["NAMESPACE", "POD_NAME", "GOMEMLIMIT"]
     assert pod["tolerations"] == [{"key": "dedicated", "operator": "Equal", "value": "serving", "effect": "NoSchedule"}]
+
+
+# -- monitoring ---------------------------------------------------------------------------------------------------------
+
+PODS, SERVICES = "podmonitorings.monitoring.googleapis.com", "servicemonitors.monitoring.coreos.com"
+
+
+def monitors(world: World, plural: str, namespace: str) -> dict[str, Any]:
+    """The spec of every monitor of a kind in a namespace, by name."""
+    found = world.kubectl_json("get", plural, "-n", namespace)["items"]
+    return {entry["metadata"]["name"]: entry["spec"] for entry in found}
+
+
+def read_by(world: World, found: dict[str, Any], resource: str, namespace: str) -> dict[str, list[str]]:
+    """For each pod or Service of a namespace the monitors that select it, as the server understands their labels."""
+    names: dict[str, list[str]] = {}
+    for monitor, spec in found.items():
+        selector = ",".join(f"{label}={value}" for label, value in spec["selector"].get("matchLabels", {"scraped": "pickers"}).items())
+        for entry in world.kubectl_json("get", resource, "-n", namespace, "-l", selector)["items"]:
+            names.setdefault(entry["metadata"]["name"], []).append(monitor)
+    return names
+
+
+def metrics(world: World, address: str) -> str:
+    """What an endpoint picker answers to somebody who may read metrics."""
+    token = world.kubectl("create", "token", "reader").strip()
+    request = urllib.request.Request(f"http://{address}:9090/metrics", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.read().decode()
+
+
+@pytest.mark.matrix
+def test_a_monitor_of_many_stays_and_each_v1_picker_is_read_by_one(up, play):
+    """The model servers are still read, by the same monitor; each v1 picker by one of its own, of each kind, at a port that answers."""
+    world = up("shared_monitoring")
+    before = {plural: monitors(world, plural, "desks") for plural in (PODS, SERVICES)}
+    told = [(entry["code"], entry["object"]) for entry in play(world, f"{COLLECTION}.detect").report["plan"]["findings"]]
+    assert ("monitor-reads-alpha-epp", "ServiceMonitor desks/pickers") in told and ("shared-monitor", "PodMonitoring desks/desks") in told
+    proven(world, play)
+    after = {plural: monitors(world, plural, "desks") for plural in (PODS, SERVICES)}
+    assert all(before[plural].items() <= after[plural].items() for plural in before), after
+    pods = {entry["metadata"]["name"]: entry for entry in world.kubectl_json("get", "pods", "-n", "desks")["items"]}
+    by_pod, by_service = read_by(world, after[PODS], "pods", "desks"), read_by(world, after[SERVICES], "services", "desks")
+    assert {name.rsplit("-", 2)[0]: who for name, who in by_pod.items() if name in pods} == {
+        "billing": ["desks"], "travel": ["desks"], "billing-ga-epp": ["desks-billing-ga"], "travel-ga-epp": ["desks-travel-ga"]}
+    assert by_service == {"billing-ga-epp": ["pickers-billing-ga"], "travel-ga-epp": ["pickers-travel-ga"]}
+    assert [spec["endpoints"] for name, spec in sorted(after[PODS].items())][1:] == [[{"port": "metrics", "interval": "30s"}]] * 2
+    world.kubectl("create", "clusterrole", "reader", "--verb=get", "--non-resource-url=/metrics")
+    world.kubectl("create", "serviceaccount", "reader")
+    world.kubectl("create", "clusterrolebinding", "reader", "--clusterrole=reader", "--serviceaccount=default:reader")
+    addresses = [entry["status"]["podIP"] for name, entry in pods.items() if "-ga-epp-" in name]
+    assert len(addresses) == 2 and all("inference_pool_ready_pods" in metrics(world, address) for address in addresses)
+
+
+@pytest.mark.matrix
+def test_a_monitor_of_one_picker_goes_and_one_stands_for_it(make_world, play, tmp_path):
+    """The nearest estate that shares nothing."""
+    estate = Path(shutil.copytree(ESTATES / "raw", tmp_path / "raw"))
+    selector = {"matchLabels": {"app": "vllm-llama3-8b-instruct-preview-epp"}}
+    monitor = {"apiVersion": "monitoring.googleapis.com/v1", "kind": "PodMonitoring", "metadata": {"name": "picker", "namespace": "default"}}
+    (estate / "monitor.yaml").write_text(json.dumps(monitor | {"spec": {"selector": selector, "endpoints": [{"port": 9090, "interval": "15s"}]}}))
+    world = make_world("estate-own-monitor", estates=[estate])
+    (pod,) = world.kubectl_json("get", "pods", "-l", "app=vllm-llama3-8b-instruct-preview-epp")["items"]
+    assert read_by(world, monitors(world, PODS, "default"), "pods", "default") == {pod["metadata"]["name"]: ["picker"]}
+    proven(world, play)
+    read = read_by(world, monitors(world, PODS, "default"), "pods", "default")
+    world.down()
+    assert {name.rsplit("-", 2)[0]: who for name, who in read.items()} == {"vllm-llama3-8b-instruct-ga-epp": ["picker-ga"]}

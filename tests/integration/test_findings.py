@@ -183,7 +183,8 @@ CORE = [{"apiGroups": [""], "resources": ["namespaces", "services", "configmaps"
 OTHERS = [
     {"apiGroups": [group], "resources": ["*"]} | READ
     for group in ("apps", "batch", "autoscaling", "apiextensions.k8s.io", "rbac.authorization.k8s.io", "networking.k8s.io", "networking.gke.io",
-                  "monitoring.googleapis.com", "inference.networking.k8s.io", "inference.networking.x-k8s.io", "autoscaling.gke.io", "keda.sh")
+                  "monitoring.googleapis.com", "monitoring.coreos.com", "inference.networking.k8s.io", "inference.networking.x-k8s.io",
+                  "autoscaling.gke.io", "keda.sh")
 ]
 
 

@@ -19,7 +19,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Epp, Estate, alpha_key
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.owners import Owner, Unknown, unknown_record
-from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig, name_of, namespace_of, selects
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig, name_of, namespace_of
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import timeouts
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey, Reference, parents, rules
 
@@ -310,13 +310,6 @@ class PoolMigration:
             route = self.estate.route_of[reference.route.kind, reference.route.namespace, reference.route.name]
             if not all(self.estate.is_gke(gateways.get(parent[:2], {})) for parent in parents(route)):
                 yield rules(route)[reference.rule]
-
-    @cached_property
-    def monitorings(self) -> list[Manifest]:
-        """PodMonitorings and ClusterPodMonitorings that read the alpha EPP."""
-        labels = dig(self.alpha_epp.deployment or {}, "spec", "template", "metadata", "labels", default={})
-        near = self.estate.monitoring_selectors.candidates(("", self.namespace), labels)
-        return [entry for entry in near if selects(dig(entry, "spec", "selector", "matchLabels", default={}), labels)]
 
     @cached_property
     def grants(self) -> list[Manifest]:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the v1 objects of a PoolMigration: chart values, objectives, rewrites, policies, grants, monitoring. Pure."""
+"""Makes the v1 objects of a PoolMigration: chart values, objectives, rewrites, policies, grants. Pure."""
 
 from __future__ import annotations
 
@@ -109,13 +109,6 @@ def grant_counterpart(grant: Manifest, moved: Mapping[PoolKey, str]) -> Manifest
     return counterpart(grant, f"{name_of(grant)}-ga", to=allowed)
 
 
-def monitoring_counterpart(monitoring: Manifest, migration: PoolMigration) -> Manifest:
-    """Return a PodMonitoring or ClusterPodMonitoring that reads the v1 EPP in place of the alpha EPP."""
-    old = name_of(monitoring)
-    name = old.replace(migration.name, migration.v1_name) if migration.name in old else f"{old}-ga"
-    return counterpart(monitoring, name, selector={"matchLabels": {"inferencepool": migration.epp}})
-
-
 def metrics_rbac(migration: PoolMigration) -> list[Manifest]:
     """Return the ClusterRole and its binding that let the v1 EPP check the tokens of whoever reads its metrics.
 
@@ -149,7 +142,7 @@ def _pool_ref(pool: str) -> Manifest:
 
 
 def objects(migration: PoolMigration, moved: Mapping[PoolKey, str]) -> Iterator[Manifest]:
-    """Yield every object to create besides the chart, and every part to merge into the chart's own objects, in order.
+    """Yield every object to create besides the chart and monitors, and every part to merge into the chart's own objects, in order.
 
     :param moved: the name of the v1 pool for each planned pool.
     """
@@ -163,10 +156,6 @@ def objects(migration: PoolMigration, moved: Mapping[PoolKey, str]) -> Iterator[
         strict = migration.estate.strict_health_checks
         yield from (health_check_policy.accepted(policy, strict) if policy["kind"] == "HealthCheckPolicy" else policy for policy in counterparts)
     yield from (grant_counterpart(grant, moved) for grant in migration.grants)
-    if migration.monitorings and not (migration.chart_writes_policies and migration.options.release.facts.chart_monitoring):
-        yield from (monitoring_counterpart(entry, migration) for entry in migration.monitorings)
-        if not migration.options.release.facts.metrics_rbac:
-            yield from metrics_rbac(migration)
     yield from patches(migration)
 
 

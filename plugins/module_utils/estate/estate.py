@@ -17,8 +17,8 @@ from typing import NamedTuple
 from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import health_check_policy, owners
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.label_index import Labelled, Selectors, grouped
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS, OWNED, Listing
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.label_index import Labelled, grouped
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import LISTINGS, MONITORS, OWNED, Listing
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.owners import Owner
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import (
     ALPHA_GROUP,
@@ -255,26 +255,30 @@ class Estate:
 
     @cached_property
     def monitorings(self) -> tuple[Manifest, ...]:
-        """PodMonitorings and ClusterPodMonitorings."""
-        return (*self.of("pod_monitorings"), *self.of("cluster_pod_monitorings"))
+        """Monitors of all kinds: PodMonitorings, ClusterPodMonitorings, PodMonitors and ServiceMonitors."""
+        return tuple(entry for name in MONITORS for entry in self.of(name))
 
     @cached_property
     def named(self) -> dict[tuple[str, str, str], Manifest]:
-        """Namespaced objects of the pools' namespaces by (listing, namespace, name)."""
+        """Namespaced objects of the pools' namespaces, and monitors of any, by (listing, namespace, name)."""
         return {
             (listing.name, namespace_of(manifest), name_of(manifest)): manifest
-            for listing in LISTINGS if listing.scope == "pools"
+            for listing in LISTINGS if listing.scope == "pools" or listing.name in MONITORS
             for manifest in self.of(listing.name)
         }
 
     @cached_property
-    def monitoring_selectors(self) -> Selectors[Manifest]:
-        """PodMonitorings and ClusterPodMonitorings by the labels that they select."""
-        return Selectors((namespace_of(entry), dig(entry, "spec", "selector", "matchLabels", default={}), entry) for entry in self.monitorings)
+    def _pods(self) -> Labelled[Manifest]:
+        return Labelled((namespace_of(entry), pod_labels(entry), entry) for entry in self.of("deployments"))
 
     @cached_property
-    def _pods(self) -> Labelled[Manifest]:
-        return Labelled((namespace_of(entry), _pod_labels(entry), entry) for entry in self.of("deployments"))
+    def services(self) -> dict[str, list[Manifest]]:
+        """Services by namespace."""
+        return grouped(self.of("services"), namespace_of)
+
+    def selected(self, namespace: str, selector: Mapping[str, str]) -> list[Manifest]:
+        """Return the Deployments whose pods a Service's selector selects, none for an empty one."""
+        return [entry for entry in self._pods.candidates(namespace, selector) if selects(selector, pod_labels(entry))]
 
     @cached_property
     def _pod_metrics(self) -> Labelled[Manifest]:
@@ -290,8 +294,7 @@ class Estate:
         """Find the endpoint picker of an alpha pool as traffic finds it: by the selector of the Service that the pool names."""
         name = dig(pool, "spec", "extensionRef", "name", default="")
         service = self.named.get(("services", namespace_of(pool), name))
-        selector = dig(service or {}, "spec", "selector", default={})
-        deployment = next((entry for entry in self._pods.candidates(namespace_of(pool), selector) if selects(selector, _pod_labels(entry))), None)
+        deployment = next(iter(self.selected(namespace_of(pool), dig(service or {}, "spec", "selector", default={}))), None)
         return Epp(name, dig(pool, "spec", "extensionRef", "portNumber", default=None) or _service_port(service), service, deployment)
 
     def unlisted(self, names: Collection[str], namespace: str = "") -> list[str]:
@@ -300,7 +303,8 @@ class Estate:
         return sorted({listing.plural for listing in hidden if listing and listing.name in names})
 
 
-def _pod_labels(deployment: Manifest) -> dict[str, str]:
+def pod_labels(deployment: Manifest) -> dict[str, str]:
+    """Return the labels of a Deployment's pods."""
     return dig(deployment, "spec", "template", "metadata", "labels", default={})
 
 

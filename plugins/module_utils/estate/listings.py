@@ -19,13 +19,13 @@ class Listing(NamedTuple):
         namespace may name a pool or the rights of its EPP; ``workloads``: only those matter that run as an alpha EPP's ServiceAccount; ``crowds``: the same,
         but a cluster holds so many that they are listed only in the namespaces in question; ``labels``: they matter by
         their labels alone; ``admission``: what limits pods in the pools' namespaces; ``usage``: what pods use now, of which nothing is said where it can't
-        be read.
+        be read; ``monitored``: only those matter that a monitor of an alpha EPP reads.
     """
 
     name: str
     api_versions: tuple[str, ...]
     plural: str
-    scope: Literal["alpha", "pools", "cluster", "workloads", "crowds", "labels", "admission", "usage"]
+    scope: Literal["alpha", "pools", "cluster", "workloads", "crowds", "labels", "admission", "usage", "monitored"]
 
 
 ALPHA_VERSION = f"{ALPHA_GROUP}/v1alpha2"
@@ -33,6 +33,7 @@ _GATEWAY = ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1")
 _RBAC = ("rbac.authorization.k8s.io/v1",)
 _GKE = ("networking.gke.io/v1",)
 _MONITORING = ("monitoring.googleapis.com/v1",)
+_PROMETHEUS = ("monitoring.coreos.com/v1",)
 
 LISTINGS = (
     Listing("pools", (ALPHA_VERSION,), "inferencepools", "alpha"),
@@ -52,6 +53,8 @@ LISTINGS = (
     Listing("autoscaling_metrics", ("autoscaling.gke.io/v1beta1",), "autoscalingmetrics", "pools"),
     Listing("network_policies", ("networking.k8s.io/v1",), "networkpolicies", "pools"),
     Listing("cluster_pod_monitorings", _MONITORING, "clusterpodmonitorings", "cluster"),
+    Listing("pod_monitors", _PROMETHEUS, "podmonitors", "cluster"),
+    Listing("service_monitors", _PROMETHEUS, "servicemonitors", "cluster"),
     Listing("cluster_role_bindings", _RBAC, "clusterrolebindings", "cluster"),
     Listing("role_bindings", _RBAC, "rolebindings", "cluster"),
     Listing("http_routes", _GATEWAY, "httproutes", "cluster"),
@@ -72,8 +75,11 @@ LISTINGS = (
     Listing("resource_quotas", ("v1",), "resourcequotas", "admission"),
     Listing("limit_ranges", ("v1",), "limitranges", "admission"),
     Listing("pod_metrics", ("metrics.k8s.io/v1beta1",), "pods", "usage"),
+    Listing("monitored_pods", ("v1",), "pods", "monitored"),
+    Listing("monitored_services", ("v1",), "services", "monitored"),
 )
-OWNED = frozenset({"pools", "models", "objectives", "http_routes", "grpc_routes", "health_policies", "backend_policies", "traffic_policies"})
+MONITORS = ("pod_monitorings", "cluster_pod_monitorings", "pod_monitors", "service_monitors")
+OWNED = frozenset({"pools", "models", "objectives", "http_routes", "grpc_routes", "health_policies", "backend_policies", "traffic_policies", *MONITORS})
 """Listings of which it matters who writes them, see managers.py."""
 EXTENSIONS = frozenset({"routing_extensions", "traffic_extensions"})
 BINDINGS = frozenset({"role_bindings", "cluster_role_bindings"})

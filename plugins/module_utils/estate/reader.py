@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import managers
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, Forbidden, NotServed, collection_path
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import epp_flags, health_check_policy, helm_records, workloads
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import epp_flags, health_check_policy, helm_records, monitors, workloads
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate, Refused, in_scope, policy_targets
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import EXTENSIONS, LISTINGS, OWNED, Listing
@@ -74,12 +74,18 @@ class _Reader:
         releases, hidden = self.releases([*asked(found), *crds.values()])
         cluster = self.cluster
         estate = Estate(cluster.server, cluster.identity(), cluster.version(), found, crds, tuple(self.refused), releases, hidden_records=hidden)
-        # Workloads and ConfigMaps are read by the EPPs, which the estate finds. Nobody else has the estate yet, so it is completed in place: a copy would
-        # have to build every look-up again.
+        # Workloads, ConfigMaps and what monitors read are read by the EPPs, which the estate finds. Nobody else has the estate yet, so it is completed in
+        # place: a copy would have to build every look-up again.
         self.workloads(estate, found)
+        self.monitored(estate, found)
+        unread = (entry for entry in monitors.of_alpha(estate) if helm_owner(entry) not in releases and (helm_owner(entry) or ("",))[0] not in hidden)
+        more, unseen = self.releases(unread)
+        releases |= more
         config_maps = self.config_maps(estate)
         refused = tuple(self.refused)
-        return replace(estate, config_maps=config_maps, refused=refused) if config_maps or refused != estate.refused else estate
+        if not config_maps and not unseen and refused == estate.refused:
+            return estate
+        return replace(estate, config_maps=config_maps, refused=refused, hidden_records=hidden | unseen)
 
     def workloads(self, estate: Estate, found: dict[str, tuple[Manifest, ...]]) -> None:
         """Add to ``found`` what runs as an EPP's ServiceAccount, by one list for each kind.
@@ -102,6 +108,13 @@ class _Reader:
             query = {name: {"fieldSelector": f"spec.serviceAccountName={of[0]}"} for name, of in open_.items() if listing.name == "pods" and len(of) == 1}
             every = (entry for namespace in open_ for entry in self.read(listing, [namespace], **query.get(namespace, {})))
             found[listing.name] = tuple(of_accounts(every))
+
+    def monitored(self, estate: Estate, found: dict[str, tuple[Manifest, ...]]) -> None:
+        """Add to ``found`` the pods and Services that the monitors of alpha EPPs read, of whatever namespace and kind of workload."""
+        for listing in (entry for entry in LISTINGS if entry.scope == "monitored" and estate.monitorings):
+            every = (entry for where, labels in monitors.questions(estate, listing.plural)
+                     for entry in self.read(listing, [where] if where else [], labelSelector=labels))
+            found[listing.name] = tuple(monitors.bare(entry) for entry in every if not monitors.ended(entry))
 
     def namespace_labels(self, wanted: frozenset[str] | None) -> dict[str, tuple[Manifest, ...]]:
         """Read the cluster's namespaces under the name of their listing; nothing where that is refused (finding listener-undecided).
@@ -162,7 +175,8 @@ class _Reader:
         except Forbidden as error:
             where = f" in namespace {namespace}" if namespace else ""
             alpha = listing.scope == "alpha"
-            self.refused.append(Refused(f"{listing.plural} ({version}){where}", str(error), alpha, not alpha, listing, namespace))
+            entry = Refused(f"{listing.plural} ({version}){where}", str(error), alpha, not alpha, listing, namespace)
+            self.refused += [entry] if entry not in self.refused else []
 
     def crds(self) -> dict[str, Manifest]:
         """Read the CRDs that matter, by name: that is cheaper than to list every CRD of the cluster."""

@@ -140,12 +140,12 @@ def autoscaler_sums_both_epps(context: CheckContext) -> Iterator[Occurrence]:
     source="inference-extension v1.1.0, pkg/epp/metrics: inference_objective_*",
 )
 def metrics_label_changes(context: CheckContext) -> Iterator[Occurrence]:
-    """Find PodMonitorings and ClusterPodMonitorings that read an alpha EPP."""
+    """Find the monitors that read an alpha EPP."""
     renamed = context.facts.model_metrics
     models = "" if renamed == ALPHA_MODEL_METRICS else f", and {ALPHA_MODEL_METRICS}* becomes {renamed}*"
     for migration in context.migrations:
-        for entry in migration.monitorings:
-            yield Occurrence(describe(entry), f"label name={migration.name} becomes {migration.v1_name}{models}.")
+        for entry in context.monitoring.of(migration):
+            yield Occurrence(describe(entry.manifest), f"label name={migration.name} becomes {migration.v1_name}{models}.")
 
 
 @finding(

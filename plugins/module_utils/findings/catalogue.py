@@ -14,6 +14,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
     autoscaling,
     epp_settings,
     helm_releases,
+    monitoring,
     objectives,
     picker_pod,
     pickers,
@@ -25,7 +26,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, SEVERITIES, CheckContext, Finding, occurrences
 
-MODULES = (pools, objectives, helm_releases, pickers, platform, epp_settings, picker_pod, admission, autoscaling, routes, splitting, probes)
+MODULES = (pools, objectives, helm_releases, pickers, platform, epp_settings, picker_pod, admission, autoscaling, monitoring, routes, splitting, probes)
 
 
 def find(context: CheckContext) -> list[Finding]:

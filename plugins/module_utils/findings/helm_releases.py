@@ -121,7 +121,7 @@ def _taken_out(migration: PoolMigration, context: CheckContext) -> str:
     """Return the commands that take what is alpha's out of its Helm release, so that it goes as plain objects do."""
     namespace, release = migration.release_key or ("", "")
     account, epp = rbac.account(migration.namespace, migration.alpha_epp), migration.alpha_epp
-    marked = [entry for entry in (migration.pool, epp.deployment, epp.service, *migration.every_model, *migration.monitorings,
+    marked = [entry for entry in (migration.pool, epp.deployment, epp.service, *migration.every_model, *context.monitoring.going(migration),
                                   *context.estate.policies.get(migration.key, [])) if entry and helm_owner(entry) == (namespace, release)]
     rights = list(context.rights.of(account)) if account else []
     kept: dict[str, list[str]] = {}

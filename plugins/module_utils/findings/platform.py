@@ -9,8 +9,18 @@ from collections.abc import Iterator
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import target_models
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.label_index import grouped
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CheckContext, Occurrence, finding
-from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import describe, dig
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import (
+    ALPHA_GROUP,
+    POOL_KIND,
+    V1_GROUP,
+    describe,
+    dig,
+    name_of,
+    namespace_of,
+)
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey
 
 # -- endpoint pickers ---------------------------------------------------------------------------------------------------
 
@@ -85,6 +95,31 @@ def policy_twice_on_target(context: CheckContext) -> Iterator[Occurrence]:
         for policy in context.estate.policies.get(migration.key, []):
             if policy is not migration.policies[policy["kind"]]:
                 yield Occurrence(describe(policy), f"{describe(migration.policies[policy['kind']])} is older and holds for pool {migration.name}.")
+
+
+@finding(
+    "policy-without-pool", "warning",
+    about="A policy names an InferencePool that does not exist, while a pool of its namespace has no policy of that kind: most likely a mistyped name, or the "
+          "pool was renamed. That pool lives by the defaults, and so will its v1 counterpart.",
+    remedy="Correct the policy's targetRef before the migration if it is meant for that pool, so that the v1 pool gets the same; else delete the policy.",
+    source="GKE: a policy without its target has no effect; docs/protocol.md 3.6",
+)
+def policy_without_pool(context: CheckContext) -> Iterator[Occurrence]:
+    """Find policies whose target is an alpha pool that does not exist, in a namespace in which a pool has no policy of the kind.
+
+    The v1 group counts too: its pools are those that are there and those that are planned.
+    """
+    known = {*context.estate.pools, *(PoolKey(V1_GROUP, POOL_KIND, namespace_of(pool), name_of(pool)) for pool in context.estate.of("v1_pools"))}
+    known |= {PoolKey(V1_GROUP, POOL_KIND, migration.namespace, migration.v1_name) for migration in context.migrations}
+    pools = grouped(context.migrations, lambda migration: migration.namespace)
+    for target, policies in context.estate.policies.items():
+        if target in known or target.kind != POOL_KIND or target.group not in (ALPHA_GROUP, V1_GROUP):
+            continue
+        for policy in policies:
+            without = [migration.name for migration in pools.get(target.namespace, []) if policy["kind"] not in migration.policies]
+            if without:
+                text = f"there is no InferencePool {target.name} of group {target.group} in namespace {target.namespace}"
+                yield Occurrence(describe(policy), f"{text}, and pool {', '.join(without[:3])} has no {policy['kind']}.")
 
 
 # -- CRDs ---------------------------------------------------------------------------------------------------------------

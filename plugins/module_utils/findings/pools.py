@@ -30,6 +30,8 @@ _RELEASE_LENGTH = 53
 """Helm's upper bound of a release name, in characters."""
 _RIGHTS = (WORKLOADS | BINDINGS) - {"deployments"}
 """Listings that are read only to learn who else uses the alpha EPPs' RBAC."""
+_MONITORED = frozenset({"monitored_pods", "monitored_services"})
+"""Listings that are read only to learn what else the monitors of alpha EPPs read."""
 
 
 # -- what can't be known ------------------------------------------------------------------------------------------------
@@ -38,7 +40,8 @@ _RIGHTS = (WORKLOADS | BINDINGS) - {"deployments"}
 @finding(
     "may-not-list", "blocker",
     about="The credential may not list a kind that could hold something that the migration breaks. An empty answer would be a silent no. "
-    "A warning where it only hides who else uses the alpha endpoint picker's rights, and no Helm release would be uninstalled with them: those rights stay.",
+    "A warning where it only hides who else uses the alpha endpoint picker's rights, and no Helm release would be uninstalled with them: those rights stay. "
+    "A warning too where it only hides what else a monitor of the alpha endpoint picker reads: that monitor stays.",
     remedy=f"{READER_ROLE}, or accept may-not-list if nothing of that kind concerns the pools.",
     source="docs/protocol.md 1.1",
 )
@@ -49,7 +52,7 @@ def may_not_list(context: CheckContext) -> Iterator[Occurrence]:
     """
     by_helm = any(migration.uninstalled for migration in context.migrations)
     for entry in context.estate.refused:
-        harmless = entry.listing and entry.listing.name in _RIGHTS and not by_helm
+        harmless = entry.listing and (entry.listing.name in _MONITORED or (entry.listing.name in _RIGHTS and not by_helm))
         yield Occurrence(
             entry.what, f"{entry.what} may not be read: {entry.message}",
             None if entry.overridable else f"{READER_ROLE}.", "warning" if harmless else None, entry.overridable,
@@ -313,6 +316,9 @@ _LISTING_OF = {
     "GCPBackendPolicy": "backend_policies",
     "GCPTrafficDistributionPolicy": "traffic_policies",
     "PodMonitoring": "pod_monitorings",
+    "ClusterPodMonitoring": "cluster_pod_monitorings",
+    "PodMonitor": "pod_monitors",
+    "ServiceMonitor": "service_monitors",
 }
 
 
@@ -327,7 +333,7 @@ def _taken(context: CheckContext, number: int) -> Iterator[Manifest]:
         if live and helm_owner(live) != (migration.namespace, migration.v1_name):
             yield live
     for planned in context.planned[migration.key]:
-        live = named.get((_LISTING_OF.get(planned["kind"], ""), migration.namespace, name_of(planned)))
+        live = named.get((_LISTING_OF.get(planned["kind"], ""), namespace_of(planned), name_of(planned)))
         if live and not ours(live) and dig(live, "spec") != planned["spec"]:
             yield live
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import v1_objects
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.monitoring import Monitoring
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import Options, PoolMigration
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import Estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.rbac import Rights, rights
@@ -73,7 +74,14 @@ class CheckContext:
     @cached_property
     def planned(self) -> Mapping[PoolKey, list[Manifest]]:
         """The objects that are created besides the chart, or merged into its own, for each planned pool."""
-        return {migration.key: list(v1_objects.objects(migration, self.moved)) for migration in self.migrations}
+        return {
+            migration.key: [*v1_objects.objects(migration, self.moved), *self.monitoring.objects(migration)] for migration in self.migrations
+        }
+
+    @cached_property
+    def monitoring(self) -> Monitoring:
+        """The monitors of the alpha EPPs: what is made in their place, what is deleted with them, and what stays because it reads others too."""
+        return Monitoring(self.estate, self.migrations)
 
     @cached_property
     def rights(self) -> Rights:

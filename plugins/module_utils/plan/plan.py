@@ -293,7 +293,7 @@ def _all_of_alpha(migration: PoolMigration, context: CheckContext) -> Iterator[M
     account = rbac.account(migration.namespace, migration.alpha_epp)
     if account and not migration.uninstalled:
         yield from context.rights.of(account)
-    yield from migration.monitorings
+    yield from context.monitoring.going(migration)
     yield from migration.estate.policies.get(migration.key, [])
 
 
@@ -318,6 +318,7 @@ def stays(migration: PoolMigration, context: CheckContext) -> Iterator[rbac.Stay
         why = _needed(migration, context, manifest)
         if why:
             yield rbac.Stay(describe(manifest), why)
+    yield from (rbac.Stay(describe(entry.manifest), entry.why or "") for entry in context.monitoring.staying(migration))
     account = rbac.account(migration.namespace, migration.alpha_epp)
     if migration.release_key and migration.uninstalled:
         yield from context.rights.beside(account, migration.release_key) if account else ()

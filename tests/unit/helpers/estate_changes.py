@@ -208,4 +208,20 @@ def strict_health(world):
     world.get("CustomResourceDefinition", health_check_policy.CRD)["spec"] = {"versions": [{"schema": {"openAPIV3Schema": {"properties": {"x": rules_}}}}]}
 
 
+def service_monitor(world, name="scrape", **fields):
+    """A ServiceMonitor of the alpha EPP's Service."""
+    world.get("Service", EPP)["metadata"]["labels"] = {"scraped": "yes"}
+    said = {"selector": {"matchLabels": {"scraped": "yes"}}, "endpoints": [{"port": "http-metrics"}]}
+    return world.add("monitoring.coreos.com/v1", "ServiceMonitor", name, spec=said | fields)
+
+
+def shared_monitor(world):
+    """A PodMonitoring of the alpha EPP and of the model servers, by a label that they share."""
+    for entry in world.manifests:
+        if entry["kind"] == "Deployment":
+            entry["spec"]["template"]["metadata"]["labels"]["part-of"] = "platform"
+    said = {"selector": {"matchLabels": {"part-of": "platform"}}, "endpoints": [{"port": "metrics"}]}
+    return world.add("monitoring.googleapis.com/v1", "PodMonitoring", "platform", spec=said)
+
+
 # code: (what makes it appear, options, severity, words of the message)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
@@ -132,7 +133,7 @@ class FakeCluster:
         found = [entry for entry in self.manifests if path in (_collection(entry, False), _collection(entry, True))]
         if not found and self.served is None and path.split("/")[-1] not in ("secrets",):
             raise NotServed(path)
-        wanted = [part for selector in query.values() for part in selector.split(",")]
+        wanted = [part for selector in query.values() for part in re.split(r",(?![^(]*\))", selector)]
         yield from (entry for entry in found if all(_selected(entry, part) for part in wanted))
 
     def create(self, path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
@@ -151,10 +152,14 @@ class FakeCluster:
 
 
 def _selected(manifest: Manifest, part: str) -> bool:
-    """Whether one part of a label or field selector, ``name=value`` or ``name!=value``, chooses a manifest."""
+    """Whether one part of a label or field selector, ``name``, ``name=value``, ``name!=value`` or ``name in (value,value)``, chooses a manifest."""
+    labels = manifest["metadata"].get("labels", {})
+    if "=" not in part:
+        name, _in, values = part.partition(" in ")
+        return name in labels and (not values or labels[name] in values.strip("()").split(","))
     name, _operator, value = part.partition("!=" if "!=" in part else "=")
     fields = {"type": manifest.get("type"), "spec.serviceAccountName": manifest.get("spec", {}).get("serviceAccountName", "default")}
-    found = fields.get(name, manifest["metadata"].get("labels", {}).get(name))
+    found = fields.get(name, labels.get(name))
     return (found != value) == ("!=" in part)
 
 

@@ -215,27 +215,9 @@ def test_a_grant_for_another_pool_is_not_this_ones(demo):
     assert objects(demo.context(), "ReferenceGrant") == [] and demo.found("grant-for-alpha-group") == []
 
 
-@pytest.mark.parametrize(("target", "rights"), [("v1.0.0", 0), ("v1.1.0", 0), ("v1.2.0", 0), ("v1.3.0", 2), ("v1.5.0", 2)])
-def test_monitoring_reads_the_new_epp_and_may(demo, target, rights):
-    context = demo.context(target=target)
-    (found,) = objects(context, "ClusterPodMonitoring")
-    assert found["metadata"]["name"] == f"default-{GA}"
-    assert found["spec"] == {
-        "endpoints": [{"port": "metrics", "scheme": "http", "interval": "5s", "path": "/metrics"}],
-        "selector": {"matchLabels": {"inferencepool": f"{GA}-epp"}},
-    }
-    assert len(objects(context, "ClusterRole") + objects(context, "ClusterRoleBinding")) == rights
-
-
-def test_monitoring_of_something_else_is_left_alone(demo):
-    demo.get("ClusterPodMonitoring")["spec"]["selector"] = {"matchLabels": {"app": "vllm-llama3-8b-instruct"}}
-    context = demo.context()
-    assert objects(context, "ClusterPodMonitoring") == objects(context, "ClusterRole") == []
-
-
 def test_everything_of_ours_is_labelled(demo):
     context = demo.context()
-    made = v1_objects.objects(only(context), context.moved)
+    made = context.planned[only(context).key]
     assert {entry["metadata"]["labels"]["app.kubernetes.io/managed-by"] for entry in made} == {"inference_gateway.migration"}
 
 

@@ -50,7 +50,9 @@ from tests.unit.helpers.estate_changes import (
     rule,
     second_gateway,
     second_pool,
+    service_monitor,
     shadow,
+    shared_monitor,
     spec,
     strict_health,
     uneven,
@@ -106,6 +108,9 @@ POSITIVE = {
     "policy-twice-on-target": (
         lambda w: w.add("networking.gke.io/v1", "GCPBackendPolicy", "zzz", spec=spec(w, "GCPBackendPolicy")), {}, "warning", "is older",
     ),
+    "policy-without-pool": (
+        lambda w: spec(w, "HealthCheckPolicy")["targetRef"].update(name="typo"), {}, "warning", f"typo of group {ALPHA} in namespace default, and pool {POOL}",
+    ),
     "managed-crd": (lambda w: [crd(w, releases.V1_POOLS_CRD, "v1.5.0"), setattr(w, "version", "v1.34.0-gke.1626000")], {}, "info", "platform"),
     "crd-older-than-target": (lambda w: crd(w, releases.V1_POOLS_CRD, "v1.0.0"), {}, "warning", "v1.0.0"),
     "alpha-crd-in-v1-manifests": (lambda w: None, {"target": "v1.4.0"}, "info", "manifests.yaml"),
@@ -156,6 +161,8 @@ POSITIVE = {
     "autoscaler-reads-alpha-epp": (lambda w: hpa(w, "inference_pool_average_queue_size", POOL), {}, "blocker", "HorizontalPodAutoscaler default/scaler"),
     "autoscaler-sums-both-epps": (lambda w: hpa(w, "inference_pool_average_queue_size"), {}, "warning", "inference_pool_average_queue_size"),
     "metrics-label-changes": (lambda w: None, {}, "warning", f"becomes {GA}"),
+    "monitor-reads-alpha-epp": (service_monitor, {}, "warning", "ServiceMonitor default/scrape-ga is made"),
+    "shared-monitor": (shared_monitor, {}, "info", "PodMonitoring default/platform: it also reads Deployment default/vllm-llama3-8b-instruct"),
     "kv-metric-renamed": (lambda w: None, {}, "warning", "gpu_cache_usage_perc"),
     "epp-resources-grow": (lambda w: None, {"epp_resources": "chart"}, "warning", "requests cpu 4 (now none)"),
     "epp-shared-by-pools": (lambda w: second_pool(w, "other"), {}, "warning", "named by 2 pools"),
@@ -472,6 +479,19 @@ def test_a_policy_with_the_check_of_another_type_says_what_is_kept(demo):
     grpc_check(demo, httpHealthCheck={"requestPath": "/health"})
     (found,) = demo.found("health-check-type-differs")
     assert found.message.endswith("keeps httpHealthCheck, and not grpcHealthCheck.")
+
+
+def test_a_policy_for_a_pool_that_is_planned_or_in_another_kind_of_need_is_no_policy_without_pool(demo):
+    target = spec(demo, "HealthCheckPolicy")["targetRef"]
+    target.update(group=V1, name=GA)
+    assert demo.found("policy-without-pool") == [], "the v1 pool is planned under this name"
+    target.update(name="typo")
+    assert demo.found("policy-without-pool")[0].message.startswith(f"there is no InferencePool typo of group {V1}")
+    target.update(group="", kind="Service")
+    assert demo.found("policy-without-pool") == []
+    target.update(group=ALPHA, kind="InferencePool", name="typo")
+    demo.add("networking.gke.io/v1", "HealthCheckPolicy", "good", spec={"targetRef": {"group": ALPHA, "kind": "InferencePool", "name": POOL}})
+    assert demo.found("policy-without-pool") == [], "the pool has one"
 
 
 def test_the_worst_comes_first(demo):
