@@ -104,13 +104,13 @@ def questions(estate: Estate, what: str) -> Iterator[tuple[str, str]]:
     for monitor in monitors:
         labels = _match_labels(monitor)
         asked = min(labels.items(), key=common.__getitem__, default=None)
-        key, values = (asked[0], [asked[1]]) if asked else _expression(monitor)
+        key, values = (asked[0], {asked[1]}) if asked else _expression(monitor)
         for namespace in namespaces(monitor) if key else ():
             wanted[namespace, key].update(values)
             if not values:
                 bare.add((namespace, key))
-    for (namespace, key), values in sorted(wanted.items()):
-        every = sorted(values)
+    for (namespace, key), named in sorted(wanted.items()):
+        every = sorted(named)
         selectors = [key] if (namespace, key) in bare else [f"{key} in ({','.join(every[at:at + AT_ONCE])})" for at in range(0, len(every), AT_ONCE)]
         yield from ((namespace, selector) for selector in selectors)
 
@@ -137,11 +137,11 @@ def _match_labels(monitor: Manifest) -> dict[str, str]:
     return dig(monitor, "spec", "selector", "matchLabels", default={})
 
 
-def _expression(monitor: Manifest) -> tuple[str, list[str]]:
+def _expression(monitor: Manifest) -> tuple[str, set[str]]:
     """Return the label that an expression of a selector asks for, and the values that it may have, none for any; an empty label where none is asked for."""
     asking = [entry for entry in dig(monitor, "spec", "selector", "matchExpressions", default=[]) if entry.get("operator") in ("In", "Exists")]
-    first = max(asking, key=lambda entry: entry.get("operator") == "In", default={})
-    return first.get("key") or "", first.get("values") or []
+    first: Manifest = max(asking, key=lambda entry: entry.get("operator") == "In", default={})
+    return first.get("key") or "", set(first.get("values") or [])
 
 
 def _origin(pod: Manifest) -> str:
