@@ -198,6 +198,16 @@ def test_a_shared_one_of_the_pools_release_blocks_and_accepted_goes_with_it(demo
     assert "platform" in {entry["metadata"]["name"] for entry in pool["owner"]["objects"]} and gone(demo) == []
 
 
+def test_one_of_several_pools_goes_with_the_one_whose_release_has_it(demo):
+    """That release is left, since its uninstall began already; the last pool is a plain object."""
+    second(demo, "zz")
+    for name in (POOL, "zz"):
+        spec(demo, "Deployment", f"{name}-epp")["template"]["metadata"]["labels"]["pickers"] = "yes"
+    pod_monitoring(demo, "pickers", pickers="yes")["metadata"].update(deepcopy(OWNED))
+    demo.releases = {("default", POOL): HelmRelease(POOL, "inferencepool", "v0.3.0", {}, "uninstalling")}
+    assert "PodMonitoring default/pickers" in gone(demo) and not any("pickers" in name for _pool, name in stays(demo))
+
+
 OF_OPS = {"meta.helm.sh/release-name": "platform", "meta.helm.sh/release-namespace": "ops"}
 
 

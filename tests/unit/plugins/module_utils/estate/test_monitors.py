@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import monitors
@@ -96,6 +100,7 @@ def test_the_server_is_asked_for_what_monitors_of_pickers_read_elsewhere_and_by_
         pod("lws-0", owner="StatefulSet lws", **{"part-of": "platform"}), pod("done", phase="Succeeded", **{"part-of": "platform"}),
         pod("away", "elsewhere", **{"part-of": "platform"}), pod("nobodys", app="x"),
     ]
+    demo.manifests.append(monitor(name="servers", selector={"matchLabels": {"app": "vllm-llama3-8b-instruct"}}))
     demo.add("v1", "Service", "foreign", "elsewhere", spec={})["metadata"]["labels"] = {"scraped": "yes"}
     cluster = fake_cluster(demo.manifests)
     here = read_estate(cluster, [])
@@ -109,6 +114,20 @@ def test_the_server_is_asked_for_what_monitors_of_pickers_read_elsewhere_and_by_
         ("/api/v1/namespaces/default/pods", {"labelSelector": "part-of in (platform)"}),
         ("/api/v1/services", {"labelSelector": "scraped in (yes)"}),
     ]
+
+
+def test_whose_release_a_monitor_of_a_picker_is_the_server_is_asked(demo, fake_cluster):
+    """It may be one that nothing of alpha belongs to; of a monitor that reads no picker nobody asks."""
+    mine, other = monitor(selector={"matchLabels": dict(labels(demo))}), monitor(name="servers", selector={"matchLabels": {"app": "vllm-llama3-8b-instruct"}})
+    mine["metadata"]["annotations"] = {"meta.helm.sh/release-name": "platform", "meta.helm.sh/release-namespace": "ops"}
+    other["metadata"]["annotations"] = {"meta.helm.sh/release-name": "servers", "meta.helm.sh/release-namespace": "web"}
+    packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps({"name": "platform", "chart": {"metadata": {"name": "platform"}}}).encode())))
+    secret = demo.add("v1", "Secret", "sh.helm.release.v1.platform.v1", "ops", type="helm.sh/release.v1", data={"release": packed.decode()})
+    secret["metadata"]["labels"] = {"owner": "helm", "status": "deployed", "name": "platform", "version": "1"}
+    demo.manifests += [mine, other]
+    cluster = fake_cluster(demo.manifests)
+    assert str(read_estate(cluster, []).holder(mine)) == "Helm release ops/platform"
+    assert {path.split("/")[4] for path in cluster.lists if path.endswith("/secrets")} == {"default", "ops"}
 
 
 @pytest.mark.parametrize(("selector", "expected"), [

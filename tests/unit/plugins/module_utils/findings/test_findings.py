@@ -487,8 +487,9 @@ def test_a_policy_for_a_pool_that_is_planned_or_in_another_kind_of_need_is_no_po
     assert demo.found("policy-without-pool") == [], "the v1 pool is planned under this name"
     target.update(name="typo")
     assert demo.found("policy-without-pool")[0].message.startswith(f"there is no InferencePool typo of group {V1}")
-    target.update(group="", kind="Service")
-    assert demo.found("policy-without-pool") == []
+    for other in ({"group": "", "kind": "Service"}, {"group": ALPHA, "kind": "InferenceModel"}):
+        target.update(other)
+        assert demo.found("policy-without-pool") == []
     target.update(group=ALPHA, kind="InferencePool", name="typo")
     demo.add("networking.gke.io/v1", "HealthCheckPolicy", "good", spec={"targetRef": {"group": ALPHA, "kind": "InferencePool", "name": POOL}})
     assert demo.found("policy-without-pool") == [], "the pool has one"
