@@ -55,9 +55,9 @@ def preserved(alpha: Mapping[str, Any], used: Mapping[str, Decimal], chart: Mapp
     :param alpha: resources of the alpha EPP's container. :param used: what :func:`seen` returns. :param chart: resources in the chart's own values.
     """
     requests = asked(alpha)
-    for name, amount in used.items():
-        if name not in requests or (quantity(requests[name]) or amount) < amount:
-            requests[name] = rounded(name, amount)
+    for name, most in used.items():
+        if name not in requests or (quantity(requests[name]) or most) < most:
+            requests[name] = rounded(name, most)
     limits = dict(dig(dict(alpha), "limits", default={}))
     for name, amount in chart.get("limits", {}).items():
         limits[name] = _larger(limits.get(name), amount)
