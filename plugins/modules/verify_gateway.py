@@ -127,7 +127,7 @@ reason:
     - Where nothing does, on what the phase leaves, with the name of all that stays of v1alpha2 because others use it or it belongs to no pool of the plan.
   returned: with O(check=phase_end)
   type: str
-warnings:
+warned:
   description: What the server warns of, in its own words; it takes these pods all the same.
   returned: with O(check=admitted)
   type: list

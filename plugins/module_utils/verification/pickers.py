@@ -43,7 +43,7 @@ def admitted(cluster: Cluster, plan: Mapping[str, Any], objects: Iterable[Manife
     reason = (f"The server would refuse pods of v1: {'; '.join(found.refused)}. None was made, and no traffic was moved: give the namespace the room, or the "
               "pods the settings, that the message asks for (a chart of your own by migration_chart_ref), then start again; accept pods-refused "
               "(migration_accept) where you know that they will be taken.")
-    return {"ok": not found.refused, "faults": found.refused, "warnings": found.warned, "unchecked": found.unchecked, "sent": 0} | (
+    return {"ok": not found.refused, "faults": found.refused, "warned": found.warned, "unchecked": found.unchecked, "sent": 0} | (
         {"reason": reason} if found.refused else {})
 
 

@@ -451,7 +451,7 @@ def trying(here: Here, answer: Exception | list[str], **given: Any) -> tuple[dic
 
 def test_a_pod_of_what_the_chart_renders_is_tried(here: Here) -> None:
     result, (pod,) = trying(here, ["would violate PodSecurity"])
-    assert result["ok"] and result["warnings"] == [f"{NAME}: would violate PodSecurity"] and result["unchecked"] == []
+    assert result["ok"] and result["warned"] == [f"{NAME}: would violate PodSecurity"] and result["unchecked"] == []
     assert pod["metadata"]["labels"] == {"app": "epp"} and pod["spec"] == {"containers": [{"name": "epp"}]}, "as the account default"
     assert here.asked == []
 
