@@ -15,7 +15,7 @@ from functools import cache
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import FIELD_MANAGER, Manifest, dig
 
 _PEOPLE = re.compile(
-    r"kubectl.*|oc|helm([-_]?v?\d.*)?|k9s|lens|freelens|node-fetch|mozilla|googlecloudconsole|curl|go-http-client|python.*|ansible.*|openapi-generator"
+    r"kubectl.*|oc|helm(?!-?(controller|operator)).*|k9s|lens|freelens|node-fetch|mozilla|googlecloudconsole|curl|go-http-client|python.*|ansible.*|openapi-generator"
     r"|swagger-codegen|kapp|skaffold|tilt|tanka|before-first-apply|unknown|addon-manager|kube-apiserver|" + re.escape(FIELD_MANAGER),
     re.IGNORECASE,
 )
@@ -23,8 +23,8 @@ _PEOPLE = re.compile(
 
 Two more say nothing: before-first-apply stands for whoever wrote before managedFields began, and what the add-on manager keeps it marks by a label of its own.
 """
-_SOURCES = {"terraform": "Terraform", "hashicorp": "Terraform", "pulumi-kubernetes": "Pulumi"}
-"""Tools that write when a person or a pipeline runs them, as Helm does, and then all that their source says."""
+_SOURCES = (("terraform", "Terraform"), ("hashicorp", "Terraform"), ("pulumi", "Pulumi"))
+"""Tools, by how their managers' names begin, that write when a person or a pipeline runs them, as Helm does, and then all that their source says."""
 _TOOLS = {
     "argocd-controller": "Argo CD",
     "argocd-application-controller": "Argo CD",
@@ -46,14 +46,14 @@ def controller(manifest: Manifest) -> tuple[str, str] | None:
 
     Of several, a tool that is known by its name comes first.
     """
-    names = [name for name in _writers(manifest) if not _person(name) and name.lower() not in _SOURCES]
+    names = [name for name in _writers(manifest) if not _person(name) and not _source(name)]
     name = next((name for name in names if name in _TOOLS), names[0] if names else None)
     return (_TOOLS.get(name, f"controller {name}"), name) if name else None
 
 
 def source(manifest: Manifest) -> str | None:
     """Return the tool whose next run writes an object's spec as its source says, e.g. Terraform; None where there is none."""
-    return next((_SOURCES[name.lower()] for name in _writers(manifest) if name.lower() in _SOURCES), None)
+    return next((tool for tool in map(_source, _writers(manifest)) if tool), None)
 
 
 def words(name: str | None) -> str:
@@ -78,6 +78,10 @@ def _shared(names: tuple[str, ...]) -> list[Manifest]:
 @cache
 def _person(name: str) -> bool:
     return bool(_PEOPLE.fullmatch(name))
+
+
+def _source(name: str) -> str | None:
+    return next((tool for prefix, tool in _SOURCES if name.lower().startswith(prefix)), None)
 
 
 def _writers(manifest: Manifest) -> Iterator[str]:

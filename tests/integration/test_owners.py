@@ -1,17 +1,14 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What somebody else owns: it stays and is named, its owner is named when it writes, and a remedy takes alpha out of a release that owns more.
+"""What somebody else owns: it stays and is named, and its owner is named when it writes.
 
-(That detect knows owners by each sign: test_plans.py, test_findings.py.)
+(That detect knows owners by each sign: test_plans.py, test_findings.py. Remedies: test_remedies.py, test_remedies_of_helm.py.)
 """
 
 from __future__ import annotations
 
 import json
-import re
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,8 @@ import yaml
 
 from igw_sandbox.world import World
 from tests.e2e.product import ALPHA_GROUP
-from tests.integration.harness import ALPHA_EPP, ALPHA_POOL, CONTROL, ESTATES, LAST_APPLIED, MARKED, SANDBOX, Controller, Ended, detect, source, write_route
+from tests.integration.cases import USUAL, create, estate
+from tests.integration.harness import CONTROL, ESTATES, LAST_APPLIED, MARKED, SANDBOX, Controller, Ended, detect, source, write_route
 from tests.integration.test_findings import RECORD, packed, record
 
 pytestmark = pytest.mark.matrix
@@ -109,73 +107,30 @@ def test_a_definition_a_policy_and_a_model_of_others_stay_and_are_named(make_wor
 
 # -- Helm ---------------------------------------------------------------------------------------------------------------
 
-CHART = {"apiVersion": "v2", "version": "1.0.0"}
-GATEWAY = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "front", "namespace": "default"}, "spec": {
-    "gatewayClassName": "gke-l7-regional-external-managed", "listeners": [{"name": "http", "protocol": "HTTP", "port": 80}]}}
-HOOKED = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {
-    "name": "chat", "namespace": "default", "annotations": {"helm.sh/hook": "post-install,post-upgrade"}}, "spec": {
-    "parentRefs": [{"name": "front"}], "hostnames": ["chat.example.com"],
-    "rules": [{"backendRefs": [{"group": ALPHA_GROUP, "kind": "InferencePool", "name": ALPHA_POOL}]}]}}
-ADDING = """#!{python}
-import sys
-sys.stdout.write(sys.stdin.read() + "\\n---\\n" + {added!r})
-"""
-"""A post-renderer for Helm."""
+
+def chart(folder: Path, manifest: dict[str, Any]) -> str:
+    """Write a chart of one manifest and return its path."""
+    (folder / "templates").mkdir(parents=True)
+    (folder / "Chart.yaml").write_text(yaml.safe_dump({"apiVersion": "v2", "name": "web", "version": "1.0.0"}))
+    (folder / "templates" / "all.yaml").write_text(yaml.safe_dump(manifest))
+    return str(folder)
 
 
-def chart(folder: Path, name: str, *manifests: dict[str, Any]) -> str:
-    """Write a chart of plain manifests and return its path."""
-    (folder / name / "templates").mkdir(parents=True)
-    (folder / name / "Chart.yaml").write_text(yaml.safe_dump(CHART | {"name": name}))
-    (folder / name / "templates" / "all.yaml").write_text(yaml.safe_dump_all(manifests))
-    return str(folder / name)
+def test_a_route_that_a_helm_hook_made_is_its_releases(make_world: Callable[..., World], tmp_path: Path, collections_path: Path) -> None:
+    """Helm leaves its marks off, and the route when it uninstalls; what names the release is its record."""
+    world = make_world("hooked", services=CONTROL)
+    every = estate("hooked")
+    create(world, [entry for entry in every if entry["kind"] != "HTTPRoute"])
+    (route,) = (entry for entry in every if entry["kind"] == "HTTPRoute")
+    route["metadata"] |= {"annotations": {"helm.sh/hook": "post-install,post-upgrade"}}
+    world.helm("install", "web", chart(tmp_path / "web", route), "-n", "hooked")
 
+    def found(folder: str) -> list[str]:
+        answer = detect(world, tmp_path / folder, collections_path, **USUAL)
+        return [entry["message"] for entry in answer["findings"] if entry["code"] == "route-source-names-alpha" and entry["severity"] == "blocker"]
 
-def messages(answer: dict[str, Any], code: str) -> dict[str, str]:
-    """Messages of findings of a code by their objects."""
-    return {entry["object"]: entry["message"] for entry in answer["findings"] if entry["code"] == code}
-
-
-@pytest.fixture(scope="module")
-def helmed(make_world: Callable[..., World], tmp_path_factory: pytest.TempPathFactory) -> World:
-    """An API server with a release of the alpha chart, to which a post-renderer has added a Gateway."""
-    world = make_world("helmed", services=CONTROL)
-    adding = tmp_path_factory.mktemp("render") / "adding"
-    adding.write_text(ADDING.format(python=sys.executable, added=json.dumps(GATEWAY)))
-    adding.chmod(0o755)
-    world.helm("install", ALPHA_POOL, f"{world.state['charts']}/inferencepool", "--version", "v0.3.0", "--plain-http", "-n", "default",
-               "--set", "inferencePool.modelServers.matchLabels.app=chat", "--set", "provider.name=gke", "--post-renderer", str(adding))
-    return world
-
-
-def test_a_route_that_a_helm_hook_made_is_its_releases(helmed: World, tmp_path: Path, collections_path: Path) -> None:
-    """Helm leaves its marks off; the release's record names the hook."""
-    helmed.helm("install", "web", chart(tmp_path, "web", HOOKED), "-n", "default")
-    found = messages(detect(helmed, tmp_path / "detect", collections_path), "route-source-names-alpha")
-    helmed.helm("uninstall", "web", "-n", "default")
-    assert found == {"HTTPRoute default/chat": "a hook of Helm release default/web made it, by that release's record, and its next run brings the alpha "
-                                               "reference back."}
-    assert helmed.kubectl("get", "httproute", "chat", "-o", "name"), "Helm uninstalls no hook"
-
-
-def test_the_remedy_of_a_release_that_owns_more(helmed: World, tmp_path: Path, collections_path: Path) -> None:
-    """Followed to the letter: the Gateway stays the release's, and alpha goes as plain objects do."""
-    remedies = [entry["remedy"] for entry in detect(helmed, tmp_path / "before", collections_path)["findings"] if entry["code"] == "release-owns-more"]
-    (remedy,) = remedies
-    first, last = remedy.partition(". Then: ")[0], remedy.partition("so last: ")[2]
-    keep, unmark = ([shlex.split(command)[1:] for command in re.findall(r"kubectl .+?(?=; |\.?$)", text)] for text in (first, last))
-    for command in keep:
-        helmed.kubectl(*command)
-    assert f"helm -n default upgrade {ALPHA_POOL} " in remedy
-    helmed.helm("upgrade", ALPHA_POOL, chart(tmp_path, "rest", GATEWAY), "-n", "default")
-    assert helmed.kubectl("get", f"inferencepools.{ALPHA_GROUP}", ALPHA_POOL, "-o", "name"), "Helm kept it"
-    half = detect(helmed, tmp_path / "half", collections_path)
-    assert messages(half, "release-owns-more"), "what Helm keeps still bears its marks"
-    for command in unmark:
-        helmed.kubectl(*command)
-    after = detect(helmed, tmp_path / "after", collections_path)
-    assert not messages(after, "release-owns-more") and "release-owns-more" not in after["plan"]["blocked"]
-    (pool,) = after["plan"]["pools"]
-    assert pool["owner"]["kind"] == "objects" and pool["owner"]["release"] is None
-    assert {"InferencePool", "Deployment", "Service", "ServiceAccount"} <= {entry["kind"] for entry in pool["retire"]}
-    assert helmed.kubectl("get", "deployment", ALPHA_EPP, "-o", "name") and helmed.kubectl("get", "gateway", "front", "-o", "name")
+    assert found("installed") == ["a hook of Helm release hooked/web made it, by that release's record, and its next run brings the alpha reference back."]
+    world.helm("uninstall", "web", "-n", "hooked")
+    assert found("uninstalled") == ["a hook of a Helm release that neither a record nor a label names made it, by its helm.sh/hook, and its next run brings "
+                                    "the alpha reference back."]
+    world.down()

@@ -54,8 +54,9 @@ NEAR_MISSES = {
     "status-subresource": written("gke", APPLIED, subresource="status"),
     "metadata": written("argocd-controller", {"f:metadata": {"f:labels": {}}}),
     **{name: written(name) for name in (
-        "kubectl", "kubectl-client-side-apply", "kubectl-edit", "kubectl-patch", "helm", "helm3", "Helm", "OpenAPI-Generator", "python-requests", "Python",
-        "ansible", "before-first-apply", "inference-gateway-migration", "Terraform", "HashiCorp", "pulumi-kubernetes", "Mozilla", "addon-manager",
+        "kubectl", "kubectl-client-side-apply", "kubectl-edit", "kubectl-patch", "helm", "helm3", "helm-linux-amd64", "Helm", "OpenAPI-Generator",
+        "python-requests", "Python", "ansible", "before-first-apply", "inference-gateway-migration", "Terraform", "HashiCorp",
+        "terraform-provider-helm_v2.17.0_x5", "pulumi-kubernetes", "Mozilla", "addon-manager",
     )},
 }
 KINDS = ("HTTPRoute", "InferencePool", "InferenceModel", "HealthCheckPolicy", "CustomResourceDefinition")
