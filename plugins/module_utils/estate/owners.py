@@ -9,7 +9,7 @@ Nobody owns what people wrote, by whatever tool: it stays as it is put.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import managers
@@ -94,11 +94,14 @@ def fights_back(manifest: Manifest, applications: Collection[str] = ()) -> Owner
     above = next((f"{entry.get('kind')} {entry.get('name')}" for entry in references if entry.get("controller")), None)
     if above:
         return Owner("controller", above, None, "its ownerReferences")
-    tool = _marked(manifest, applications)
+    tool = _marked(manifest)
     if tool:
         return Owner("controller", tool[0], None, tool[1])
     writing = managers.controller(manifest)
-    return Owner("controller", writing[0], None, f"its managedFields: {writing[1]} writes its spec") if writing else None
+    if writing:
+        return Owner("controller", writing[0], None, f"its managedFields: {writing[1]} writes its spec")
+    known = dig(manifest, "metadata", "labels", _INSTANCE) in applications and not helm_owner(manifest)
+    return replace(ARGO_CD, sign=f"its label {_INSTANCE} beside the same label on what Argo CD writes") if known else None
 
 
 def argo_applications(manifests: Iterable[Manifest]) -> frozenset[str]:
@@ -107,24 +110,19 @@ def argo_applications(manifests: Iterable[Manifest]) -> frozenset[str]:
     return frozenset(name for name, manifest in labelled if name and fights_back(manifest) == ARGO_CD)
 
 
-def _marked(manifest: Manifest, applications: Collection[str]) -> tuple[str, str] | None:
+def _marked(manifest: Manifest) -> tuple[str, str] | None:
     """Return the GitOps tool whose label or annotation an object carries, and that mark; None where there is none.
 
-    Argo CD's default mark up to 2.14 is a label that Helm charts have too. It counts beside another mark of Argo CD, such as a sync wave, and where it
-    names an application that Argo CD is known by another object to have; never on what Helm itself marked.
+    Argo CD's default mark up to 2.14 is a label that Helm charts have too. It counts beside another mark of Argo CD, such as a sync wave, never on what
+    Helm itself marked.
     """
     labels = dig(manifest, "metadata", "labels", default={})
     said = dig(manifest, "metadata", "annotations", default={}) | labels
     mark = next((mark for mark in _GITOPS if said.get(mark) not in (None, "disabled")), None)
     if mark:
         return _GITOPS[mark], f"its mark {mark}"
-    instance = labels.get(_INSTANCE)
-    if not instance or helm_owner(manifest):
-        return None
-    beside = next((name for name in said if name.startswith(_ARGO)), None)
-    if beside or instance in applications:
-        return "Argo CD", f"its label {_INSTANCE} beside {beside or 'the same label on what Argo CD writes'}"
-    return None
+    beside = next((name for name in said if name.startswith(_ARGO)), None) if labels.get(_INSTANCE) and not helm_owner(manifest) else None
+    return ("Argo CD", f"its label {_INSTANCE} beside {beside}") if beside else None
 
 
 # -- Helm ---------------------------------------------------------------------------------------------------------------

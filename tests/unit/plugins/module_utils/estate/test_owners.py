@@ -127,6 +127,7 @@ def test_a_label_counts_where_argo_cd_is_known_by_another_object_to_have_that_ap
     pool = demo.get("InferencePool")["metadata"]
     pool["labels"] = INSTANCE
     assert demo.found("controller-owned-pool") == [], "Helm's own marks say who made it"
+    assert "by its managedFields" in demo.found("gitops-owned-route")[0].message, "what is seen on the object itself comes first"
     pool.pop("annotations")
     (found,) = demo.found("controller-owned-pool")
     assert found.message == "Argo CD owns it, by its label app.kubernetes.io/instance beside the same label on what Argo CD writes."
