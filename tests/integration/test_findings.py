@@ -179,7 +179,7 @@ def test_definitions_that_are_there_already(small: World, ask: Detect):
 
 
 READ = {"verbs": ["get", "list"]}
-CORE = [{"apiGroups": [""], "resources": ["namespaces", "services", "configmaps", "pods", "replicationcontrollers"]} | READ]
+CORE = [{"apiGroups": [""], "resources": ["namespaces", "services", "serviceaccounts", "configmaps", "pods", "replicationcontrollers"]} | READ]
 OTHERS = [
     {"apiGroups": [group], "resources": ["*"]} | READ
     for group in ("apps", "batch", "autoscaling", "apiextensions.k8s.io", "rbac.authorization.k8s.io", "networking.k8s.io", "networking.gke.io",
