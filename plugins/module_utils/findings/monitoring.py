@@ -26,7 +26,8 @@ def monitor_reads_alpha_epp(context: CheckContext) -> Iterator[Occurrence]:
             if entry.with_prometheus:
                 yield Occurrence(
                     describe(entry.manifest),
-                    f"it reads the EPP of pool {migration.name} and would leave {migration.epp} unread; {describe(made)} is made for that one, and it stays.",
+                    f"it reads the EPP of pool {migration.name} and would leave {migration.epp} unread; {describe(made)} is made for that one, "
+                    "and this one stays.",
                 )
 
 
