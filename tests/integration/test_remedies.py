@@ -161,7 +161,7 @@ def as_key(options: Manifest) -> str:
 
 def blockers(answer: Answer, way: Way) -> set[tuple[str, str]]:
     """Code and object of every blocker in the way's namespaces, and of those in no namespace of the others."""
-    others = {name for other in WAYS if other is not way for name in namespaces(other.estate)} - namespaces(way.estate)
+    others = {name for estate_there in (PLAIN, ALIAS, CHOSEN, *(other.estate for other in WAYS)) for name in namespaces(estate_there)} - namespaces(way.estate)
     return {(entry["code"], entry["object"]) for entry in answer["findings"]
             if entry["severity"] == "blocker" and entry["object"].partition(" ")[2].partition("/")[0] not in others}
 
