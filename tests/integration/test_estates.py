@@ -141,7 +141,7 @@ def test_flags_that_switch_something_off_do_so_on_v1(up, play):
     migrated_whole(world, play)
     said = logged_flags(world, "coder-ga-epp")
     assert {name: said[name] for name in ("enable-pprof", "model-server-metrics-https-insecure-skip-verify", "refresh-metrics-interval", "v")} == {
-        "enable-pprof": False, "model-server-metrics-https-insecure-skip-verify": False, "refresh-metrics-interval": 150_000_000, "v": 2}
+        "enable-pprof": False, "model-server-metrics-https-insecure-skip-verify": False, "refresh-metrics-interval": 400_000_000, "v": 2}
     plugins = world.kubectl_json("get", "configmap", "coder-ga-epp", "-n", "flags")["data"]
     assert "queue-scorer" in plugins["alpha-plugins.yaml"] and said["config-file"].endswith("/alpha-plugins.yaml")
 

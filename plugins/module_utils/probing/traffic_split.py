@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
@@ -62,9 +62,13 @@ class Signature(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """One rule at one Gateway address, which has one set of weights. :param target: the target by which it is asked."""
+    """One rule at one Gateway address, which has one set of weights.
+
+    :param target: the target by which it is asked. :param critical: a target for a model that no EPP sheds, None where the rule has none.
+    """
 
     target: ProbeTarget
+    critical: ProbeTarget | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         place = self.target.address
@@ -76,14 +80,21 @@ class Group:
         return f"{self}, listener {self.target.address.listener.name}"
 
 
-def groups(targets: list[ProbeTarget]) -> list[Group]:
-    """Return one group for each rule and address, asked by the endpoint that most servers have; user-defined probes make none."""
+def groups(targets: list[ProbeTarget], critical: Collection[str] = ()) -> list[Group]:
+    """Return one group for each rule and address, asked by the endpoint that most servers have; user-defined probes make none.
+
+    :param critical: models that no EPP sheds.
+    """
     found: dict[tuple[Any, ...], ProbeTarget] = {}
+    spared: dict[tuple[Any, ...], ProbeTarget] = {}
     order = {COMPLETIONS: 0, CHAT: 1}
     for target in sorted(targets, key=lambda target: (target.stream, order.get(target.endpoint, 2))):
         if target.endpoint != OWN:
-            found.setdefault((target.address, target.route, target.rule), target)
-    return [Group(target) for target in found.values()]
+            place = (target.address, target.route, target.rule)
+            found.setdefault(place, target)
+            if target.model in critical:
+                spared.setdefault(place, target)
+    return [Group(target, spared.get(place)) for place, target in found.items()]
 
 
 def without_tracers(targets: list[ProbeTarget]) -> list[str]:
@@ -98,12 +109,14 @@ def without_tracers(targets: list[ProbeTarget]) -> list[str]:
     return [f"{Group(target)}: only requests of your own reach it" for target in own.values()]
 
 
-def tracer(target: ProbeTarget, variant: Variant | None, nonce: str) -> Probe:
+def tracer(target: ProbeTarget, variant: Variant | None, nonce: str, own: bool = False) -> Probe:
     """Make the tracer request for a target: its model has the migration's nonce in its name, so nobody else uses it.
 
     Where the model decides the rule it must be the rule's own. Then v1alpha2 answers with one token, and v1 as ever, for it heeds the header.
+
+    :param own: whether it is to be the target's own in any case.
     """
-    model = target.model if target.by_model else f"nobody-uses-{nonce}"
+    model = target.model if target.by_model or own else f"nobody-uses-{nonce}"
     asked = probe(replace(target, model=model, stream=False), variant, nonce, {})
     return replace(asked, headers=(*asked.headers, (REWRITE_HEADER, f"rewritten-{nonce}")), tokens=1)
 
@@ -161,6 +174,8 @@ class Tally:
     :param counts: answers of this measurement by who gave them: ``alpha``, ``v1``, ``inconclusive`` (by either), or ``other`` (another backend).
     :param said: why it is unsure, blind or undecided. :param fault: how the share was wrong, until it is right again.
     :param wrong: measurements that doubted the share. :param right: those since then that did not; one more than ``wrong`` is wanted.
+    :param spared: whether it is asked for a model that no EPP sheds, since models that nobody uses were shed. EPP v0.5 sheds them even where none of its users
+        meets a 429: whenever it asks its pods for their load less often than each 200 ms (seen).
     """
 
     known: dict[str, Signature] = field(default_factory=dict)
@@ -170,6 +185,7 @@ class Tally:
     fault: str = ""
     wrong: int = 0
     right: int = 0
+    spared: bool = False
 
     @classmethod
     def load(cls, data: Mapping[str, Any] | None) -> Tally:
@@ -177,7 +193,11 @@ class Tally:
         if not data:
             return cls()
         found = cls(**{**data, "known": {who: Signature(*seen) for who, seen in data["known"].items()}, "counts": Counter(data["counts"])})
-        return cls(fault=found.fault, wrong=found.wrong) if found.outcome in ("wrong", "unsure") else found
+        return found.again() if found.outcome in ("wrong", "unsure") else found
+
+    def again(self, spared: bool = False) -> Tally:
+        """Return the beginning of another measurement of the group."""
+        return Tally(fault=self.fault, wrong=self.wrong, spared=spared or self.spared)
 
     def dump(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -275,23 +295,26 @@ TracerSender = Callable[[Probe], "Signature | None"]
 
 
 def measure(targets: list[ProbeTarget], wanted: Callable[[Group], Expected], send: TracerSender, nonce: str, count: int, load: ProbeLoad, workers: int,
-            look: Look = lambda: None, deadline: float = inf, before: Mapping[str, Mapping[str, Any]] | None = None) -> TrafficSplit:
+            look: Look = lambda: None, deadline: float = inf, before: Mapping[str, Mapping[str, Any]] | None = None,
+            critical: Collection[str] = ()) -> TrafficSplit:
     """Send tracer requests to each group in turn until what the stacks answered tells whether it is what the weights say, or until the deadline.
 
     A group whose share was wrong goes before the others: it must be right as often in a row, and once more, since a small leak may pass by luck. A group gets
-    no more of them once too many were inconclusive: a stack that sheds load is left alone.
+    no more of them once too many were inconclusive: a stack that sheds load is left alone. Before that it is asked once more for one of its models that are
+    never shed, if it has any.
 
     :param wanted: what the weights of a group must give. :param nonce: the migration's. :param count: tracer requests of one group's measurement at most.
     :param look: called between batches. :param deadline: on the clock of time.monotonic. :param before: ``tally`` of an earlier execution, to go on from.
-    :raises ValueError: when ``count`` is less than 1.
+    :param critical: models that no EPP sheds. :raises ValueError: when ``count`` is less than 1.
     """
     if count < 1:
         raise ValueError(f"tracers must be 1 or more, not {count}; of state migrated 0 leaves the measurement out.")
-    tallies = {group: Tally.load((before or {}).get(group.key)) for group in groups(targets)}
+    tallies = {group: Tally.load((before or {}).get(group.key)) for group in groups(targets, critical)}
     test, sent = ShareTest(len(tallies)), 0
 
     def ask(group: Group, variant: Variant | None, times: int) -> list[Signature | None]:
-        one = tracer(group.target, variant, nonce)
+        spared = group.critical if tallies[group].spared else None
+        one = tracer(spared or group.target, variant, nonce, spared is not None)
         return list(pool.map(lambda _number: paced(one, send, load), range(times)))
 
     with ThreadPoolExecutor(workers) as pool:
@@ -307,6 +330,8 @@ def measure(targets: list[ProbeTarget], wanted: Callable[[Group], Expected], sen
             else:
                 tally.learn({who: ask(group, who, SAMPLES) for who in STACKS}, shares)
                 sent += len(STACKS) * SAMPLES
+            if tally.outcome == "unsure" and group.critical and not tally.spared:
+                tallies[group] = tally.again(spared=True)
             look()
             if time.monotonic() >= deadline:
                 break

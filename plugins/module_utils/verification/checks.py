@@ -203,8 +203,9 @@ def measured(cluster: Cluster, params: Params, deadline: float) -> Result:
     scope = read(cluster, params)
     look = Lookout(scope, params["shares"])
     load, client = load_of(scope, params), http_client.client(params)
+    critical = [name for name, model in scope.models.items() if model.get("criticality") == "Critical"]
     found = traffic_split.measure(scope.targets, scope.expected(params["shares"]), client.send_tracer, scope.nonce, params["tracers"], load, WORKERS, look,
-                                  deadline, params["tally"])
+                                  deadline, params["tally"], critical)
     look.last()
     return {"ok": found.done} | found.dump()
 

@@ -87,6 +87,39 @@ def test_a_tracer_that_was_too_much_tells_nothing(shed: int, unsure: str | None)
     assert (found.sent >= SAMPLED + 342) is found.done is not bool(unsure), "a stack that sheds load is left alone"
 
 
+FOOD = CELLS[0].model
+
+
+def picky(share: float, sheds: Callable[[str], bool]) -> Callable[[Probe], Signature | None]:
+    """v1alpha2 sheds requests for some models; otherwise it answers, and v1's server does not know the model that the header names."""
+    chance, lock = random.Random(7), threading.Lock()
+
+    def send(probe: Probe) -> Signature | None:
+        with lock:
+            v1 = probe.variant == "v1" or (probe.variant is None and chance.random() < share)
+        if v1:
+            return FROM_V1
+        return SHED if sheds(probe.target.model) else Signature(200, True, True, "asked") if probe.target.model == FOOD else Signature(404, True, True, "asked")
+
+    return send
+
+
+def test_a_stack_that_sheds_unknown_models_is_asked_for_a_critical_one() -> None:
+    """As EPP v0.5 does where it looks at its pods less often than each 200 ms, though no user meets a 429."""
+
+    def ask(send: Callable[[Probe], Signature | None], share: float, critical: list[str], before: dict | None = None) -> traffic_split.TrafficSplit:
+        return traffic_split.measure(CELLS, lambda group: Expected(1 - share, share), send, "igm1", 3000, fast(), 6, before=before, critical=critical)
+
+    found = ask(picky(0.5, lambda model: model != FOOD), 0.5, [FOOD])
+    assert found.done and found.faults == found.unsure == found.blind == () and "weights say 50.0% and 50.0%" in found.counted[0]
+    wrong = ask(picky(0.9, lambda model: model != FOOD), 0.5, [FOOD])
+    assert "where its weight says 50.0%" in wrong.faults[0]
+    assert ask(picky(0.5, lambda model: model != FOOD), 0.5, []).unsure and ask(picky(0.5, lambda model: model != FOOD), 0.5, ["other"]).unsure
+    every = ask(picky(0.5, lambda model: True), 0.5, [FOOD])
+    (kept,) = every.tally.values()
+    assert every.unsure and kept["spared"] and ask(picky(0.5, lambda model: model != FOOD), 0.5, [FOOD], every.tally).done
+
+
 def test_what_is_wrong_is_wrong_whatever_was_shed() -> None:
     turn = iter(range(10**6))
     found = measured(lambda probe: SHED if probe.variant is None and next(turn) % 5 == 0 else served(None)(probe), 1.0)
