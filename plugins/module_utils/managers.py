@@ -16,7 +16,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 
 _PEOPLE = re.compile(
     r"kubectl.*|oc|helm(?!-?(controller|operator)).*|k9s|lens|freelens|node-fetch|mozilla|googlecloudconsole|curl|go-http-client|python.*|ansible.*|openapi-generator"
-    r"|swagger-codegen|kapp|skaffold|tilt|tanka|before-first-apply|unknown|addon-manager|kube-apiserver|" + re.escape(FIELD_MANAGER),
+    r"|swagger-codegen|fabric8-kubernetes-client|kubernetes java client|okhttp|kubernetesclient|kube-rs|kr8s|headlamp|rancher|dashboard|openlens|kpt|werf"
+    r"|kapp|skaffold|tilt|tanka|before-first-apply|unknown|addon-manager|kube-apiserver|" + re.escape(FIELD_MANAGER),
     re.IGNORECASE,
 )
 """Managers behind which a person stands who asked for one write: clients and their libraries by the name that the API server makes of the user agent.

@@ -8,7 +8,7 @@ A condition counts only at the current generation: right after a change, the ``T
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
@@ -118,16 +118,19 @@ def gateway_faults(gateway: Manifest) -> list[str]:
     return faults
 
 
-def pool_faults(pool: Manifest, alike: Manifest | None = None) -> list[str]:
+def pool_faults(pool: Manifest, alike: Manifest | None = None, gateways: Collection[str] = ()) -> list[str]:
     """Return the faults of a pool of either group; none where no gateway has written a status for it.
 
     :param alike: a pool that the same Gateways serve: what they report of it they must report of this one.
+    :param gateways: whose reports are to be alike, as ``namespace/name``: what others wrote once may be of long ago.
     """
     meta = pool["metadata"]
     name = f"InferencePool {meta.get('namespace')}/{meta['name']} ({pool['apiVersion']})"
     found, wanted = _by_gateway(pool), _by_gateway(alike) if alike else {}
     faults = [f"{name}: {text}" for reported in found.values() for text in _said(reported, ROUTE_CONDITIONS, meta.get("generation"))]
     for gateway, reported in wanted.items():
+        if gateway not in gateways:
+            continue
         texts = _unlike(found.get(gateway), reported, ROUTE_CONDITIONS, meta.get("generation"))
         faults += [f"{name}: {text} by Gateway {gateway}, though it is of the v1alpha2 pool" for text in texts]
     return faults

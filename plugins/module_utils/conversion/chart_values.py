@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.epp_flags import BOOLEANS
+
 _OURS = "the migration sets it itself: leave it out"
 _ROUTES = "it would make a route beside those that are migrated: leave it out"
 _IMAGE = "say the image by epp_image"
@@ -52,6 +54,9 @@ def chosen(said: Any) -> dict[str, Any]:
                 raise ValueError(f"chart_values sets {'.'.join(path[:depth])} to {value!r}, under which the migration sets values itself: give a dictionary.")
     flags = said.get("inferenceExtension", {}).get("flags") or {}
     names = {entry.get("name") for entry in flags if isinstance(entry, dict)} if isinstance(flags, list) else {*flags}
+    for flag in sorted(BOOLEANS & names):
+        raise ValueError(f"chart_values sets flag {flag} of the EPP, which the chart would turn into true: write {flag}=false in place of the name, and "
+                         f"--{flag}=false as its value, or true in both.")
     for flag in sorted(RESERVED_FLAGS & names):
         raise ValueError(f"chart_values sets flag {flag} of the EPP: {_OURS}.")
     return said

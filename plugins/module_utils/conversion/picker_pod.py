@@ -20,8 +20,12 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.releas
 
 OF_THE_CHART = frozenset({"USE_STREAMING", "NAMESPACE", "POD_NAME", "POOL_NAME", "POOL_NAMESPACE", "GRPC_PORT", "GRPC_HEALTH_PORT"})
 """Variables that charts set themselves, or that say what their arguments say (charts v0.3.0 to v1.5.0; EPP v0.5.1, runner.go, bindEnvToFlags)."""
-CREDENTIAL = re.compile(r"token|secret|passw|credential|api_?key|private_?key|_headers$", re.IGNORECASE)
+CREDENTIAL = re.compile(
+    r"(^|_)token(_|$)|secret|passw|pwd|credential|(api|private|access|encryption|signing)_?key|_headers$|_dsn$|_auth$", re.IGNORECASE,
+)
 """Names of variables whose values are kept out of the plan, which people print and keep, if they stand in the Deployment in clear."""
+_IN_URL = re.compile(r"://[^/@\s]+@")
+"""What a URL with a user and a password in it has, as proxies and databases are given."""
 PLACEMENT = ("affinity", "tolerations")
 """Settings of a pod that charts take as values of the same name, from the release on that :attr:`Facts.placement` says."""
 MERGED = ("imagePullSecrets", "securityContext", "nodeSelector", "priorityClassName")
@@ -60,7 +64,7 @@ def variables(migration: PoolMigration) -> Variables:
             continue
         if name in EPP_VARIABLES and name not in migration.options.release.facts.variables:
             found.unknown.append(name)
-        elif CREDENTIAL.search(name) and "value" in entry:
+        elif "value" in entry and (CREDENTIAL.search(name) or _IN_URL.search(str(entry["value"]))):
             found.withheld.append(name)
         else:
             found.carried.append(deepcopy(entry))
@@ -76,8 +80,8 @@ def settings(migration: PoolMigration) -> dict[str, Any]:
     found = {name: deepcopy(pod[name]) for name in (*PLACEMENT, *MERGED) if pod.get(name)}
     if found.get("affinity"):
         found["affinity"] = _affinity(found["affinity"], migration)
-    secrets = migration.pull_secrets if not picker_image.doubt(migration) else []
-    return {name: value for name, value in (found | {"imagePullSecrets": secrets}).items() if value}
+    # Also where the image will come from elsewhere: a mirror may want them, and one that is not asked for does no harm.
+    return {name: value for name, value in (found | {"imagePullSecrets": migration.pull_secrets}).items() if value}
 
 
 def resources(migration: PoolMigration) -> dict[str, picker_resources.Section]:

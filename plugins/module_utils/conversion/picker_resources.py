@@ -69,14 +69,13 @@ def preserved(alpha: Mapping[str, Any], used: Mapping[str, Decimal], chart: Mapp
 def chart_value(wanted: Mapping[str, Section], chart: Mapping[str, Section]) -> dict[str, Any]:
     """Return the chart's ``resources`` value that gives the v1 EPP exactly these resources.
 
-    Helm merges values into the chart's own, so what is not wanted is null, or the chart's figure would stay.
+    Helm merges values into the chart's own, so a request that is not wanted is 0, or the chart's figure would stay. A null would do at the top alone: within
+    a section Helm 3.19 writes it into the Deployment, which its own validation refuses (seen with charts v1.4.0 and v1.5.0).
 
-    :param chart: resources in the chart's own values.
+    :param wanted: what :func:`preserved` returns for ``chart``, so that each of the chart's limits is in it. :param chart: resources in the chart's own values.
     """
-    return {
-        section: dict.fromkeys(chart.get(section, {})) | wanted[section] if wanted.get(section) else None
-        for section in sorted({*wanted, *chart})
-    }
+    requests = dict.fromkeys(chart.get("requests", {}), "0") | wanted.get("requests", {})
+    return {section: amounts for section, amounts in (("limits", wanted.get("limits")), ("requests", requests)) if amounts}
 
 
 def _larger(one: str | None, other: str) -> str:

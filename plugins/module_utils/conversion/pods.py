@@ -53,7 +53,8 @@ def pods(objects: Iterable[Manifest], parts: Iterable[Manifest], namespace: str)
     for entry in objects:
         template = dig(entry, "spec", "template", default={})
         for part in patches:
-            if (part["kind"], name_of(part)) == (entry["kind"], name_of(entry)):
+            place = namespace_of(entry) or namespace
+            if (part["kind"], namespace_of(part) or namespace, name_of(part)) == (entry["kind"], place, name_of(entry)):
                 template = merged(template, dig(part, "spec", "template", default={}))
         if not dig(template, "spec", "containers"):
             continue

@@ -39,6 +39,11 @@ def asked(found: Mapping[str, tuple[Manifest, ...]]) -> Iterator[Manifest]:
     yield from found["models"]
     pickers = {(namespace_of(pool), dig(pool, "spec", "extensionRef", "name")) for pool in found["pools"]}
     yield from (service for service in found.get("services", ()) if (namespace_of(service), name_of(service)) in pickers)
+    # What else goes with a picker: which of these are its own is known only when all is read.
+    inside = {namespace for namespace, _name in pickers}
+    yield from (entry for name in ("deployments", "service_accounts") for entry in found.get(name, ()) if namespace_of(entry) in inside)
+    bindings = (binding for name in ("role_bindings", "cluster_role_bindings") for binding in found.get(name, ()))
+    yield from (binding for binding in bindings if any(subject.get("namespace") in inside for subject in binding.get("subjects") or []))
     policies = (policy for name in ("health_policies", "backend_policies", "traffic_policies") for policy in found.get(name, ()))
     yield from (policy for policy in policies if any(target.group == ALPHA_GROUP for target in policy_targets(policy)))
     routes = (route for name in ("http_routes", "grpc_routes") for route in found.get(name, ()))

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from operator import itemgetter
 from typing import Any, cast
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import dig
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import HASHED, Plan
 
 _NAMES = ("api_version", "apiVersion", "kind", "namespace", "name", "rule", "index", "objective", "section", "file")
@@ -64,9 +66,10 @@ def _named(entry: Mapping[str, Any]) -> str:
 
 
 def approved_with(expected: Any, made: Plan) -> Plan:
-    """Return the plan that was made, with the approved one's changes where no more came in between than definitions that this one installs.
+    """Return the plan that was made, with the approved one's changes where no more came in between than definitions that this one installs, or other use.
 
-    A run that ended before it installed v1 leaves those behind; with its remedy the same plan is the approved one again.
+    A run that ended before it installed v1 leaves those behind; with its remedy the same plan is the approved one again. What v1alpha2's pickers are seen to
+    use, by which v1's ask for resources, is another thing each hour.
     """
     if not isinstance(expected, dict) or any(field not in expected for field in (*HASHED, "hash")):
         return made
@@ -75,8 +78,21 @@ def approved_with(expected: Any, made: Plan) -> Plan:
     came = [entry for entry in before["install"] if entry["name"] not in left]
     there = [{"name": entry["name"], "bundle": made["target"], "managed": False} for entry in came]
     crds = before | {"install": [entry for entry in before["install"] if entry["name"] in left], "keep": _by_name([*before["keep"], *there])}
-    same = crds == {**after, "keep": _by_name(after["keep"])} and all(expected[field] == made.get(field) for field in HASHED if field != "crds")
-    return cast(Plan, {**made, **{field: expected[field] for field in (*HASHED, "hash")}}) if came and same else made
+    rest = [field for field in HASHED if field not in ("crds", "pools")]
+    same = crds == {**after, "keep": _by_name(after["keep"])} and all(expected[field] == made.get(field) for field in rest)
+    same = same and [*map(_without_use, expected["pools"])] == [*map(_without_use, made["pools"])]
+    return cast(Plan, {**made, **{field: expected[field] for field in (*HASHED, "hash")}}) if same else made
+
+
+def _without_use(pool: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one pool of a plan without the resources of the v1 picker: of the chart's value, or of the part to merge into its Deployment."""
+    found = deepcopy(dict(pool))
+    resources = [dig(found, "chart", "values", "inferenceExtension", "resources", default={})]
+    for entry in found.get("objects") or []:
+        resources += [dig(container, "resources", default={}) for container in dig(entry, "spec", "template", "spec", "containers", default=[])]
+    for entry in resources:
+        entry.clear()
+    return found
 
 
 def _by_name(entries: Iterable[Any]) -> list[Any]:

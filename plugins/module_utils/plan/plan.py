@@ -292,7 +292,9 @@ def _all_of_alpha(migration: PoolMigration, context: CheckContext) -> Iterator[M
     # Helm knows the RBAC that it made; object by object, only what is certainly the EPP's own is deleted.
     account = rbac.account(migration.namespace, migration.alpha_epp)
     if account and not migration.uninstalled:
-        yield from context.rights.of(account)
+        for entry in context.rights.of(account):
+            # As it is live, for its marks tell whose it is.
+            yield migration.estate.named.get(("service_accounts", account.namespace, account.name), entry) if entry["kind"] == "ServiceAccount" else entry
     yield from context.monitoring.going(migration)
     yield from migration.estate.policies.get(migration.key, [])
 

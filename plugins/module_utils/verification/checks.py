@@ -262,7 +262,9 @@ def installed(cluster: Cluster, params: Params, deadline: float) -> Result:
     """Wait until the v1 endpoint pickers are available; pods that the server refuses are tried again where a ``run`` holds the Lease."""
     scope, run = read(cluster, params), params["run"]
     store = journal.Journal(cluster, params["state_namespace"])
-    return pickers.installed(scope, deadline, lambda: pickers.try_again(scope, lambda: store.check(run)) if run else None)
+    record = store.read() if run else None
+    alpha_leaves = bool(record and record.get("retiring_since"))
+    return pickers.installed(scope, deadline, lambda: pickers.try_again(scope, lambda: store.check(run)) if run else None, alpha_leaves)
 
 
 def phase_end(cluster: Cluster, params: Params, deadline: float) -> Result:

@@ -52,13 +52,14 @@ def _installed(cluster: Cluster, rendered: Manifest, namespace: str) -> bool:
     return rendered["kind"] == "Deployment" and cluster.get(object_path(rendered["apiVersion"], "Deployment", *place)) is not None
 
 
-def installed(scope: MigrationScope, deadline: float, again: Callable[[], None]) -> Result:
+def installed(scope: MigrationScope, deadline: float, again: Callable[[], None], alpha_leaves: bool = False) -> Result:
     """Wait until the v1 endpoint pickers are available.
 
     A crash loop ends the wait early, for it does not pass by itself; so do pods that the server refuses for :data:`REFUSED_SECONDS`, though they were tried
     again meanwhile.
 
-    :param again: makes refused pods be tried again.
+    :param again: makes refused pods be tried again. :param alpha_leaves: whether v1alpha2 was taken away already: its pods may leave room yet, and nobody else
+        serves, so the wait goes on to the deadline.
     """
     loops = 0
     refused_since: float | None = None
@@ -67,16 +68,17 @@ def installed(scope: MigrationScope, deadline: float, again: Callable[[], None])
         refused = [fault for fault in faults if conditions.NO_POD in fault]
         loops += any("BackOff" in fault or "Err" in fault for fault in faults if fault not in refused)
         refused_since = None if not refused else now if refused_since is None else refused_since
-        stuck = refused_since is not None and now - refused_since >= REFUSED_SECONDS
+        stuck = not alpha_leaves and refused_since is not None and now - refused_since >= REFUSED_SECONDS
         if not faults or loops > 5 or stuck or now >= deadline:
-            return {"ok": not faults, "faults": faults, "sent": 0} | ({"reason": _refusal(faults)} if refused else {})
+            return {"ok": not faults, "faults": faults, "sent": 0} | ({"reason": _refusal(faults, alpha_leaves)} if refused else {})
         if refused:
             again()
         time.sleep(min(RETRY_SECONDS if refused else 1.0, max(0.0, deadline - now)))
 
 
-def _refusal(faults: list[str]) -> str:
-    return (f"{'; '.join(faults)}. No traffic was moved: give the namespace the room, or the pods the settings, that the message asks for, then start again: "
+def _refusal(faults: list[str], alpha_leaves: bool) -> str:
+    traffic = "v1alpha2 is taken away already" if alpha_leaves else "No traffic was moved"
+    return (f"{'; '.join(faults)}. {traffic}: give the namespace the room, or the pods the settings, that the message asks for, then start again: "
             "the same command goes on from here.")
 
 

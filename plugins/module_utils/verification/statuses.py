@@ -8,6 +8,7 @@ For internal use of this collection only.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import product
@@ -22,7 +23,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
     name_of,
     namespace_of,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, references
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.probe_routes import Variant
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import GKE_VERSION, MigrationScope
@@ -33,21 +34,34 @@ POLICIES = ("gcpbackendpolicies", "healthcheckpolicies")
 def faults(scope: MigrationScope, variants: Sequence[Variant] = ()) -> list[str]:
     """Return what stands against Gateways, routes, both groups' pools and policies of v1's pools, by status at the current generation.
 
-    Whatever is reported of v1alpha2's pool or policy must be reported of v1's as well, once a route refers to v1's pool: gateways differ in what they
-    report, and this one has shown what it does.
+    Whatever the Gateways of a pool's routes report of v1alpha2's pool, and what is reported of its policies, must be reported of v1's as well, once a route
+    refers to v1's pool: gateways differ in what they report, and these have shown what they do.
 
     :param variants: whose probe routes count, beside the users' own routes.
     """
     found = [fault for gateway in scope.gateways.values() for fault in conditions.gateway_faults(gateway)]
     found += [fault for route in (*scope.live.values(), *_live_probe_routes(scope, variants)) for fault in conditions.route_faults(route)]
     referred = bool({"v1", "both"} & {*variants}) or any(map(scope.serves_v1, scope.live))
-    alpha_of = {alpha._replace(group=V1_GROUP, name=name): alpha for alpha, name in scope.moves.items()} if referred else {}
+    serving = _serving(scope) if referred else {}
+    alpha_of = {alpha._replace(group=V1_GROUP, name=name): alpha for alpha, name in scope.moves.items() if alpha in serving}
     pools = {key: _pool(scope, key) for key in scope.pools()}
     for key, pool in pools.items():
-        found += conditions.pool_faults(pool, pools.get(alpha_of[key]) if key in alpha_of else None) if pool else []
+        alpha = alpha_of.get(key)
+        found += conditions.pool_faults(pool, pools.get(alpha) if alpha else None, serving[alpha] if alpha else ()) if pool else []
     alike = {(key, policy["kind"]): policy for key, policy in policies(scope, ALPHA_GROUP)} if referred else {}
     for key, policy in policies(scope):
         found += conditions.policy_faults(policy, alike.get((alpha_of[key], policy["kind"])) if key in alpha_of else None)
+    return found
+
+
+def _serving(scope: MigrationScope) -> dict[PoolKey, set[str]]:
+    """Return the live Gateways of the routes that refer to each v1alpha2 pool, as ``namespace/name``; pools without a route are left out."""
+    found: dict[PoolKey, set[str]] = defaultdict(set)
+    for route in scope.current.values():
+        here = {f"{parent.namespace}/{parent.name}" for parent in references.parents(route) if (parent.namespace, parent.name) in scope.gateways}
+        for reference in references.references(route):
+            if reference.kind == "backend" and reference.target in scope.moves:
+                found[reference.target] |= here
     return found
 
 

@@ -390,6 +390,16 @@ def test_pods_that_stay_refused_end_the_wait_early_in_the_servers_words(here: He
     assert "No traffic was moved" in result["msg"] and here.cluster.writes == [], "without a run nothing is written"
 
 
+def test_once_v1alpha2_is_taken_away_the_wait_goes_on_to_its_end(here: Here) -> None:
+    """Its pods may leave room yet, and nobody else serves."""
+    clock = Clock(here)
+    here.begin()
+    here.store.update(here.store.read(), "begins to take v1alpha2 away", retiring_since=1.0)
+    here.cluster.put(refused())
+    result = here(check="installed", seconds=100, run="run-1")
+    assert result["failed"] and clock.now >= 100 and "v1alpha2 is taken away already" in result["msg"] and "No traffic was moved" not in result["msg"]
+
+
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_refused_pods_are_tried_again_under_the_lease(here: Here, check_mode: bool) -> None:
     """Else they might be tried only minutes after there was room: here the server takes them when they were tried twice."""

@@ -35,6 +35,13 @@ def test_flags_by_which_the_picker_is_found_are_refused(flags):
         chart_values.chosen({"inferenceExtension": {"flags": flags}})
 
 
+@pytest.mark.parametrize("flags", [{"enable-pprof": False}, [{"name": "enable-pprof", "value": "false"}]])
+def test_a_boolean_that_the_chart_would_turn_round_is_refused(flags):
+    with pytest.raises(ValueError, match="chart_values sets flag enable-pprof of the EPP, which the chart would turn into true: write enable-pprof=false"):
+        chart_values.chosen({"inferenceExtension": {"flags": flags}})
+    assert chart_values.chosen({"inferenceExtension": {"flags": {"enable-pprof=false": "--enable-pprof=false"}}})
+
+
 @pytest.mark.parametrize("said", [
     {}, {"inferenceExtension": {"image": {"pullPolicy": "Never"}, "flags": {"v": 3}, "affinity": None}}, {"provider": {"gke": {"autopilot": True}}},
     {"inferencePool": {"modelServerType": "sglang"}}, {"inferenceExtension": {"flags": None}}, {"new": ["x"]},

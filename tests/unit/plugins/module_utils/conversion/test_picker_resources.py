@@ -67,8 +67,8 @@ def test_what_the_v1_picker_asks(alpha, used, chart, expected):
 
 
 @pytest.mark.parametrize(("wanted", "expected"), [
-    (resources({"memory": "256Mi"}, {"memory": "16Gi"}), {"requests": {"cpu": None, "memory": "256Mi"}, "limits": {"memory": "16Gi"}}),
-    (resources({"cpu": "1"}), {"limits": None, "requests": {"cpu": "1", "memory": None}}),
+    (resources({"memory": "256Mi"}, {"memory": "16Gi"}), {"requests": {"cpu": "0", "memory": "256Mi"}, "limits": {"memory": "16Gi"}}),
+    (resources({"cpu": "1"}, {"memory": "16Gi"}), {"limits": {"memory": "16Gi"}, "requests": {"cpu": "1", "memory": "0"}}),
     (CHART, CHART),
 ])
 def test_the_chart_value_undoes_the_charts_own(wanted, expected):

@@ -36,7 +36,10 @@ def test_parts_are_merged_as_a_strategic_merge_does():
 def test_a_pod_is_as_its_controller_would_make_it():
     whole = deployment(serviceAccountName="llama-ga-epp", containers=[{"name": "epp"}])
     whole["spec"]["template"]["metadata"] = {"labels": {"a": "b"}, "annotations": {"c": "d"}}
-    parts = [deployment(securityContext=CONTEXT), deployment("another", hostNetwork=True), {"kind": "InferencePool", "metadata": {"name": "llama-ga-epp"}}]
+    abroad = deployment(priorityClassName="high")
+    abroad["metadata"] = abroad["metadata"] | {"namespace": "search"}
+    others = [abroad, deployment("another", hostNetwork=True), {"kind": "InferencePool", "metadata": {"name": "llama-ga-epp"}}]
+    parts = [deployment(securityContext=CONTEXT), *others]
     ((workload, pod),) = pods([whole, {"kind": "Service", "metadata": {"name": "x"}, "spec": {}}], parts, "unused")
     assert workload is whole and pod["spec"] == {"containers": [{"name": "epp"}], "securityContext": CONTEXT}
     (owner,) = pod["metadata"].pop("ownerReferences")

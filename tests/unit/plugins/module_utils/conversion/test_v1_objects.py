@@ -92,7 +92,7 @@ def test_only_the_oldest_model_of_a_name_gets_a_twin(demo):
 
 # -- chart --------------------------------------------------------------------------------------------------------------
 
-LEAST = {"requests": {"cpu": None, "memory": "256Mi"}, "limits": {"memory": "16Gi"}}
+LEAST = {"requests": {"cpu": "0", "memory": "256Mi"}, "limits": {"memory": "16Gi"}}
 """What a picker gets of chart v1.4.0 and later where alpha's asks nothing: the chart's limit, and a request, or the server would take the limit for it."""
 
 

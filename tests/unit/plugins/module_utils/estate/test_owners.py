@@ -10,7 +10,7 @@ from copy import deepcopy
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import managers, releases
-from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import owners
+from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import owners, reader
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.owners import Owner
 
@@ -56,7 +56,8 @@ NEAR_MISSES = {
     **{name: written(name) for name in (
         "kubectl", "kubectl-client-side-apply", "kubectl-edit", "kubectl-patch", "helm", "helm3", "helm-linux-amd64", "Helm", "OpenAPI-Generator",
         "python-requests", "Python", "ansible", "before-first-apply", "inference-gateway-migration", "Terraform", "HashiCorp",
-        "terraform-provider-helm_v2.17.0_x5", "pulumi-kubernetes", "Mozilla", "addon-manager",
+        "terraform-provider-helm_v2.17.0_x5", "pulumi-kubernetes", "Mozilla", "addon-manager", "fabric8-kubernetes-client",
+        "Kubernetes Java Client", "okhttp", "headlamp",
     )},
 }
 KINDS = ("HTTPRoute", "InferencePool", "InferenceModel", "HealthCheckPolicy", "CustomResourceDefinition")
@@ -238,3 +239,22 @@ def test_a_definition_of_the_pools_own_release_blocks_its_uninstallation(demo):
 
 def test_owners_are_compared_by_who_they_are_and_not_by_how_they_are_known():
     assert Owner("controller", "Argo CD", None, "a") == Owner("controller", "Argo CD", None, "b") != Owner("controller", "Flux")
+
+
+def test_whose_release_made_the_pickers_rights_is_asked_too():
+    """Else what another release made would look like a release without a record, whose objects are nobody's."""
+
+    def inside(kind, name, namespace="default", **fields):
+        return {"kind": kind, "metadata": {"name": name, "namespace": namespace}} | fields
+
+    found = {
+        "pools": [inside("InferencePool", "llama", spec={"extensionRef": {"name": "epp"}})], "models": [],
+        "deployments": [inside("Deployment", "epp"), inside("Deployment", "epp", "elsewhere")],
+        "service_accounts": [inside("ServiceAccount", "epp")],
+        "role_bindings": [inside("RoleBinding", "epp", "shared", subjects=[{"kind": "ServiceAccount", "name": "epp", "namespace": "default"}]),
+                          inside("RoleBinding", "other", subjects=[{"kind": "User", "name": "me"}])],
+        "cluster_role_bindings": [inside("ClusterRoleBinding", "nobody", "", subjects=None)],
+    }
+    assert [(entry["kind"], entry["metadata"]["name"]) for entry in reader.asked(found)] == [
+        ("InferencePool", "llama"), ("Deployment", "epp"), ("ServiceAccount", "epp"), ("RoleBinding", "epp"),
+    ]

@@ -76,6 +76,20 @@ def test_definitions_that_the_plan_installs_leave_it_approved(demo, names):
     assert again["findings"] == made["findings"], "these are as of now"
 
 
+@pytest.mark.parametrize("target", ["v1.0.0", "v1.5.0"])
+def test_other_use_of_the_picker_leaves_it_approved(demo, target):
+    """What it is seen to use is another thing each hour."""
+
+    def using(amount):
+        demo.get("Deployment", f"{POOL}-epp")["spec"]["template"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": amount}}
+        return demo.plan(target=target)
+
+    approved, made = using("250m"), using("1")
+    assert approved["hash"] != made["hash"]
+    again = approved_with(approved, made)
+    assert (again["hash"], again["pools"], refusal(approved, again)) == (approved["hash"], approved["pools"], None)
+
+
 @pytest.mark.parametrize("change", [
     lambda w: install(w, NAMES[0], bundle="v1.0.0"),
     lambda w: install(w, NAMES[0], **{"components.gke.io/component-name": "x"}),

@@ -110,6 +110,16 @@ def test_what_is_reported_of_v1alpha2s_pool_must_be_of_v1s(kind: str, asked: lis
     assert statuses.faults(read(ORIGINAL, gateway(), v1), asked) == [], "where nobody tells what this gateway reports"
 
 
+def test_only_the_gateways_of_its_routes_must_report_of_a_pool() -> None:
+    """What another one wrote may be of long ago; and a pool without a route has nobody who would report on v1's."""
+    alpha, v1 = pool(manifests.ALPHA_GROUP, "v1alpha2", "llama-preview", "True"), pool(manifests.V1_GROUP, "v1", "llama-ga", "True")
+    alpha["status"]["parent"].append({"parentRef": {"name": "gone"}, "conditions": [condition("Accepted"), condition("ResolvedRefs")]})
+    assert statuses.faults(read(ORIGINAL, gateway(), alpha, v1), ["v1"]) == []
+    v1["status"] = {}
+    elsewhere = http_route(rule({"name": "plain"}))
+    assert statuses.faults(read(elsewhere, gateway(), alpha, v1), ["v1"]) == []
+
+
 def test_a_pool_without_any_report_beside_one_that_has_them() -> None:
     alpha, v1 = pool(manifests.ALPHA_GROUP, "v1alpha2", "llama-preview", "True"), pool(manifests.V1_GROUP, "v1", "llama-ga", "True")
     v1["status"] = {}
