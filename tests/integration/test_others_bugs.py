@@ -99,7 +99,7 @@ def shifted(make_world: Callable[..., World], play: Callable[..., Ended]) -> Ite
         if ": settled after" in line and " %" in line:
             seen.append(world.kubectl_json("get", "httproute", "llm-route"))
 
-    ended = play(world, rate=20, extra={"migration_phases": ["plan", "install", "shift"]}, show=watch)
+    ended = play(world, rate=20, extra={"migration_phases": ["plan", "install", "shift"], "migration_accept": ["half-migrated-rule"]}, show=watch)
     after = world.kubectl_json("get", "httproute", "llm-route")
     yield Shifted(before, after, seen, ended, world.proxy("/faults"))
     world.down()

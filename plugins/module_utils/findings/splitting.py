@@ -45,8 +45,8 @@ def _words(condition: Manifest) -> str:
     "half-migrated-rule", "blocker", overridable=False,
     about="A rule names both an alpha pool and a v1 pool, under whatever name: somebody began this migration by hand, or an earlier run stands in the middle. "
           "Shares are measured by which stack answers, so the answers of that v1 pool would pass for those of the planned one. Where it has weight 0 it gets "
-          "no requests. A pool that is none of the plan's may be accepted: the zero-downtime path then holds where it can't tell the two v1 pools apart, the "
-          "simple path measures no shares.",
+          "no requests. A pool that is none of the plan's may be accepted, and stays as it is: the shift is held where it can't tell the two v1 pools apart; "
+          "the simple path measures no shares.",
     remedy="Let the open migration go on to its end where there is one; where the rule was split by hand, set it to the alpha pool alone, or finish by hand "
            "and take the alpha pool out of it, for a split that was begun by hand is not taken over.",
     source="docs/protocol.md 8.5, 11.4; GKE's guide, stage 2",
@@ -62,7 +62,7 @@ def half_migrated_rule(context: CheckContext) -> Iterator[Occurrence]:
                 if (beside.group, beside.kind) == (V1_GROUP, POOL_KIND):
                     other = beside not in planned
                     text = f"rule {reference.rule} names alpha pool {migration.name} and v1 pool {beside.name} (weight {entry.get('weight', 1)})."
-                    way = f"{beside.name} stays in the rule as it is; unless its weight is 0, use the simple path, which measures no shares"
+                    way = f"{beside.name} stays in the rule as it is, and the run is held where its answers can't be told from the planned pool's"
                     accept = f", or accept half-migrated-rule: {way}" if other else ""
                     remedy = ("Let the open migration go on to its end where there is one; where the rule was split by hand, set rule "
                               f"{reference.rule} to the alpha pool alone, or finish by hand and take the alpha pool out of it{accept}.")
