@@ -15,8 +15,9 @@ from functools import cache
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import FIELD_MANAGER, Manifest, dig
 
 _PEOPLE = re.compile(
-    r"kubectl.*|oc|helm(?!-?(controller|operator)).*|k9s|lens|freelens|node-fetch|mozilla|googlecloudconsole|curl|go-http-client|python.*|ansible.*|openapi-generator"
-    r"|swagger-codegen|fabric8-kubernetes-client|kubernetes java client|okhttp|kubernetesclient|kube-rs|kr8s|headlamp|rancher|dashboard|openlens|kpt|werf"
+    r"kubectl.*|oc|helm(?!-?(controller|operator)).*|k9s|lens|freelens|node-fetch|mozilla|googlecloudconsole|curl|go-http-client|python.*|ansible.*"
+    r"|openapi-generator|swagger-codegen|fabric8-kubernetes-client|kubernetes java client|okhttp|kubernetesclient|kube-rs|kr8s|headlamp|rancher"
+    r"|dashboard|openlens|kpt|werf"
     r"|kapp|skaffold|tilt|tanka|before-first-apply|unknown|addon-manager|kube-apiserver|" + re.escape(FIELD_MANAGER),
     re.IGNORECASE,
 )

@@ -222,4 +222,3 @@ def _moved(endpoint: Manifest, reads: str) -> Manifest:
         (endpoint.get("portNumber") or endpoint.get("targetPort")) in of_pod)
     kept = {field: value for field, value in endpoint.items() if field not in ("port", "portNumber", "targetPort")}
     return endpoint if there else kept | {"port": _PORT[reads]}
-
