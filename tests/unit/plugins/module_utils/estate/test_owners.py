@@ -22,8 +22,8 @@ WEB = HelmRelease("web", "web", "1.0.0", {})
 APPLIED, UPDATED = {"f:spec": {"f:rules": {}}}, {"f:metadata": {"f:labels": {}}, "f:spec": {"f:selector": {}}}
 
 
-def written(manager, fields=APPLIED, **more):
-    return {"managedFields": [{"manager": manager, "operation": "Apply", "fieldsV1": fields} | more]}
+def written(manager, fields=None, **more):
+    return {"managedFields": [{"manager": manager, "operation": "Apply", "fieldsV1": APPLIED if fields is None else fields} | more]}
 
 
 SIGNS = {
