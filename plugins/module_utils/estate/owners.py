@@ -16,7 +16,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils import
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.helm_records import HelmRelease
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, dig, name_of, namespace_of
 
-Records = Mapping[tuple[str, str], Optional[HelmRelease]]  # noqa: UP045 - pylint takes a NamedTuple for no operand of |
+Records = Mapping[tuple[str, str], Optional[HelmRelease]]  # noqa: UP045 (pylint of ansible-test knows | between types as an error)
 """Helm releases by (namespace, release): None where the record can't be parsed, absent where none was found."""
 Unknown = Literal["hidden", "missing", "garbled"]
 """Why it is not known what a Helm release owns: its record may not be read, is not there, or can't be parsed."""
