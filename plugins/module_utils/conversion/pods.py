@@ -47,14 +47,14 @@ def pods(objects: Iterable[Manifest], parts: Iterable[Manifest], namespace: str)
     The pod runs as the account ``default``: its own may not exist yet, and then the server refuses it for that alone. An owner is named, since there are
     policies that refuse pods without one.
 
-    :param parts: what is merged into the objects afterwards, found by kind and name. :param namespace: of objects that name none.
+    :param parts: what is merged into the objects afterwards, found by kind, namespace and name.
+    :param namespace: of objects that name none.
     """
     patches = list(parts)
     for entry in objects:
-        template = dig(entry, "spec", "template", default={})
+        template, where = dig(entry, "spec", "template", default={}), namespace_of(entry) or namespace
         for part in patches:
-            place = namespace_of(entry) or namespace
-            if (part["kind"], namespace_of(part) or namespace, name_of(part)) == (entry["kind"], place, name_of(entry)):
+            if (part["kind"], namespace_of(part) or namespace, name_of(part)) == (entry["kind"], where, name_of(entry)):
                 template = merged(template, dig(part, "spec", "template", default={}))
         if not dig(template, "spec", "containers"):
             continue
@@ -62,19 +62,19 @@ def pods(objects: Iterable[Manifest], parts: Iterable[Manifest], namespace: str)
         if entry["kind"] == "Deployment":
             owner |= {"kind": "ReplicaSet", "name": f"{name_of(entry)}-0"}
         metadata = {field: template["metadata"][field] for field in ("labels", "annotations") if dig(template, "metadata", field)}
-        metadata |= {"generateName": f"{name_of(entry)}-", "namespace": namespace_of(entry) or namespace, "ownerReferences": [owner]}
+        metadata |= {"generateName": f"{name_of(entry)}-", "namespace": where, "ownerReferences": [owner]}
         accounts = ("serviceAccountName", "serviceAccount")
         spec = {field: value for field, value in template["spec"].items() if field not in accounts}
         yield entry, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def planned(name: str, resources: Manifest, values: Manifest | None, parts: Iterable[Manifest]) -> Manifest:
+def planned(namespace: str, name: str, resources: Manifest, values: Manifest | None, parts: Iterable[Manifest]) -> Manifest:
     """Return the spec of a v1 EPP's pod, as far as it is known before the chart is rendered: its resources, and what is merged into it.
 
-    :param name: of its Deployment. :param resources: of the chart's own values; empty where the chart has none. :param values: resources that the plan sets,
-        None for none at all.
+    :param name: of its Deployment, in ``namespace``. :param resources: of the chart's own values; empty where the chart has none.
+    :param values: resources that the plan sets, None for none at all.
     """
     container = {"name": "epp", "resources": merged(resources, values) if resources and values is not None else {}}
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {"template": {"spec": {"containers": [container]}}}}
-    ((_deployment, pod),) = pods([deployment], parts, "")
+    ((_deployment, pod),) = pods([deployment], parts, namespace)
     return pod["spec"]

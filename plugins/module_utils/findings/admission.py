@@ -62,4 +62,4 @@ def _pods(migration: PoolMigration, context: CheckContext) -> Iterator[Manifest]
     """
     values = v1_objects.chart_values(migration)["inferenceExtension"].get("resources", {})
     parts = [entry for entry in context.planned[migration.key] if entry["kind"] == "Deployment"]
-    yield from [planned(migration.epp, context.facts.resources, values, parts)] * (1 if context.facts.recreates or not parts else 2)
+    yield from [planned(migration.namespace, migration.epp, context.facts.resources, values, parts)] * (1 if context.facts.recreates or not parts else 2)

@@ -62,7 +62,7 @@ def test_an_object_without_a_namespace_is_of_the_pools():
 ])
 def test_what_is_known_of_a_pod_before_the_chart_is_rendered(resources, values, expected):
     """Values are merged into the chart's as Helm does; a chart without that value takes none."""
-    assert planned("x", resources, values, []) == {"containers": [{"name": "epp", "resources": expected}]}
+    assert planned("chat", "x", resources, values, []) == {"containers": [{"name": "epp", "resources": expected}]}
 
 
 @pytest.mark.parametrize(("pod", "container", "lacks"), [
