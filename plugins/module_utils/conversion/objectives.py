@@ -9,19 +9,9 @@ objective's name in a header, so none can serve both stacks (inference-extension
 
 from __future__ import annotations
 
-from copy import deepcopy
-
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import v1_name
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import ALPHA_VERSION
-from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import (
-    MANAGED_BY,
-    OURS,
-    POOL_KIND,
-    V1_GROUP,
-    Manifest,
-    dig,
-    name_of,
-    namespace_of,
-)
+from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import POOL_KIND, V1_GROUP, Manifest, dig, name_of, namespace_of
 
 
 def priority(objective: Manifest) -> int:
@@ -30,22 +20,16 @@ def priority(objective: Manifest) -> int:
 
 
 def twin_name(name: str) -> str:
-    """Return the name of an objective's twin, made as a v1 pool's is: with ``-ga`` in place of ``-preview``, or at its end."""
-    return name.removesuffix("-preview") + "-ga"
-
-
-def twin(objective: Manifest, pool: str) -> Manifest:
-    """Return the InferenceObjective that has the same spec for v1 pool ``pool``, under a name of its own; unknown fields are kept."""
-    meta = {"name": twin_name(name_of(objective)), "namespace": namespace_of(objective), "labels": {MANAGED_BY: OURS}}
-    spec = deepcopy(dig(objective, "spec", default={})) | {"poolRef": _pool_ref(pool)}
-    return {"apiVersion": ALPHA_VERSION, "kind": "InferenceObjective", "metadata": meta, "spec": spec}
+    """Return the name of an objective's twin, made as a v1 pool's is."""
+    return v1_name("", name, {})
 
 
 def repointed(objective: Manifest, pool: str) -> Manifest:
     """Return the part of an objective that points it at v1 pool ``pool``, to be merged into what is live."""
     meta = {"name": name_of(objective), "namespace": namespace_of(objective)}
-    return {"apiVersion": ALPHA_VERSION, "kind": "InferenceObjective", "metadata": meta, "spec": {"poolRef": _pool_ref(pool)}}
+    return {"apiVersion": ALPHA_VERSION, "kind": "InferenceObjective", "metadata": meta, "spec": {"poolRef": pool_ref(pool)}}
 
 
-def _pool_ref(pool: str) -> Manifest:
+def pool_ref(pool: str) -> Manifest:
+    """Return the poolRef that names v1 pool ``pool``, for objectives and rewrites."""
     return {"group": V1_GROUP, "kind": POOL_KIND, "name": pool}

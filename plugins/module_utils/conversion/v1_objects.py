@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import flags, objectives, picker_pod
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import flags, picker_pod
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.chart_values import merged
+from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.objectives import pool_ref, twin_name
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import PoolMigration, model_name, target_models
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import health_check_policy
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.estate import DEFAULT_EPP_PORT
@@ -38,7 +39,7 @@ def rewrite(model: Manifest, pool: str) -> Manifest:
     """Return the InferenceModelRewrite that does for v1 pool ``pool`` what a model's targetModels do for the alpha pool."""
     return _object(ALPHA_VERSION, "InferenceModelRewrite", namespace_of(model), name_of(model)) | {
         "spec": {
-            "poolRef": _pool_ref(pool),
+            "poolRef": pool_ref(pool),
             "rules": [
                 {
                     "matches": [{"model": {"type": "Exact", "value": model_name(model)}}],
@@ -51,7 +52,7 @@ def rewrite(model: Manifest, pool: str) -> Manifest:
 
 def objective(model: Manifest, pool: str, priority: int) -> Manifest:
     """Return the InferenceObjective that keeps a model's criticality as a priority, under the InferenceModel's name."""
-    return _object(ALPHA_VERSION, "InferenceObjective", namespace_of(model), name_of(model)) | {"spec": {"priority": priority, "poolRef": _pool_ref(pool)}}
+    return _object(ALPHA_VERSION, "InferenceObjective", namespace_of(model), name_of(model)) | {"spec": {"priority": priority, "poolRef": pool_ref(pool)}}
 
 
 # -- chart --------------------------------------------------------------------------------------------------------------
@@ -134,10 +135,6 @@ def _object(api_version: str, kind: str, namespace: str, name: str) -> Manifest:
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, **where, "labels": {MANAGED_BY: OURS}}}
 
 
-def _pool_ref(pool: str) -> Manifest:
-    return {"group": V1_GROUP, "kind": POOL_KIND, "name": pool}
-
-
 # -- the whole v1 counterpart -------------------------------------------------------------------------------------------
 
 
@@ -150,7 +147,8 @@ def objects(migration: PoolMigration, moved: Mapping[PoolKey, str]) -> Iterator[
         yield objective(model, migration.v1_name, migration.priority(model))
         if target_models(model) and migration.options.release.facts.rewrites:
             yield rewrite(model, migration.v1_name)
-    yield from (objectives.twin(entry, migration.v1_name) for entry in migration.objectives)
+    ref = pool_ref(migration.v1_name)
+    yield from (counterpart(entry, twin_name(name_of(entry)), poolRef=ref) for entry in migration.objectives)
     if not migration.chart_writes_policies:
         counterparts = (policy_counterpart(policy, migration.v1_name) for _kind, policy in sorted(migration.policies.items()))
         strict = migration.estate.strict_health_checks

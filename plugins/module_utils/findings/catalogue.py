@@ -15,6 +15,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
     epp_settings,
     helm_releases,
     monitoring,
+    names,
     objectives,
     picker_pod,
     pickers,
@@ -26,7 +27,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.findin
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.findings.registry import CATALOGUE, SEVERITIES, CheckContext, Finding, occurrences
 
-MODULES = (pools, objectives, helm_releases, pickers, platform, epp_settings, picker_pod, admission, autoscaling, monitoring, routes, splitting, probes)
+MODULES = (pools, names, objectives, helm_releases, pickers, platform, epp_settings, picker_pod, admission, autoscaling, monitoring, routes, splitting, probes)
 
 
 def find(context: CheckContext) -> list[Finding]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import (
@@ -24,6 +25,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.listings import ALPHA_VERSION, LISTINGS
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import ALPHA_GROUP, POOL_KIND, V1_GROUP, Manifest, describe, dig
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, references, weights
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import PoolKey
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, affected, pickers_services, route_keys
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import statuses
 
@@ -171,7 +173,7 @@ def stack(scope: MigrationScope) -> dict[str, str]:
 
     Replicas and restarts of a picker do not change it.
     """
-    found = {}
+    found, attached = {}, list(statuses.policies(scope))
     for pool in scope.plan["pools"]:
         namespace, name = pool["namespace"], pool["epp"]["deployment"]
         served = scope.cluster.get(object_path(f"{V1_GROUP}/v1", POOL_KIND, namespace, pool["v1_name"])) or {}
@@ -179,8 +181,8 @@ def stack(scope: MigrationScope) -> dict[str, str]:
         meta = template.get("metadata") or {}
         said = {key: value for key, value in (meta.get("annotations") or {}).items() if key != RESTARTED}
         configured = (scope.cluster.get(object_path("v1", "ConfigMap", namespace, name)) or {}).get("data")
-        policies = sorted(([policy["kind"], policy["metadata"]["name"], policy["spec"]] for key, policy in statuses.policies(scope)
-                           if (key.namespace, key.name) == (namespace, pool["v1_name"])), key=lambda entry: entry[:2])
+        mine = PoolKey(V1_GROUP, POOL_KIND, namespace, pool["v1_name"])
+        policies = sorted(([policy["kind"], policy["metadata"]["name"], policy["spec"]] for key, policy in attached if key == mine), key=itemgetter(0, 1))
         whole = [served.get("spec"), template.get("spec"), meta.get("labels"), said, configured, policies]
         found[f"{namespace}/{pool['v1_name']}"] = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
     return found

@@ -48,9 +48,11 @@ def faults(scope: MigrationScope, variants: Sequence[Variant] = ()) -> list[str]
     for key, pool in pools.items():
         alpha = alpha_of.get(key)
         found += conditions.pool_faults(pool, pools.get(alpha) if alpha else None, serving[alpha] if alpha else ()) if pool else []
-    alike = {(key, policy["kind"]): policy for key, policy in policies(scope, ALPHA_GROUP)} if referred else {}
-    for key, policy in policies(scope):
-        found += conditions.policy_faults(policy, alike.get((alpha_of[key], policy["kind"])) if key in alpha_of else None)
+    attached = list(policies(scope))
+    alike = {(key, policy["kind"]): policy for key, policy in attached if key.group == ALPHA_GROUP}
+    for key, policy in attached:
+        if key.group == V1_GROUP:
+            found += conditions.policy_faults(policy, alike.get((alpha_of[key], policy["kind"])) if key in alpha_of else None)
     return found
 
 
@@ -65,9 +67,9 @@ def _serving(scope: MigrationScope) -> dict[PoolKey, set[str]]:
     return found
 
 
-def policies(scope: MigrationScope, group: str = V1_GROUP) -> Iterator[tuple[PoolKey, Manifest]]:
-    """Yield GKE's policies of the v1 pools, or of the v1alpha2 pools, each with its pool; on other clusters there are none."""
-    wanted = [key for key in scope.pools() if key.group == group]
+def policies(scope: MigrationScope) -> Iterator[tuple[PoolKey, Manifest]]:
+    """Yield GKE's policies of both groups' pools, each with its pool; on other clusters there are none."""
+    wanted = scope.pools()
     for namespace, plural in product(sorted({key.namespace for key in wanted}), POLICIES):
         with suppress(NotServed):
             for policy in scope.cluster.list(collection_path(GKE_VERSION, plural, namespace)):
