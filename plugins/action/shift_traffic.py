@@ -15,7 +15,7 @@ from ansible_collections.inference_gateway.migration.plugins.plugin_utils.contro
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubernetes_action import ModuleAction
 
 COLLECTION = "inference_gateway.migration"
-DRIVEN = ("migrated", "withdrawn")
+DRIVEN = ("migrated", "withdrawn", "returned")
 
 
 class ActionModule(ModuleAction):

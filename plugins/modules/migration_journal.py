@@ -33,12 +33,14 @@ options:
         that has not begun to write takes another O(plan) in place of its own.
       - V(installing) records, before it happens, that v1 is installed. From then on the migration goes on with its own plan.
       - V(retiring) records, before it happens, that v1alpha2 is taken away, and keeps the time when that was first said.
+      - V(returning) records, before it happens, that the migration is rolled back, and keeps the time when that was first said. It is refused once v1alpha2 has
+        begun to be taken away.
       - V(learnt) records which models v1alpha2 names in its answers (O(answers)), beside those recorded before.
       - V(noted) records that a phase is done.
-      - V(closed) records the verdict and gives the Lease up. Without O(verdict) there was nothing to prove.
+      - V(closed) records the verdict and gives the Lease up. Without O(verdict) there was nothing to prove. After V(ROLLED BACK) another migration may begin.
       - V(released) gives the Lease up and leaves the journal as it is.
     type: str
-    choices: [opened, learnt, installing, retiring, noted, closed, released]
+    choices: [opened, learnt, installing, retiring, returning, noted, closed, released]
     required: true
   run:
     description: Who writes. Made anew by O(state=opened) where it is not given; the other states need the one that was returned.
@@ -52,6 +54,7 @@ options:
         whatever a later run would plan.
       - With V(shift) an earlier shift counts no more, whatever becomes of this one. With V(retire) too, an earlier run that had begun to take v1alpha2 away
         is gone on with instead (RV(retiring)).
+      - With any phase but V(plan) a rollback that had begun is given up, and the migration goes forth again.
     type: list
     elements: str
     choices: [plan, install, shift, retire]
@@ -69,7 +72,7 @@ options:
   verdict:
     description: How it ended.
     type: str
-    choices: [PROVEN, HELD, FAILED]
+    choices: [PROVEN, HELD, FAILED, ROLLED BACK]
   reason:
     description: One sentence that says why.
     type: str
@@ -113,8 +116,9 @@ retiring:
   type: bool
 journal:
   description:
-    - Migration, nonce, status, whether it has begun to change the cluster (C(begun)), since when v1alpha2 is taken away (C(retiring_since)), phases done,
-      verdict, reason and entries; V(null) where no migration was begun.
+    - Migration, nonce, status (V(open), V(finished) or V(rolled back)), whether it has begun to change the cluster (C(begun)), since when v1 has had traffic
+      (C(shifted_since)), v1alpha2 is taken away (C(retiring_since)) or the migration is rolled back (C(returning_since)), phases done, verdict, reason and
+      entries; V(null) where no migration was begun.
   returned: always
   type: dict
 plan:
@@ -134,14 +138,15 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 def argument_spec() -> dict:
     """Return the options of the module."""
     return auth_argument_spec() | journal.argument_spec() | {
-        "state": {"type": "str", "choices": ["opened", "learnt", "installing", "retiring", "noted", "closed", "released"], "required": True},
+        "state": {"type": "str", "choices": ["opened", "learnt", "installing", "retiring", "returning", "noted", "closed", "released"],
+                  "required": True},
         "run": {"type": "str"},
         "plan": {"type": "dict"},
         "phases": {"type": "list", "elements": "str", "choices": ["plan", "install", "shift", "retire"], "default": ["plan"]},
         "stack": {"type": "dict"},
         "answers": {"type": "dict"},
         "phase": {"type": "str", "choices": ["install", "shift", "retire"]},
-        "verdict": {"type": "str", "choices": ["PROVEN", "HELD", "FAILED"]},
+        "verdict": {"type": "str", "choices": ["PROVEN", "HELD", "FAILED", "ROLLED BACK"]},
         "reason": {"type": "str"},
         "lease_seconds": {"type": "int", "default": 900},
     }
@@ -179,6 +184,8 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
             raise
     wanted = set(params["phases"])
     retiring = bool(record.get("retiring_since")) and "retire" in wanted
+    if wanted - {"plan"}:
+        record = store.go_forth(record)
     # Before an installation there are definitions and a trial, and what that refuses may need another plan: the installation says itself when it begins.
     if wanted - {"plan"} and "install" not in wanted:
         record = store.begin(record)
@@ -204,6 +211,8 @@ def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
         record = store.begin(record)
     elif state == "retiring":
         record = store.begin_to_retire(store.begin(record))
+    elif state == "returning":
+        record = store.begin_to_return(record)
     elif state == "learnt":
         known, said = record.get("answers") or {}, params["answers"]
         record = store.update(record, answers=known | {model: sorted({*known.get(model, []), *names}) for model, names in said.items()})
@@ -211,7 +220,8 @@ def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
         phases = [*record["phases"], *([params["phase"]] if params["phase"] not in record["phases"] else [])]
         record = store.update(record, f"phase {params['phase']} done", phases=phases, **({"stack": params["stack"]} if params["phase"] == "shift" else {}))
     else:
-        status = "finished" if params["verdict"] in ("PROVEN", None) and "retire" in record["phases"] else "open"
+        gone = "retire" in record["phases"] and params["verdict"] in ("PROVEN", None)
+        status = "rolled back" if params["verdict"] == "ROLLED BACK" else "finished" if gone else "open"
         said = params["verdict"] or "nothing to prove"
         record = store.update(record, f"{said}: {params['reason']}", status=status, verdict=params["verdict"], reason=params["reason"])
         store.release(run)
@@ -227,6 +237,7 @@ def main() -> None:
             ("state", "learnt", ("run", "answers")),
             ("state", "installing", ("run",)),
             ("state", "retiring", ("run",)),
+            ("state", "returning", ("run",)),
             ("state", "noted", ("run", "phase")),
             ("state", "closed", ("run", "reason")),
             ("state", "released", ("run",)),

@@ -40,8 +40,9 @@ kubeconfig:
   type: str
 journal:
   description:
-    - Migration, nonce, status, whether it has begun to change the cluster (C(begun)), since when v1alpha2 is taken away (C(retiring_since)), phases done,
-      verdict, reason and entries; V(null) where no migration was begun.
+    - Migration, nonce, status (V(open), V(finished) or V(rolled back)), whether it has begun to change the cluster (C(begun)), since when v1 has had traffic
+      (C(shifted_since)), v1alpha2 is taken away (C(retiring_since)) or the migration is rolled back (C(returning_since)), phases done, verdict, reason and
+      entries; V(null) where no migration was begun.
   returned: always
   type: dict
 plan:

@@ -12,7 +12,7 @@ version_added: 0.1.0
 author: inference_gateway.migration contributors (@inference-gateway-migration)
 description:
   - Moves every reference to a v1alpha2 InferencePool over to its v1 pool by weights, and nothing else in a route.
-  - V(migrated) and V(withdrawn) are driven by this collection's action plugin, which runs one bounded piece of work at a time
+  - V(migrated), V(withdrawn) and V(returned) are driven by this collection's action plugin, which runs one bounded piece of work at a time
     and prints a line for each step. The other states do one piece of work and can be used by hand.
   - Needs the Lease and journal of M(inference_gateway.migration.migration_journal).
 extends_documentation_fragment:
@@ -35,12 +35,14 @@ options:
         failure the traffic goes back to v1alpha2.
       - V(withdrawn) takes the v1alpha2 references out of the users' routes, waits until every gateway instance has taken it and
         the longest request has ended, and removes the probe routes that hold the v1alpha2 pools.
+      - V(returned) rolls the migration back, from wherever it stands before V(withdrawn). It asks v1alpha2 first, writes the users' rules as they were, lets
+        v1's requests end, measures that v1 serves nothing any more, and removes the probe routes.
       - V(shifted) gives v1 O(share) percent of what each reference had.
       - V(restored) writes the users' rules back as they were before the migration.
       - V(finished) leaves the v1 references alone in the users' rules, with the weights they had.
       - V(replaced) writes the v1 references into rules whose v1alpha2 pools may be gone, for the path with a downtime.
     type: str
-    choices: [migrated, withdrawn, shifted, restored, finished, replaced]
+    choices: [migrated, withdrawn, returned, shifted, restored, finished, replaced]
     default: migrated
   plan:
     description: The plan of the open migration, as M(inference_gateway.migration.migration_journal) returns it.
@@ -154,7 +156,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 verdict:
-  description: PROVEN, HELD or FAILED. Empty where no route names the pools, so that there was nothing to prove.
+  description: PROVEN, ROLLED BACK, HELD or FAILED. Empty where no route names the pools, so that there was nothing to prove.
   returned: with the driven states
   type: str
 reason:
@@ -213,7 +215,7 @@ def argument_spec() -> dict:
     return auth_argument_spec() | journal.argument_spec() | http_client.argument_spec() | {
         "state": {
             "type": "str",
-            "choices": ["migrated", "withdrawn", "shifted", "restored", "finished", "replaced"],
+            "choices": ["migrated", "withdrawn", "returned", "shifted", "restored", "finished", "replaced"],
             "default": "migrated",
         },
         "plan": {"type": "dict", "required": True},
@@ -282,8 +284,10 @@ def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
     if migration is None:
         return {"changed": True, "routes": []}
     record, state = migration.record, params["state"]
-    if state == "finished" and not check_mode:
+    if not check_mode and state == "finished":
         record = begin_to_retire(migration.scope, migration.store, record)
+    elif not check_mode and state == "shifted" and params["share"]:
+        record = migration.store.begin_to_shift(record)
     begun = time.time()
     standing = [entry for entry in map(step_weights.shares, params["standing"] or []) if entry is not None]
     done = migration.writer.write_all(FORMS[state], params["share"] or 0, standing)
@@ -307,7 +311,7 @@ def main() -> None:
         supports_check_mode=True,
         required_if=[("state", "shifted", ("share",))],
     )
-    if module.params["state"] in ("migrated", "withdrawn"):
+    if module.params["state"] in ("migrated", "withdrawn", "returned"):
         module.fail_json(msg=f"state {module.params['state']} is driven by this collection's action plugin: call the module by its full name from a task.")
     try:
         result = work(Cluster(module, patience=5), module.params, module.check_mode)

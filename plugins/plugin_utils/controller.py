@@ -20,17 +20,18 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import unproven
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.unproven import Unproven
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import LongStreams
-from ansible_collections.inference_gateway.migration.plugins.plugin_utils.phases import Phases, TrafficSplit
-from ansible_collections.inference_gateway.migration.plugins.plugin_utils.session import Executor, Session
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.phases import PATIENCE, Phases, TrafficSplit
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.session import STRETCH, Executor, Session
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.shift_state import ShiftState, Stop
 
 NOT_ROUTED = "no route names these pools: there was no traffic to shift or to lose, and nothing to prove v1 by"
 BOTH = "both stacks"
+GIVEN_BACK = "no route names these pools: there was no traffic to give back"
 GO_ON = "Mend the cause and start again: the next run goes on from here"
 
 
 class ShiftController:
-    """Controls one shift on one cluster, and takes the traffic back where it must. It alone makes the next :class:`ShiftState`.
+    """Controls one shift on one cluster, or its rollback, and takes the traffic back where it must. It alone makes the next :class:`ShiftState`.
 
     :param options: those of module shift_traffic. :param check_mode: whether only the first change is shown.
     """
@@ -48,10 +49,10 @@ class ShiftController:
         """Make the next state: the present one with some fields replaced."""
         self.state = replace(self.state, **fields)
 
-    # -- the two ways -----------------------------------------------------------------------------------------------
+    # -- the ways -------------------------------------------------------------------------------------------------------
 
     def run(self) -> dict[str, Any]:
-        """Run the shift and return the task's result. On any stop take the traffic back here: a rescue block would not run after a cancel."""
+        """Run the shift, or the rollback, and return the task's result. On any stop take the traffic back here: a rescue block would not run after a cancel."""
         steps = self.options["steps"]
         if not steps or steps[0] < 0 or steps[-1] != 100 or sorted(set(steps)) != steps:
             return {"failed": True, "msg": f"steps must rise from 0 or more and end with 100, not {steps}."}
@@ -62,16 +63,16 @@ class ShiftController:
         if self.check_mode:
             return self.preview()
         try:
-            reason = self.migrate() if self.options["state"] == "migrated" else self.withdraw()
+            reason = {"migrated": self.migrate, "withdrawn": self.withdraw, "returned": self.give_up}[self.options["state"]]()
         except Stop as stop:
-            stop = self.retreat(stop)
+            stop = self.halt(stop) if self.options["state"] == "returned" else self.retreat(stop)
             self.say(f"{stop.verdict}: {stop.reason}")
             return {"failed": True, "changed": self.state.written, "verdict": stop.verdict, "reason": stop.reason, "msg": stop.reason,
-                    "evidence": list(self.state.evidence)}
+                    "evidence": list(self.state.evidence), "diff": list(self.state.diff)}
         self.say(reason)
-        verdict = "PROVEN" if self.routed else ""
+        verdict = "ROLLED BACK" if self.options["state"] == "returned" else "PROVEN" if self.routed else ""
         return {"changed": self.state.written, "verdict": verdict, "reason": reason, "evidence": list(self.state.evidence), "stack": self.state.stack,
-                "unproven": self.unproven if verdict and self.options["state"] == "migrated" else []}
+                "unproven": self.unproven if verdict and self.options["state"] != "withdrawn" else [], "diff": list(self.state.diff)}
 
     @property
     def routed(self) -> bool:
@@ -85,9 +86,9 @@ class ShiftController:
 
     def preview(self) -> dict[str, Any]:
         """Return the first change of the routes, as check mode shows it."""
-        first = {"state": "shifted", "share": self.options["steps"][0]} if self.options["state"] == "migrated" else {"state": "finished"}
+        first = {"migrated": {"state": "shifted", "share": self.options["steps"][0]}, "withdrawn": {"state": "finished"}, "returned": {"state": "restored"}}
         try:
-            return self.change("shift_traffic", **first) | {"verdict": None, "reason": "check mode: nothing was shifted."}
+            return self.change("shift_traffic", **first[self.options["state"]]) | {"verdict": None, "reason": "check mode: nothing was shifted."}
         except Stop as stop:
             return {"failed": True, "msg": stop.reason}
 
@@ -155,6 +156,35 @@ class ShiftController:
         self.gone(["alpha"])
         return "no gateway instance sends anything to v1alpha2 any more"
 
+    def give_up(self) -> str:
+        """Give all traffic back to v1alpha2 and remove the probe routes: the users' rules are as they were, and v1's requests have ended.
+
+        It is noted in the journal first, so that a run which goes on where another was killed lets v1's requests end too, whatever the weights are by then.
+
+        :returns: the verdict's sentence. :raises Stop: HELD where v1alpha2 does not answer, or somebody else wrote the routes.
+        """
+        self.session.limit = inf  # a rollback may send probes whatever the way there was allowed
+        found = self.session.verify((), STRETCH, check="baseline") if self.routed else {"shares": {}, "kinds": [], "serves_v1": False}
+        noted = self.session.execute("migration_journal", state="returning")["journal"]
+        if not self.routed:
+            return GIVEN_BACK
+        # A journal of an earlier version does not say whether v1 ever had traffic.
+        served = bool(found["serves_v1"] or noted.get("shifted_since", True))
+        self.keep(baseline_known=True, standing=(found["shares"],), known=tuple(found["kinds"]), shifting=served)
+        made = []
+        if served:  # v1alpha2's last: the gateway instance that has taken these has taken the others too, by whose removal the drain begins
+            made = [name for variants in (("v1", "both"), ("alpha",)) for name in self.probe_routes("present", *variants)]
+            self.say(f"{len(made)} probe routes made; v1alpha2 is asked by them before any weight is written")
+        if ill := self.phases.alpha_is_ill(self.state, self.options["settle_seconds"] if made else PATIENCE):
+            raise Stop("HELD", f"v1alpha2 does not answer ({ill}): see the pods of its endpoint picker and model servers")
+        split = self.put_back(0, "the migration is rolled back")
+        if self.probe_routes("absent") or served:
+            self.gone(["alpha", "v1"])
+        unmeasured = [] if self.options["tracers"] or not served else unproven.of_options(self.state.streaming, 0, 0)[:1]
+        self.keep(unproven=(*unmeasured, *unproven.of_split([split.measured])))
+        ended = "all traffic is on v1alpha2 again, which answers, and v1's requests have ended" if served else "users had never left v1alpha2, and it answers"
+        return "; ".join(filter(None, [ended, "the routes are as they were before the migration", unproven.sentence(self.state.unproven)]))
+
     # -- the way back -----------------------------------------------------------------------------------------------
 
     def retreat(self, stop: Stop) -> Stop:
@@ -198,17 +228,35 @@ class ShiftController:
             return "Weights stay as they are (on_held)"
         if ill := self.phases.alpha_is_ill(self.state):
             return f"v1alpha2 does not answer either ({ill}), so weights stay as they are"
+        self.put_back(back, stop.reason)
+        return ""
+
+    def put_back(self, back: int, why: str) -> TrafficSplit:
+        """Write the weights of an earlier share, wait until every gateway instance has taken them, let v1's requests end, and measure what v1 still serves.
+
+        :param back: in percent; 0 restores the users' rules. :param why: for the line that says so.
+        :returns: the measurement; an empty one where nothing had moved. :raises Stop: where any of it does not come about.
+        """
         # Where v1 may have had traffic, a write that changes nothing may follow one whose answer got lost.
         moved = (self.write("shifted", back) if back else self.write("restored"))["changed"] or self.state.shifting
         self.keep(pending_drain="v1" if moved and not back else "")
-        self.say(f"traffic is back at {back} % on v1: {stop.reason}")
+        self.say(f"traffic is back at {back} % on v1: {why}")
         self.settle("way back", ["alpha", "user"] if self.state.shifting else ["user"], self.options["settle_seconds"])
         if moved and not back:
             self.probe_routes("absent", "both")
             self.drain("v1")
-        if moved:  # last: it may raise Stop, and by then v1's requests have ended
-            self.phases.traffic_split(self.state, back, watched=False)
-        return ""
+        # Last: it may raise Stop, and by then v1's requests have ended.
+        return self.phases.traffic_split(self.state, back, watched=False) if moved else TrafficSplit()
+
+    def halt(self, stop: Stop) -> Stop:
+        """End a rollback that can't go on: weights stay as they are by now, and the probe routes go. :returns: HELD, with what was left added."""
+        weights = "Weights stay as they are"
+        if stop.foreign:
+            weights = self.leave_alone(stop)
+        elif self.state.standing == (0,):
+            weights = "The routes are as they were before the migration"
+        left = self.clean_up() if self.state.baseline_known else []
+        return Stop("HELD", ". ".join([stop.reason.rstrip("."), weights, *left, GO_ON]))
 
     def clean_up(self) -> list[str]:
         """Remove the probe routes, on every ending; return a sentence on those that may be left, none where all are gone.
@@ -309,5 +357,5 @@ class ShiftController:
         wanted = {"restored": 0, "finished": FINISHED}.get(state, share)
         self.keep(standing=(*self.state.standing, wanted))
         result = self.change("shift_traffic", state=state, standing=list(self.state.standing), **({} if share is None else {"share": share}))
-        self.keep(standing=(wanted,))
+        self.keep(standing=(wanted,), diff=(*self.state.diff, *(result.get("diff") or ())))
         return result

@@ -350,12 +350,14 @@ class Phases:
                 self.session.execute("verify_gateway", check="installed", seconds=1, fail=False)
                 renewed = time.monotonic()
 
-    def alpha_is_ill(self, state: ShiftState) -> str:
+    def alpha_is_ill(self, state: ShiftState, patience: float = PATIENCE) -> str:
         """Return why traffic can't be given back to v1alpha2, or an empty text where it can.
 
         It can where every target is answered, and the only failures are of kinds that were met before, or shed load.
+
+        :param patience: seconds within which it must answer so: longer where its probe routes have just been made.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while True:
             found = self.session.verify(state.standing, PATIENCE, check="baseline", variants=["alpha" if state.shifting else "user"], rounds=3)
             if found["ok"] and set(found["kinds"]) <= {*state.known, SHED}:

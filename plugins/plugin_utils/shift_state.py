@@ -12,7 +12,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.verifi
 
 
 class Stop(Exception):
-    """Ends a shift that is not PROVEN.
+    """Ends a shift that is not PROVEN, or a rollback that is not ROLLED BACK.
 
     :param verdict: HELD or FAILED. :param reason: one sentence. :param foreign: whether somebody else writes the weights, so that they are left alone.
     """
@@ -57,7 +57,7 @@ class ShiftState:
     :param unproven: what can't be asked. :param streaming: what can be asked for long streams.
     :param shifting: whether v1 may have traffic of users. Until then their own rules are v1alpha2's.
     :param standing: the shares at which the routes may stand, as verify_gateway's ``shares``: as found, then as last written; both after a write that failed.
-    :param written: whether any route was changed.
+    :param written: whether any route was changed. :param diff: what of the users' routes was changed, for Ansible's diff mode.
     :param passed: the last share, in percent, that a gate let through.
     :param pending_drain: the stack that new requests were taken from and whose own have not ended yet; empty for none.
     :param new_failures: kinds of failure that users met while the gateway took the last change.
@@ -72,6 +72,7 @@ class ShiftState:
     shifting: bool = False
     standing: tuple[Any, ...] = ()
     written: bool = False
+    diff: tuple[dict[str, str], ...] = ()
     passed: int = 0
     pending_drain: str = ""
     new_failures: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ import zlib
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypedDict, cast
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Cluster, Conflict, collection_path, object_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, Conflict, collection_path, object_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
 
 NAME = "inference-gateway-migration"
@@ -91,9 +91,10 @@ class StoredBackup(TypedDict):
 class Record(TypedDict):
     """The journal of one migration, as its ConfigMap keeps it.
 
-    ``status``: ``open`` or ``finished``. ``begun``: whether the cluster was begun to be changed. ``retiring_since``: when v1alpha2 began to be taken away, in
-    seconds since the epoch. ``stack``: fingerprints of what of v1 the shift proved, by pool. ``answers``: for a model the further models that v1alpha2 named
-    in its answers. ``phases``: those that are done.
+    ``status``: ``open``, ``finished`` or ``rolled back``. ``begun``: whether the cluster was begun to be changed. ``shifted_since``: when v1 was first given
+    traffic of users, ``retiring_since``: when v1alpha2 began to be taken away, ``returning_since``: when a rollback began, in seconds since the epoch.
+    ``stack``: fingerprints of what of v1 the shift proved, by pool. ``answers``: for a model the further models that v1alpha2 named in its answers.
+    ``phases``: those that are done.
     """
 
     migration: str
@@ -101,7 +102,9 @@ class Record(TypedDict):
     status: str
     plan: Any
     begun: bool
+    shifted_since: float | None
     retiring_since: float | None
+    returning_since: float | None
     stack: dict[str, str] | None
     answers: dict[str, list[str]]
     phases: list[str]
@@ -209,10 +212,11 @@ class Journal:
     def read(self) -> Record | None:
         """Read the record of the migration; None where there was none.
 
-        Its fields: ``migration`` (id), ``nonce`` (of its probe routes), ``status`` (open or finished), ``plan``, ``begun`` (whether it has begun to change the
-        cluster), ``phases`` (done), ``stack`` (fingerprints of what of v1 the shift proved, by pool), ``answers`` (models that v1alpha2 named beyond what the
-        plan expects, by model), ``retiring_since`` (when it began to take v1alpha2 away, in seconds since the epoch), ``entries`` (``time`` and ``event``),
-        ``verdict``, ``reason``, ``backup`` (``names`` of ConfigMaps, ``sha256``).
+        Its fields: ``migration`` (id), ``nonce`` (of its probe routes), ``status`` (open, finished or rolled back), ``plan``, ``begun`` (whether it has begun
+        to change the cluster), ``phases`` (done), ``stack`` (fingerprints of what of v1 the shift proved, by pool), ``answers`` (models that v1alpha2 named
+        beyond what the plan expects, by model), ``shifted_since``, ``retiring_since`` and ``returning_since`` (when it began to give v1 traffic, to take
+        v1alpha2 away, to roll back, in seconds since the epoch), ``entries`` (``time`` and ``event``), ``verdict``, ``reason``, ``backup`` (``names`` of
+        ConfigMaps, ``sha256``).
         """
         found = self.cluster.get(self._record)
         return json.loads(found["data"]["record"]) if found else None
@@ -230,7 +234,9 @@ class Journal:
             "status": "open",
             "plan": plan,
             "begun": False,
+            "shifted_since": None,
             "retiring_since": None,
+            "returning_since": None,
             "stack": None,
             "answers": {},
             "phases": ["plan"],
@@ -256,6 +262,28 @@ class Journal:
     def begin_to_retire(self, record: Record) -> Record:
         """Record that v1alpha2 is being taken away, before the first write that does so, and return the record. A second call keeps the first time."""
         return record if record.get("retiring_since") else self.update(record, "begins to take v1alpha2 away", retiring_since=time.time())
+
+    def begin_to_shift(self, record: Record) -> Record:
+        """Record that v1 gets traffic of users, before the first write that gives it some, and return the record. A second call keeps the first time."""
+        return record if record.get("shifted_since") else self.update(record, "begins to give v1 traffic", shifted_since=time.time())
+
+    def begin_to_return(self, record: Record) -> Record:
+        """Record that the migration is being rolled back, before the first write that does so, and return the record. A second call keeps the first time.
+
+        Neither shift nor installation counts as done from here on: both are taken back, or may be.
+
+        :raises ApiError: when v1alpha2 has begun to be taken away: it is not whole any more.
+        """
+        if record.get("retiring_since"):
+            raise ApiError("v1alpha2 has begun to be taken away, so there is nothing whole to go back to: finish with the playbook zero_downtime. "
+                           "What was deleted lies in the backup.")
+        if record.get("returning_since"):
+            return record
+        return self.update(record, "begins to roll back", returning_since=time.time(), **without_shift(record) | {"phases": ["plan"]})
+
+    def go_forth(self, record: Record) -> Record:
+        """Record that a migration goes on of which a rollback had begun, and return the record; without one do nothing."""
+        return self.update(record, "goes forth again: a rollback had begun", returning_since=None) if record.get("returning_since") else record
 
     def _write(self, record: Record) -> None:
         meta = {"name": NAME, "namespace": self.namespace, "labels": LABELS}

@@ -217,3 +217,47 @@ def test_a_migration_without_anything_to_prove_comes_to_its_end(here: Here) -> N
     closed = here("closed", run=run, reason="no route names these pools")
     assert (closed["journal"]["status"], closed["journal"]["verdict"]) == ("finished", None)
     assert closed["journal"]["entries"][-1]["event"] == "nothing to prove: no route names these pools"
+
+
+# -- a rollback ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_migration_that_was_rolled_back_makes_room_for_another(here: Here) -> None:
+    opened = here("opened", plan=PLAN)
+    here("noted", run=opened["run"], phase="shift", stack={"a": "b"})
+    noted = here("returning", run=opened["run"])["journal"]
+    assert noted["returning_since"] and (noted["phases"], noted["stack"]) == (["plan"], None), "neither shift nor installation counts any more"
+    again = here("returning", run=opened["run"])["journal"]
+    assert again["returning_since"] == noted["returning_since"] and len(again["entries"]) == len(noted["entries"])
+    closed = here("closed", run=opened["run"], verdict="ROLLED BACK", reason="as before")
+    assert (closed["journal"]["status"], closed["journal"]["verdict"], here.holder) == ("rolled back", "ROLLED BACK", None) and "plan" not in closed
+    assert "plan" not in here.info()
+    other = here("opened", plan=PLAN)
+    assert not other["continued"] and other["journal"]["migration"] != opened["journal"]["migration"] and other["journal"]["returning_since"] is None
+
+
+def test_a_rollback_that_was_not_finished_stays_open(here: Here) -> None:
+    opened = here("opened", plan=PLAN)
+    here("returning", run=opened["run"])
+    here("closed", run=opened["run"], verdict="HELD", reason="v1alpha2 does not answer")
+    same = here("opened")
+    assert same["continued"] and same["journal"]["returning_since"]
+    here("released", run=same["run"])
+    forth = here("opened", phases=["plan", "install", "shift", "retire"])
+    assert forth["continued"] and forth["journal"]["returning_since"] is None
+    assert forth["journal"]["entries"][-1]["event"] == "goes forth again: a rollback had begun"
+
+
+def test_what_is_being_taken_away_is_not_rolled_back(here: Here) -> None:
+    run = here("opened", plan=PLAN, phases=["retire"])["run"]
+    here("retiring", run=run)
+    refused = here("returning", run=run)
+    assert refused["failed"] and "nothing whole to go back to" in refused["msg"]
+    assert Journal(here.cluster, NAMESPACE).read()["retiring_since"]
+
+
+def test_when_v1_first_had_traffic_is_kept(here: Here) -> None:
+    here("opened", plan=PLAN)
+    store = Journal(here.cluster, NAMESPACE)
+    first = store.begin_to_shift(store.read())
+    assert first["shifted_since"] and store.begin_to_shift(first) == first == store.read()

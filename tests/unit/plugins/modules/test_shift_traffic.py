@@ -89,7 +89,7 @@ def test_all_routes_move_as_one_step_and_back(here: Here) -> None:
     assert not here.work("shifted", share=25)["changed"]
     assert len(here.route_writes) == 2
     events = [entry["event"] for entry in here.store.read()["entries"][1:]]
-    assert events == ["routes shifted 25: HTTPRoute default/llm-route, HTTPRoute default/other"]
+    assert events == ["begins to give v1 traffic", "routes shifted 25: HTTPRoute default/llm-route, HTTPRoute default/other"]
     here.work("restored")
     assert [here.cluster.objects[path_of(route)]["spec"] for route in (FIRST, SECOND)] == [FIRST["spec"], SECOND["spec"]]
 
