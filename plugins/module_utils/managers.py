@@ -53,6 +53,11 @@ def controller(manifest: Manifest) -> tuple[str, str] | None:
     return (_TOOLS.get(name, f"controller {name}"), name) if name else None
 
 
+def of_spec(manifest: Manifest) -> list[str]:
+    """Return the managers that own a field of an object's spec, people's too, in the order of managedFields."""
+    return list(_writers(manifest))
+
+
 def source(manifest: Manifest) -> str | None:
     """Return the tool whose next run writes an object's spec as its source says, e.g. Terraform; None where there is none."""
     return next((tool for tool in map(_source, _writers(manifest)) if tool), None)

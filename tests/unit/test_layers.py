@@ -30,7 +30,7 @@ THROUGH_THE_API = {
     API,
     *(MODULE_UTILS / f"{name}.py" for name in ("cluster/dry_run", "cluster/journal", "estate/reader", "routes/writer", "scope", "verification/checks",
                                                "verification/perform", "verification/pickers", "verification/proof",
-                                               "verification/statuses")),
+                                               "verification/removal", "verification/statuses")),
 }
 """Files of module_utils that reach the API server, through the first; HTTP_CLIENT sends requests; every other one is pure."""
 CLIENTS = ("kubernetes", "openshift", "urllib3", "ansible_collections.kubernetes.core")

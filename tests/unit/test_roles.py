@@ -24,6 +24,7 @@ from ansible_collections.inference_gateway.migration.plugins.modules import (
     migration_journal,
     migration_journal_info,
     migration_probe_routes,
+    migration_v1_objects,
     shift_traffic,
     verify_gateway,
 )
@@ -43,7 +44,8 @@ SPECIFICATION = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text(
 DEFAULTS = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
 MODULES = {
     module.__name__.rpartition(".")[2]: module.argument_spec()
-    for module in (detect_v1alpha2, migration_evidence, migration_journal, migration_journal_info, migration_probe_routes, shift_traffic, verify_gateway)
+    for module in (detect_v1alpha2, migration_evidence, migration_journal, migration_journal_info, migration_probe_routes, migration_v1_objects, shift_traffic,
+                   verify_gateway)
 }
 OTHER_DEFAULTS = {
     ("migration_phases", "migration_journal", "phases"): "the module by itself begins a migration; the role goes through all of it",

@@ -78,7 +78,7 @@ def others(scope: MigrationScope, phase: str) -> Iterator[str]:
     """
     moved = {(key.kind, key.namespace, key.name): original for key, original in scope.originals.items()}
     seen = set()
-    for route in (route for listing in ROUTES for route in _listed(scope.cluster, listing)):
+    for route in routes(scope.cluster):
         key = references.route_key(route)
         place = (key.kind, key.namespace, key.name)
         seen.add(place)
@@ -90,6 +90,12 @@ def others(scope: MigrationScope, phase: str) -> Iterator[str]:
                 yield f"{reference.kind} of rule {reference.rule} of {key} names v1alpha2's {POOL_KIND} {reference.target.namespace}/{reference.target.name}"
     for kind, namespace, name in sorted(set(moved) - seen):
         yield f"{kind} {namespace}/{name} is missing in the server's own list of routes, so that list can't be trusted"
+
+
+def routes(cluster: Cluster) -> Iterator[Manifest]:
+    """Yield every route of the cluster, probe routes too."""
+    for listing in ROUTES:
+        yield from _listed(cluster, listing)
 
 
 def _listed(cluster: Cluster, listing: Any) -> Iterator[Manifest]:
