@@ -22,6 +22,7 @@ from igw_sandbox.world import World
 COLLECTION = "inference_gateway.migration"
 ZERO_DOWNTIME = f"{COLLECTION}.zero_downtime"
 SIMPLE = f"{COLLECTION}.simple"
+ROLLBACK = f"{COLLECTION}.rollback"
 # What may be left of the alpha API group after a migration.
 ALPHA_GROUP = "inference.networking.x-k8s.io"
 STAYING = ("inferenceobjectives", "inferencemodelrewrites")

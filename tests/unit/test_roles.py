@@ -406,3 +406,32 @@ def test_simple_refuses_phases_however_a_play_says_them(api, collections_path, t
     ended = run(tmp_path, collections_path, {"one": {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json"))}}, [play], default=api)
     assert ended.returncode != 0 and "but the simple path runs whole or not at all: nothing was written" in ended.stdout, ended.stdout[-3000:]
     assert api.writes == []
+
+
+# -- a rollback of what can't be rolled back -----------------------------------------------------------------------------
+
+JOURNALLED = {
+    "never": (None, 0, "no migration is open on this cluster, so there is nothing to roll back"),
+    "proven": ({"status": "finished", "retiring_since": 5.0}, 0, "no migration is open on this cluster, so there is nothing to roll back"),
+    "being-retired": ({"status": "open", "retiring_since": 5.0}, 2, "v1alpha2 is already being taken away, so there is nothing whole to roll back to"),
+}
+"""What the journal says of an earlier migration, the exit status, and the words."""
+
+
+@pytest.mark.parametrize("said", JOURNALLED)
+def test_a_rollback_that_has_nothing_to_do_or_comes_too_late_writes_nothing(collections_path, tmp_path, said):
+    """It makes no plan either: v1alpha2 is in use here."""
+    fields, status, words = JOURNALLED[said]
+    estate = raw_estate()
+    if fields:
+        record = {"migration": "1", "nonce": "igm1", "plan": {"pools": [], "hash": "h"}, "begun": True, "returning_since": None, "stack": None, "answers": {},
+                  "phases": ["plan"], "entries": [], "verdict": None, "reason": None, "backup": {"names": ["backup-0"], "sha256": "0"}} | fields
+        meta = {"name": "inference-gateway-migration", "namespace": "inference-gateway-migration"}
+        estate.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"record": json.dumps(record)}})
+    with api_server(estate) as api:
+        options = {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json")), "migration_report_path": str(tmp_path / "report.json")}
+        ended = run(tmp_path, collections_path, {"one": options}, f"{COLLECTION}.rollback", default=api)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert ended.returncode == status and words in report["reason"], ended.stdout[-3000:]
+    assert report["verdict"] == ("FAILED" if status else "") and api.writes == []
+    assert ("backup-0" in report["reason"]) is bool(status) and "Detect v1alpha2" not in ended.stdout
