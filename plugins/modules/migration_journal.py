@@ -35,12 +35,13 @@ options:
       - V(retiring) records, before it happens, that v1alpha2 is taken away, and keeps the time when that was first said.
       - V(returning) records, before it happens, that the migration is rolled back, and keeps the time when that was first said. It is refused once v1alpha2 has
         begun to be taken away.
+      - V(returned) records that v1 has no traffic any more and that its requests have ended.
       - V(learnt) records which models v1alpha2 names in its answers (O(answers)), beside those recorded before.
       - V(noted) records that a phase is done.
       - V(closed) records the verdict and gives the Lease up. Without O(verdict) there was nothing to prove. After V(ROLLED BACK) another migration may begin.
       - V(released) gives the Lease up and leaves the journal as it is.
     type: str
-    choices: [opened, learnt, installing, retiring, returning, noted, closed, released]
+    choices: [opened, learnt, installing, retiring, returning, returned, noted, closed, released]
     required: true
   run:
     description: Who writes. Made anew by O(state=opened) where it is not given; the other states need the one that was returned.
@@ -138,7 +139,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 def argument_spec() -> dict:
     """Return the options of the module."""
     return auth_argument_spec() | journal.argument_spec() | {
-        "state": {"type": "str", "choices": ["opened", "learnt", "installing", "retiring", "returning", "noted", "closed", "released"],
+        "state": {"type": "str", "choices": ["opened", "learnt", "installing", "retiring", "returning", "returned", "noted", "closed", "released"],
                   "required": True},
         "run": {"type": "str"},
         "plan": {"type": "dict"},
@@ -213,6 +214,8 @@ def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
         record = store.begin_to_retire(store.begin(record))
     elif state == "returning":
         record = store.begin_to_return(record)
+    elif state == "returned":
+        record = store.update(record, "v1 has no traffic any more, and its requests have ended", shifted_since=None)
     elif state == "learnt":
         known, said = record.get("answers") or {}, params["answers"]
         record = store.update(record, answers=known | {model: sorted({*known.get(model, []), *names}) for model, names in said.items()})
@@ -238,6 +241,7 @@ def main() -> None:
             ("state", "installing", ("run",)),
             ("state", "retiring", ("run",)),
             ("state", "returning", ("run",)),
+            ("state", "returned", ("run",)),
             ("state", "noted", ("run", "phase")),
             ("state", "closed", ("run", "reason")),
             ("state", "released", ("run",)),

@@ -174,15 +174,17 @@ class ShiftController:
         made = []
         if served:  # v1alpha2's last: the gateway instance that has taken these has taken the others too, by whose removal the drain begins
             made = [name for variants in (("v1", "both"), ("alpha",)) for name in self.probe_routes("present", *variants)]
-            self.say(f"{len(made)} probe routes made; v1alpha2 is asked by them before any weight is written")
+            self.say(f"v1alpha2 is asked by its probe routes before any weight is written; {len(made)} probe routes made")
         if ill := self.phases.alpha_is_ill(self.state, self.options["settle_seconds"] if made else PATIENCE):
             raise Stop("HELD", f"v1alpha2 does not answer ({ill}): see the pods of its endpoint picker and model servers")
         split = self.put_back(0, "the migration is rolled back")
         if self.probe_routes("absent") or served:
             self.gone(["alpha", "v1"])
-        unmeasured = [] if self.options["tracers"] or not served else unproven.of_options(self.state.streaming, 0, 0)[:1]
-        self.keep(unproven=(*unmeasured, *unproven.of_split([split.measured])))
-        ended = "all traffic is on v1alpha2 again, which answers, and v1's requests have ended" if served else "users had never left v1alpha2, and it answers"
+        if served:  # a run that goes on from here has no v1 to look at any more
+            self.session.execute("migration_journal", state="returned")
+        left_out = [entry for entry in unproven.of_options((), self.options["tracers"], 0) if served and entry["kind"] == unproven.SHARE]
+        self.keep(unproven=(*left_out, *unproven.of_split([split.measured])))
+        ended = "all traffic is on v1alpha2 again, which answers, and v1's requests have ended" if served else "all traffic is on v1alpha2, which answers"
         return "; ".join(filter(None, [ended, "the routes are as they were before the migration", unproven.sentence(self.state.unproven)]))
 
     # -- the way back -----------------------------------------------------------------------------------------------

@@ -92,9 +92,9 @@ class Record(TypedDict):
     """The journal of one migration, as its ConfigMap keeps it.
 
     ``status``: ``open``, ``finished`` or ``rolled back``. ``begun``: whether the cluster was begun to be changed. ``shifted_since``: when v1 was first given
-    traffic of users, ``retiring_since``: when v1alpha2 began to be taken away, ``returning_since``: when a rollback began, in seconds since the epoch.
-    ``stack``: fingerprints of what of v1 the shift proved, by pool. ``answers``: for a model the further models that v1alpha2 named in its answers.
-    ``phases``: those that are done.
+    traffic of users, unless a rollback has ended it, ``retiring_since``: when v1alpha2 began to be taken away, ``returning_since``: when a rollback began, in
+    seconds since the epoch. ``stack``: fingerprints of what of v1 the shift proved, by pool. ``answers``: for a model the further models that v1alpha2 named
+    in its answers. ``phases``: those that are done.
     """
 
     migration: str

@@ -257,7 +257,11 @@ def test_what_is_being_taken_away_is_not_rolled_back(here: Here) -> None:
 
 
 def test_when_v1_first_had_traffic_is_kept(here: Here) -> None:
-    here("opened", plan=PLAN)
+    run = here("opened", plan=PLAN)["run"]
     store = Journal(here.cluster, NAMESPACE)
     first = store.begin_to_shift(store.read())
     assert first["shifted_since"] and store.begin_to_shift(first) == first == store.read()
+    here("released", run=run)
+    again = here("opened")["run"]
+    assert here("returning", run=again)["journal"]["shifted_since"] == first["shifted_since"]
+    assert here("returned", run=again)["journal"]["shifted_since"] is None, "its requests have ended"

@@ -9,13 +9,27 @@ from typing import Any
 
 import pytest
 
-from tests.unit.helpers.controller_fakes import ALPHA_ILL, BACK, BASELINE, DRAINED, GO_ON, UNTOUCHED, WRONG_SHARE, Clock, Played, Result, Start, unsettled
+from tests.unit.helpers.controller_fakes import (
+    ALPHA_ILL,
+    BACK,
+    BASELINE,
+    DRAINED,
+    GO_ON,
+    SHARE,
+    UNTOUCHED,
+    WRONG_SHARE,
+    Clock,
+    Played,
+    Result,
+    Start,
+    unsettled,
+)
 from tests.unit.helpers.migration_fakes import make_plan, plan_pool
 
 AT_50 = BASELINE | {"serves_v1": True, "share": 50, "shares": {"HTTPRoute default/llm-route": 50}, "kinds": []}
 NOTE = "returning"
 MADE = ["present v1+both", "present alpha"]
-GONE = ["absent", "gone alpha+v1"]
+GONE = ["absent", "gone alpha+v1", "returned"]
 NONE = {"changed": False, "routes": []}
 
 
@@ -44,7 +58,7 @@ def test_a_rollback_asks_v1alpha2_first_and_leaves_nothing(start: Start, clock: 
 def test_whoever_never_left_v1alpha2_is_asked_by_their_own_rules(start: Start, clock: Clock) -> None:
     result, played = start(("restored", NONE), ("absent", NONE), state="returned")
     assert played.done == ["baseline", NOTE, *UNTOUCHED, "absent"] and clock.slept == 0
-    assert result["verdict"] == "ROLLED BACK" and result["reason"].startswith("users had never left v1alpha2, and it answers")
+    assert result["verdict"] == "ROLLED BACK" and result["reason"].startswith("all traffic is on v1alpha2, which answers; the routes")
 
 
 @pytest.mark.parametrize("journal", [{"shifted_since": 50.0}, {}], ids=["noted", "of an earlier version"])
@@ -107,6 +121,15 @@ def test_a_way_back_that_does_not_settle_lets_v1s_requests_end(start: Start, clo
 def test_no_limit_of_probes_ends_a_rollback(start: Start) -> None:
     result, _played = start(("baseline", AT_50), state="returned", probe_limit=1)
     assert result["verdict"] == "ROLLED BACK"
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ({}, "rule 1: nothing tells the stacks apart"), ({"tracers": 0}, "share (tracers is 0, so none was measured)"),
+])
+def test_what_was_not_measured_is_named(start: Start, options: dict[str, Any], said: str) -> None:
+    split = [] if options else [("traffic_split", SHARE | {"blind": ["rule 1: nothing tells the stacks apart"]})]
+    result, _played = start(("baseline", AT_50), *split, state="returned", **options)
+    assert result["verdict"] == "ROLLED BACK" and said in result["reason"] and [entry["kind"] for entry in result["unproven"]] == ["share"]
 
 
 def test_without_routes_there_is_nothing_to_give_back(start: Start) -> None:
