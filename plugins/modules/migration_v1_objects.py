@@ -77,6 +77,7 @@ referring:
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import (
@@ -162,12 +163,15 @@ def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
         if not check_mode:
             store.check(params["run"])
 
-    for listing in (removal.objects, removal.definitions):
+    # In check mode all is still there by which a definition is in use, the charts' pools too.
+    going = [describe(found) for found, why in removal.objects(cluster, plan) if not why] + removal.pools(plan) if check_mode else ()
+    definitions = partial(removal.definitions, going=going)
+    for listing in (removal.objects, definitions):
         deleted = delete(cluster, plan, listing, guard, check_mode)
         removed += deleted
         if not check_mode:
             wait(cluster, deleted, deadline)
-    stays = [{"object": describe(found), "why": why} for listing in (removal.objects, removal.definitions) for found, why in listing(cluster, plan) if why]
+    stays = [{"object": describe(found), "why": why} for listing in (removal.objects, definitions) for found, why in listing(cluster, plan) if why]
     return {"changed": bool(removed), "removed": [describe(found) for found in removed], "stays": stays, "referring": referring}
 
 

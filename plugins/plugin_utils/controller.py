@@ -88,7 +88,7 @@ class ShiftController:
         """Return the first change of the routes, as check mode shows it."""
         first = {"migrated": {"state": "shifted", "share": self.options["steps"][0]}, "withdrawn": {"state": "finished"}, "returned": {"state": "restored"}}
         try:
-            return self.change("shift_traffic", **first[self.options["state"]]) | {"verdict": None, "reason": "check mode: nothing was shifted."}
+            return self.change("shift_traffic", **first[self.options["state"]]) | {"verdict": None, "reason": "check mode: nothing was shifted"}
         except Stop as stop:
             return {"failed": True, "msg": stop.reason}
 
@@ -164,7 +164,7 @@ class ShiftController:
         :returns: the verdict's sentence. :raises Stop: HELD where v1alpha2 does not answer, or somebody else wrote the routes.
         """
         self.session.limit = inf  # a rollback may send probes whatever the way there was allowed
-        found = self.session.verify((), STRETCH, check="baseline") if self.routed else {"shares": {}, "kinds": [], "serves_v1": False}
+        found: dict[str, Any] = self.session.verify((), STRETCH, check="baseline") if self.routed else {}
         noted = self.session.execute("migration_journal", state="returning")["journal"]
         if not self.routed:
             return GIVEN_BACK

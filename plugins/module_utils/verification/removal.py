@@ -10,7 +10,7 @@ For internal use of this collection only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import managers
@@ -45,12 +45,17 @@ Listed = Iterator[tuple[Manifest, str]]
 Listing = Callable[[Cluster, Plan], Listed]
 
 
+def pools(plan: Plan) -> list[str]:
+    """Return the v1 pools of the plan, as :func:`describe` names them."""
+    return [f"{POOL_KIND} {pool['namespace']}/{pool['v1_name']}" for pool in plan["pools"]]
+
+
 def referring(cluster: Cluster, plan: Plan) -> Iterator[str]:
     """Yield a sentence for each rule or mirror of any route that names a v1 pool of the plan, with or without a weight."""
-    pools = {PoolKey(V1_GROUP, POOL_KIND, pool["namespace"], pool["v1_name"]) for pool in plan["pools"]}
+    named = {PoolKey(V1_GROUP, POOL_KIND, pool["namespace"], pool["v1_name"]) for pool in plan["pools"]}
     for route in proof.routes(cluster):
         for reference in references.references(route):
-            if reference.target in pools:
+            if reference.target in named:
                 yield f"{reference.kind} of rule {reference.rule} of {references.route_key(route)} names v1's {POOL_KIND} {reference.target.name}"
 
 
@@ -62,13 +67,16 @@ def objects(cluster: Cluster, plan: Plan) -> Listed:
             yield found, _foreign(found) or _altered(found, planned)
 
 
-def definitions(cluster: Cluster, plan: Plan) -> Listed:
-    """Yield each live definition that the plan installed, with the reason why it stays; empty where nothing of its kind is left in any namespace."""
+def definitions(cluster: Cluster, plan: Plan, going: Collection[str] = ()) -> Listed:
+    """Yield each live definition that the plan installed, with the reason why it stays; empty where nothing of its kind is left in any namespace.
+
+    :param going: objects that do not count, as :func:`describe` names them: in check mode they are still there.
+    """
     for entry in (plan.get("crds") or {}).get("install") or []:
         found = cluster.get(object_path(CRD_VERSION, CRD_KIND, None, entry["name"]))
         if found is not None:
             managed = "the platform keeps it" if owners.managed_crd(found, platform_ships_it=False) else ""
-            yield found, _foreign(found) or managed or _used(cluster, found)
+            yield found, _foreign(found) or managed or _used(cluster, found, going)
 
 
 def _foreign(found: Manifest) -> str:
@@ -97,14 +105,15 @@ def _holds(found: Any, planned: Any) -> bool:
     return bool(found == planned)
 
 
-def _used(cluster: Cluster, definition: Manifest) -> str:
+def _used(cluster: Cluster, definition: Manifest, going: Collection[str]) -> str:
     """Return which objects of a definition's kind are left, as a reason why it stays; empty where none is."""
     spec = definition["spec"]
     version = next((entry["name"] for entry in spec["versions"] if entry.get("served")), None)
     if version is None:
         return "no version of it is served, so its objects can't be listed"
     try:
-        left = list(map(describe, cluster.list(collection_path(f"{spec['group']}/{version}", spec["names"]["plural"]))))
+        there = map(describe, cluster.list(collection_path(f"{spec['group']}/{version}", spec["names"]["plural"])))
+        left = [name for name in there if name not in going]
     except Forbidden:
         return "its objects may not be listed"
     except NotServed:
