@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleError
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import processes
 from ansible_collections.inference_gateway.migration.plugins.modules.shift_traffic import argument_spec
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.controller import ShiftController
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubernetes_action import ModuleAction
 
-COLLECTION = "inference_gateway.migration"
 DRIVEN = ("migrated", "withdrawn", "returned")
 
 
@@ -28,25 +27,17 @@ class ActionModule(ModuleAction):
         _validated, options = self.validate_argument_spec(argument_spec())
         return ShiftController(self, options, task_vars or {}, self._play_context.check_mode).run()
 
-    def execute(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], wrap_async: bool = False) -> dict[str, Any]:
-        """Run one module with this task's connection and return its result; a connection that is lost, or an error of Ansible's, is a failed one."""
-        connection = {option: self._task.args[option] for option in auth_argument_spec() if self._task.args.get(option) is not None}
-        try:
-            if connection.get("kubeconfig"):
-                self.get_kubeconfig(connection["kubeconfig"], self._connection.transport != "local", connection)
-            return self._execute_module(f"{COLLECTION}.{module}", module_args=connection | arguments, task_vars=task_vars, wrap_async=wrap_async)
-        except AnsibleConnectionFailure as error:  # it would end the host as unreachable, and with it the way back
-            return {"failed": True, "unreachable_api": True, "msg": f"No connection to the host on which modules run: {error}"}
-        except AnsibleError as error:
-            return {"failed": True, "msg": f"{error}"}
-
     def begin(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], seconds: int) -> dict[str, Any]:
-        """Start one module that goes on beside others, for ``seconds`` at most; :meth:`ended` returns its result."""
-        before, self._task.async_val = self._task.async_val, seconds
+        """Start one module that goes on beside others, for ``seconds`` at most; :meth:`ended` returns its result.
+
+        It writes nothing, so it bears no mark of the run: who takes the Lease of a dead run need not wait for it.
+        """
+        before = self._task.async_val, self._task.environment
+        self._task.async_val, self._task.environment = seconds, [*(self._task.environment or []), {processes.MARK: ""}]
         try:
             return self.execute(module, arguments, task_vars, wrap_async=True)
         finally:
-            self._task.async_val = before
+            self._task.async_val, self._task.environment = before
 
     def ended(self, job: str, task_vars: dict[str, Any]) -> dict[str, Any] | None:
         """Return the result of what :meth:`begin` started, once; None while it runs."""

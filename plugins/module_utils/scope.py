@@ -9,6 +9,7 @@ For internal use of this collection only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -23,6 +24,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
     object_path,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal, Record
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import Lease
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import (
     ALPHA_GROUP,
     POOL_KIND,
@@ -331,8 +333,9 @@ class OpenMigration:
     writer: RouteWriter
 
 
-def open_migration(cluster: Cluster, params: Mapping[str, Any], check_mode: bool) -> OpenMigration | None:
-    """Read the open migration and renew its Lease, by a module's ``plan``, ``run`` and ``state_namespace``.
+@contextmanager
+def open_migration(cluster: Cluster, params: Mapping[str, Any], check_mode: bool) -> Iterator[OpenMigration | None]:
+    """Read the open migration and hold its Lease while the block runs, by a module's ``plan``, ``run`` and ``state_namespace``.
 
     :returns: None in check mode where none was begun: what would be written can't be known then.
     :raises ApiError: when none was begun. :raises LeaseLost: when this run does not hold the Lease. :raises BackupBroken: when the backup is not whole.
@@ -340,15 +343,11 @@ def open_migration(cluster: Cluster, params: Mapping[str, Any], check_mode: bool
     store = Journal(cluster, params["state_namespace"])
     record = store.read()
     if record is None:
-        if check_mode:
-            return None
-        raise ApiError("No migration was begun on this cluster: run migration_journal with state opened first.")
-    if not check_mode:
-        store.renew(params["run"])
-
-    def guard() -> None:
         if not check_mode:
-            store.check(params["run"])
-
-    scope = MigrationScope.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]))
-    return OpenMigration(store, record, scope, RouteWriter(cluster, scope.originals, scope.moves, guard, check_mode))
+            raise ApiError("No migration was begun on this cluster: run migration_journal with state opened first.")
+        yield None
+        return
+    with nullcontext() if check_mode else Lease(cluster).held(params["run"]):
+        record = record if check_mode else store.read() or record
+        scope = MigrationScope.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]))
+        yield OpenMigration(store, record, scope, RouteWriter(cluster, scope.originals, scope.moves, check_mode))

@@ -38,10 +38,11 @@ options:
       - V(returned) records that v1 has no traffic any more and that its requests have ended.
       - V(learnt) records which models v1alpha2 names in its answers (O(answers)), beside those recorded before.
       - V(noted) records that a phase is done.
+      - V(kept) renews the Lease for O(seconds) and does nothing else.
       - V(closed) records the verdict and gives the Lease up. Without O(verdict) there was nothing to prove. After V(ROLLED BACK) another migration may begin.
       - V(released) gives the Lease up and leaves the journal as it is.
     type: str
-    choices: [opened, learnt, installing, retiring, returning, returned, noted, closed, released]
+    choices: [opened, learnt, installing, retiring, returning, returned, noted, kept, closed, released]
     required: true
   run:
     description: Who writes. Made anew by O(state=opened) where it is not given; the other states need the one that was returned.
@@ -77,10 +78,17 @@ options:
   reason:
     description: One sentence that says why.
     type: str
-  lease_seconds:
-    description: Seconds after which an unrenewed Lease may be taken by another run. Longer than the longest task between two of our own.
+  seconds:
+    description: For how long the Lease is kept, with O(state=kept).
     type: int
-    default: 900
+  holder:
+    description: Which process began the run, with O(state=opened). This collection's action plugin says it.
+    type: dict
+  take:
+    description:
+      - Version of a Lease whose holder is dead, with O(state=opened); it is taken where nothing of it has changed since. This collection's action plugin finds
+        out whether the holder is dead, by its process or by the time for which it has not renewed the Lease.
+    type: str
 seealso:
   - module: inference_gateway.migration.detect_v1alpha2
   - module: inference_gateway.migration.migration_journal_info
@@ -126,12 +134,27 @@ plan:
   description: The plan of the open migration.
   returned: when a migration is open
   type: dict
+lease:
+  description: What is to be seen of the Lease that another run holds.
+  returned: when another run is at work, or was killed lately
+  type: dict
 """
 
 import secrets
+import time
+from contextlib import suppress
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, auth_argument_spec, collection_path, object_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal, processes
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import (
+    ApiError,
+    Cluster,
+    Conflict,
+    Unreachable,
+    auth_argument_spec,
+    collection_path,
+    object_path,
+)
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import NAMESPACE, Lease, LeaseHeld, LeaseLost
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import saved
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
@@ -139,7 +162,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 def argument_spec() -> dict:
     """Return the options of the module."""
     return auth_argument_spec() | journal.argument_spec() | {
-        "state": {"type": "str", "choices": ["opened", "learnt", "installing", "retiring", "returning", "returned", "noted", "closed", "released"],
+        "state": {"type": "str", "choices": ["opened", "learnt", "installing", "retiring", "returning", "returned", "noted", "kept", "closed", "released"],
                   "required": True},
         "run": {"type": "str"},
         "plan": {"type": "dict"},
@@ -149,7 +172,9 @@ def argument_spec() -> dict:
         "phase": {"type": "str", "choices": ["install", "shift", "retire"]},
         "verdict": {"type": "str", "choices": ["PROVEN", "HELD", "FAILED", "ROLLED BACK"]},
         "reason": {"type": "str"},
-        "lease_seconds": {"type": "int", "default": 900},
+        "seconds": {"type": "int"},
+        "holder": {"type": "dict"},
+        "take": {"type": "str"},
     }
 
 
@@ -163,26 +188,42 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
 
     :raises ApiError: when none is open and no plan is given. :raises LeaseHeld: when another run is at work. :raises BackupBroken: when the backup is broken.
     """
-    found = store.read()
-    record = found if found is not None and stands(found, params["plan"]) else None
-    continued = record is not None
-    if record is None and not params["plan"]:
-        raise ApiError("There is no open migration on this cluster and no plan was given: run the phase plan first (migration_phases).")
+    record = continued(store.read(), params["plan"])
     if check_mode:
-        return journal.summary(record) | {"changed": True, "run": "check-mode", "continued": continued, "retiring": False}
-    run = params["run"] or f"run-{secrets.token_hex(6)}"
-    if cluster.get(object_path("v1", "Namespace", None, store.namespace)) is None:
-        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": store.namespace, "labels": journal.LABELS}}
-        cluster.create(collection_path("v1", "namespaces"), body)
-    store.acquire(run, params["lease_seconds"])
-    if record is None:
-        try:
-            live = [cluster.get(object_path(*key)) for key in saved(params["plan"])]
-            record = store.open(params["plan"], [manifest for manifest in live if manifest is not None])
-        except (ApiError, journal.BackupBroken):
-            # Nobody would learn this run's name, and the next one would wait for the Lease to run out.
-            store.release(run)
-            raise
+        return journal.summary(record) | {"changed": True, "run": "check-mode", "continued": record is not None, "retiring": False}
+    run, lease = params["run"] or f"run-{secrets.token_hex(6)}", Lease(cluster)
+    for namespace in dict.fromkeys((NAMESPACE, store.namespace)):
+        if cluster.get(object_path("v1", "Namespace", None, namespace)) is None:
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": journal.LABELS}}
+            with suppress(Conflict):  # another run makes it at the same moment
+                cluster.create(collection_path("v1", "namespaces"), body)
+    lease.acquire(run, (params["holder"] or {}) | {"modules": processes.machine()}, params["take"])
+    try:
+        with lease.held(run):
+            return under_lease(cluster, store, params) | {"run": run}
+    except (ApiError, LeaseLost, journal.BackupBroken):
+        # Nobody would learn this run's name, and the next one would wait for the Lease to run out.
+        lease.release(run)
+        raise
+
+
+def continued(record: journal.Record | None, plan: dict | None) -> journal.Record | None:
+    """Return the record of the migration that goes on, None where one begins. :raises ApiError: where neither can be."""
+    if record is not None and stands(record, plan):
+        return record
+    if not plan:
+        raise ApiError("There is no open migration on this cluster and no plan was given: run the phase plan first (migration_phases).")
+    return None
+
+
+def under_lease(cluster: Cluster, store: journal.Journal, params: dict) -> dict:
+    """Begin a migration, or go on with the open one: what the journal says is read anew, for another run may just have ended."""
+    found = continued(store.read(), params["plan"])
+    if found is None:
+        live = [cluster.get(object_path(*key)) for key in saved(params["plan"])]
+        record = store.open(params["plan"], [manifest for manifest in live if manifest is not None])
+    else:
+        record = found
     wanted = set(params["phases"])
     retiring = bool(record.get("retiring_since")) and "retire" in wanted
     if wanted - {"plan"}:
@@ -192,43 +233,51 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
         record = store.begin(record)
     if "shift" in wanted and "shift" in record["phases"] and not retiring:
         record = store.update(record, "shifts again: the shift before counts no more", **journal.without_shift(record))
-    return journal.summary(record) | {"changed": True, "run": run, "continued": continued, "retiring": retiring}
+    return journal.summary(record) | {"changed": True, "continued": found is not None, "retiring": retiring}
 
 
-def ended(store: journal.Journal, params: dict, check_mode: bool) -> dict:
-    """Note what was learnt, what begins or that a phase is done, close with a verdict, or only give the Lease up; ``state`` says which.
+def ended(cluster: Cluster, store: journal.Journal, params: dict, check_mode: bool) -> dict:
+    """Note what was learnt, what begins or that a phase is done, close with a verdict, or only keep the Lease or give it up; ``state`` says which.
 
     :raises LeaseLost: when this run does not hold the Lease.
     """
-    record = store.read()
-    if check_mode or record is None:
-        return journal.summary(record) | {"changed": False}
-    state, run = params["state"], params["run"]
+    state, run, lease = params["state"], params["run"], Lease(cluster)
+    if check_mode or store.read() is None:
+        return journal.summary(store.read()) | {"changed": False}
     if state == "released":
-        store.release(run)
-        return journal.summary(record) | {"changed": True}
-    store.renew(run)
-    if state == "installing":
-        record = store.begin(record)
-    elif state == "retiring":
-        record = store.begin_to_retire(store.begin(record))
-    elif state == "returning":
-        record = store.begin_to_return(record)
-    elif state == "returned":
-        record = store.update(record, "v1 has no traffic any more, and its requests have ended", shifted_since=None)
-    elif state == "learnt":
-        known, said = record.get("answers") or {}, params["answers"]
-        record = store.update(record, answers=known | {model: sorted({*known.get(model, []), *names}) for model, names in said.items()})
-    elif state == "noted":
-        phases = [*record["phases"], *([params["phase"]] if params["phase"] not in record["phases"] else [])]
-        record = store.update(record, f"phase {params['phase']} done", phases=phases, **({"stack": params["stack"]} if params["phase"] == "shift" else {}))
-    else:
-        gone = "retire" in record["phases"] and params["verdict"] in ("PROVEN", None)
-        status = "rolled back" if params["verdict"] == "ROLLED BACK" else "finished" if gone else "open"
-        said = params["verdict"] or "nothing to prove"
-        record = store.update(record, f"{said}: {params['reason']}", status=status, verdict=params["verdict"], reason=params["reason"])
-        store.release(run)
+        lease.release(run)
+        return journal.summary(store.read()) | {"changed": True}
+    with lease.held(run):
+        if state == "kept":
+            time.sleep(params["seconds"])
+            return {"changed": False}
+        record = noted(store, store.read(), params)
+    if state == "closed":
+        lease.release(run)
     return journal.summary(record) | {"changed": True}
+
+
+def noted(store: journal.Journal, record: journal.Record, params: dict) -> journal.Record:
+    """Write what ``state`` says into the record, and return it."""
+    state = params["state"]
+    if state == "installing":
+        return store.begin(record)
+    if state == "retiring":
+        return store.begin_to_retire(store.begin(record))
+    if state == "returning":
+        return store.begin_to_return(record)
+    if state == "returned":
+        return store.update(record, "v1 has no traffic any more, and its requests have ended", shifted_since=None)
+    if state == "learnt":
+        known, said = record.get("answers") or {}, params["answers"]
+        return store.update(record, answers=known | {model: sorted({*known.get(model, []), *names}) for model, names in said.items()})
+    if state == "noted":
+        phases = [*record["phases"], *([params["phase"]] if params["phase"] not in record["phases"] else [])]
+        return store.update(record, f"phase {params['phase']} done", phases=phases, **({"stack": params["stack"]} if params["phase"] == "shift" else {}))
+    gone = "retire" in record["phases"] and params["verdict"] in ("PROVEN", None)
+    status = "rolled back" if params["verdict"] == "ROLLED BACK" else "finished" if gone else "open"
+    said = params["verdict"] or "nothing to prove"
+    return store.update(record, f"{said}: {params['reason']}", status=status, verdict=params["verdict"], reason=params["reason"])
 
 
 def main() -> None:
@@ -245,6 +294,7 @@ def main() -> None:
             ("state", "noted", ("run", "phase")),
             ("state", "closed", ("run", "reason")),
             ("state", "released", ("run",)),
+            ("state", "kept", ("run", "seconds")),
         ],
     )
     try:
@@ -253,8 +303,15 @@ def main() -> None:
         if module.params["state"] == "opened":
             result = opened(cluster, store, module.params, module.check_mode)
         else:
-            result = ended(store, module.params, module.check_mode)
-    except (ApiError, journal.LeaseHeld, journal.LeaseLost, journal.BackupBroken) as error:
+            result = ended(cluster, store, module.params, module.check_mode)
+    except LeaseHeld as error:
+        holder = error.seen["holder"]
+        here = processes.same_machine(holder.get("modules") or {"host": "", "boot": "", "namespace": ""})
+        left = processes.marked(error.seen["run"]) if here else []
+        module.fail_json(msg=str(error), lease=error.seen | {"here": here, "left": left})
+    except Unreachable as error:
+        module.fail_json(msg=str(error), unreachable_api=True)
+    except (ApiError, LeaseLost, journal.BackupBroken) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

@@ -71,6 +71,7 @@ routes:
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, Unreachable, auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import LeaseLost
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import route_key
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import open_migration
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
@@ -89,14 +90,14 @@ def argument_spec() -> dict:
 
 def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
     """Make or remove the probe routes of some variants, and return the module's result."""
-    migration = open_migration(cluster, params, check_mode)
-    if migration is None:
-        return {"changed": True, "routes": []}
-    scope, writer, variants = migration.scope, migration.writer, params["variants"]
-    if params["state"] == "present":
-        names = [str(route_key(manifest)) for manifest in scope.probe_routes(variants) if writer.write_probe_route(manifest)]
-    else:
-        names = [str(key) for key in writer.remove_probe_routes(variants)]
+    with open_migration(cluster, params, check_mode) as migration:
+        if migration is None:
+            return {"changed": True, "routes": []}
+        scope, writer, variants = migration.scope, migration.writer, params["variants"]
+        if params["state"] == "present":
+            names = [str(route_key(manifest)) for manifest in scope.probe_routes(variants) if writer.write_probe_route(manifest)]
+        else:
+            names = [str(key) for key in writer.remove_probe_routes(variants)]
     return {"changed": bool(names), "routes": names}
 
 
@@ -107,7 +108,7 @@ def main() -> None:
         result = work(Cluster(module, patience=5), module.params, module.check_mode)
     except Unreachable as error:
         module.fail_json(msg=str(error), unreachable_api=True)
-    except (ApiError, ValueError, journal.LeaseLost, journal.BackupBroken) as error:
+    except (ApiError, ValueError, LeaseLost, journal.BackupBroken) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

@@ -199,11 +199,12 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
     Unreachable,
     auth_argument_spec,
 )
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import LeaseLost
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import step_weights, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import references, route_key
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, open_migration
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, OpenMigration, open_migration
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof, unproven
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
@@ -280,9 +281,12 @@ def begin_to_retire(scope: MigrationScope, store: journal.Journal, record: journ
 
 def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
     """Write the users' routes in the form that ``state`` asks for, note it in the journal, and return the module's result."""
-    migration = open_migration(cluster, params, check_mode)
-    if migration is None:
-        return {"changed": True, "routes": []}
+    with open_migration(cluster, params, check_mode) as migration:
+        return {"changed": True, "routes": []} if migration is None else write(migration, params, check_mode)
+
+
+def write(migration: OpenMigration, params: dict, check_mode: bool) -> dict:
+    """Do what :func:`work` does, under the Lease."""
     record, state = migration.record, params["state"]
     if not check_mode and state == "finished":
         record = begin_to_retire(migration.scope, migration.store, record)
@@ -319,7 +323,7 @@ def main() -> None:
         module.fail_json(msg=str(error), unreachable_api=True)
     except weights.Drifted as error:
         module.fail_json(msg=step_weights.left_alone(error), held=True, foreign=True)
-    except (ApiError, ValueError, journal.LeaseLost, journal.BackupBroken) as error:
+    except (ApiError, ValueError, LeaseLost, journal.BackupBroken) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

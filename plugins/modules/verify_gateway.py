@@ -42,9 +42,10 @@ options:
       - V(phase_end) holds when O(phase) has come to its end, which is looked at anew, whatever was done before. The moved routes stand at O(shares), which it
         needs, no route made since the plan names v1alpha2, every target is answered by O(variants). For V(retire) and V(simple) nothing is there that the
         plan takes away. For V(retire) the journal's last word on the shift is PROVEN, for what is installed of v1.
+      - V(removed) waits until those of O(objects) that are being deleted are gone, and holds when none of them is there.
       - V(remaining) lists what is still there of what the plan deletes by hand, and InferenceObjectives that still name its alpha pools. It asks nothing.
     type: str
-    choices: [settled, admitted, installed, phase_end, remaining]
+    choices: [settled, admitted, installed, phase_end, remaining, removed]
     default: settled
   plan:
     description: The plan, as M(inference_gateway.migration.detect_v1alpha2) returns it. Either this or O(pools).
@@ -207,7 +208,7 @@ def main() -> None:
         supports_check_mode=True,
         mutually_exclusive=[("plan", "pools")],
         required_one_of=[("plan", "pools")],
-        required_if=[("check", "phase_end", ("phase",)), ("check", "admitted", ("objects",))],
+        required_if=[("check", "phase_end", ("phase",)), ("check", "admitted", ("objects",)), ("check", "removed", ("objects",))],
     )
     if wrong := refusal(module.params):
         module.fail_json(msg=wrong)

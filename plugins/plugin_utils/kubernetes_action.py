@@ -9,7 +9,12 @@ import json
 import os
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import auth_argument_spec
 from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionModule as KubernetesAction
+
+COLLECTION = "inference_gateway.migration"
 
 
 class ModuleAction(KubernetesAction):
@@ -23,6 +28,21 @@ class ModuleAction(KubernetesAction):
         https://github.com/ansible-collections/kubernetes.core/blob/main/plugins/action/k8s_info.py.
         """
         return result
+
+    def execute(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], wrap_async: bool = False) -> dict[str, Any]:
+        """Run one module of this collection with this task's connection and return its result.
+
+        A connection that is lost, or an error of Ansible's, is a failed one.
+        """
+        connection = {option: self._task.args[option] for option in auth_argument_spec() if self._task.args.get(option) is not None}
+        try:
+            if connection.get("kubeconfig"):
+                self.get_kubeconfig(connection["kubeconfig"], self._connection.transport != "local", connection)
+            return self._execute_module(f"{COLLECTION}.{module}", module_args=connection | arguments, task_vars=task_vars, wrap_async=wrap_async)
+        except AnsibleConnectionFailure as error:  # it would end the host as unreachable, and with it the way back
+            return {"failed": True, "unreachable_api": True, "msg": f"No connection to the host on which modules run: {error}"}
+        except AnsibleError as error:
+            return {"failed": True, "msg": f"{error}"}
 
     def get_kubeconfig(self, kubeconfig: Any, remote_transport: bool, new_module_args: dict[str, Any]) -> None:
         """Put the path of the kubeconfig into a module's arguments.

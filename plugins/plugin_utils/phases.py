@@ -24,8 +24,6 @@ from ansible_collections.inference_gateway.migration.plugins.plugin_utils.shift_
 
 SOAK_LINE = 60
 """Seconds between two lines of a soak."""
-RENEW = 300
-"""Seconds of a drain after which the Lease is renewed: it lasts for 900."""
 STEADY = 5
 """Rounds without a failure in which a change has settled."""
 PAUSE = 5
@@ -336,19 +334,16 @@ class Phases:
             clean = found["clean"]
 
     def wait(self, side: str) -> None:
-        """Wait as long as requests of one stack may take (``drain_seconds``, else the longest timeout of the pools), and renew the Lease meanwhile."""
+        """Wait as long as requests of one stack may take (``drain_seconds``, else the longest timeout of the pools), and keep the Lease meanwhile."""
         longest = self.options["drain_seconds"]
         if longest is None:
             longest = max((pool.get("timeout_seconds") or 30 for pool in self.options["plan"]["pools"]), default=30)
         self.say(f"waiting {longest} s for requests in flight to {side} to end")
-        deadline, renewed = time.monotonic() + longest, time.monotonic()
+        deadline = time.monotonic() + longest
         while (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(left, STRETCH))
+            self.session.execute("migration_journal", state="kept", seconds=ceil(min(left, STRETCH)))
             if left > STRETCH:
                 self.say(f"draining {side}: {left - STRETCH:.0f} s left")
-            if time.monotonic() - renewed >= RENEW:
-                self.session.execute("verify_gateway", check="installed", seconds=1, fail=False)
-                renewed = time.monotonic()
 
     def alpha_is_ill(self, state: ShiftState, patience: float = PATIENCE) -> str:
         """Return why traffic can't be given back to v1alpha2, or an empty text where it can.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -39,6 +40,7 @@ class Session:
         self.host = task_vars.get("inventory_hostname", "localhost")
         self.common = {name: options[name] for name in ("plan", "run", "state_namespace") if options[name] is not None}
         self.probing = {name: options[name] for name in http_client.argument_spec() if options[name] is not None}
+        self.parent = os.getppid()
         self.sent, self.limit = 0, float(options["probe_limit"])
         self.load: dict[str, Any] = {}
 
@@ -50,10 +52,13 @@ class Session:
         """Run one module and return its result; while the API server, or the host on which modules run, does not answer, try again, with a line that says so.
 
         :raises Stop: with what the module says: HELD where somebody else wrote the routes or nothing answers, else FAILED.
+        :raises SystemExit: where ansible-playbook was killed and this process of it was not: nobody would hear of anything that it did.
         """
         deadline = time.monotonic() + self.options["api_patience"]
         silent = False
         while True:
+            if os.getppid() != self.parent:
+                raise SystemExit(f"{self.host}: ansible-playbook was killed, so its shift goes no further.")
             result = self.action.execute(module, self.common | arguments, self.task_vars)
             if result.get("unreachable_api") and time.monotonic() < deadline:
                 silent = True

@@ -40,11 +40,6 @@ DEFINITIONS = DEFINITION._replace(earlier=1)
 NOTE = Write("PUT", f"/configmaps/{JOURNAL}$")
 
 
-def give_up_lock(world: World) -> None:
-    """What the message of a run that meets a dead run's Lease says. It is to go when a run takes a dead run's Lease over by itself."""
-    world.kubectl("delete", "lease", "-n", JOURNAL, JOURNAL, "--ignore-not-found")
-
-
 def killed(world: World, play: Callable[..., Ended], write: Write, playbook: str, extra: dict[str, Any]) -> None:
     """A run that ends in the moment when the API server has done a write, before it hears of it."""
     world.proxy("/faults/clear", {})
@@ -57,4 +52,3 @@ def killed(world: World, play: Callable[..., Ended], write: Write, playbook: str
     (fault,) = world.proxy("/faults")
     world.proxy("/faults/clear", {})
     assert (ended.status, fault["fired"]) == (-signal.SIGKILL, 1), f"it must have fired: {ended.log[-2000:]}"
-    give_up_lock(world)

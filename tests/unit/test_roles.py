@@ -214,7 +214,7 @@ def test_a_part_of_a_path_does_not_get_past_the_guard(api, collections_path, tmp
     assert api.requests == []
 
 
-@pytest.mark.parametrize("task", ["Create objectives and policies of the v1 pools", "Wait until the v1 endpoint pickers are available"])
+@pytest.mark.parametrize("task", ["Note that v1 is installed by this plan", "Wait until the v1 endpoint pickers are available"])
 def test_the_middle_of_a_step_does_not_get_past_the_guard(api, collections_path, tmp_path, task):
     step = {"name": "Deploy", "ansible.builtin.import_role": {"name": f"{COLLECTION}.migration", "tasks_from": "deploy"}}
     ended = run(tmp_path, collections_path, {"one": {}}, [{"hosts": "clusters", "gather_facts": False, "tasks": [step]}], "--start-at-task", task, default=api)
@@ -259,8 +259,8 @@ def test_a_path_replaces_all_that_a_person_says_for_modules_of_kubernetes_core()
     (path,) = (task["module_defaults"] for task in yaml.safe_load((ROLE / "tasks" / "path.yml").read_text()) if "module_defaults" in task)
     used = {key for file in product() if file.parent.name == "tasks" for task, _guarded in tasks_of(file) for key in task if key.startswith("kubernetes.core.")}
     # It renders a chart on the controller and has no connection
-    helm = dict.fromkeys(("kubernetes.core.helm", "kubernetes.core.helm_info"), "{{ __migration_helm_connection }}")
-    assert {name: path.get(name) for name in used - {"kubernetes.core.helm_template"}} == {"kubernetes.core.k8s": "{{ __migration_connection }}"} | helm
+    helm = {"kubernetes.core.helm_info": "{{ __migration_connection | combine(__migration_helm_kubeconfig) }}"}
+    assert {name: path.get(name) for name in used - {"kubernetes.core.helm_template"}} == helm
     assert (path["group/kubernetes.core.k8s"], path["group/kubernetes.core.helm"]) == ({}, {})
 
 

@@ -17,7 +17,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any
 from urllib.parse import quote
@@ -42,15 +42,21 @@ except ImportError:
 PAGE = 500
 """Objects on one page of a list, as many as kubectl asks for."""
 
+CONNECT_SECONDS = 2
+"""Longest time for a connection to a server that can be reached, in seconds; one that can't is tried again."""
 RETRY_STATUS = (429, 500, 502, 503, 504)
 UNSENT = -1
 """In place of a status: the request can't be sent at all."""
 
 
 class ApiError(Exception):
-    """A request that failed, in the API server's own words where it refused. ``status`` is the HTTP status, 0 where there was no answer."""
+    """A request that failed, in the API server's own words where it refused.
+
+    ``status``: the HTTP status, 0 where there was no answer. ``retry_after``: seconds after which the server wants to be asked again, 0 where it says none.
+    """
 
     status = 0
+    retry_after = 0.0
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -173,7 +179,7 @@ def _connect(module: Any) -> Any:
         client = kubeconfig.Client(int(kubernetes.__version__.split(".")[0]), bypasses)
         if found and (why := kubeconfig.refusal(found, options, client)):
             raise ApiError(f"Nothing was asked of the cluster: {why}")
-        return get_api_client(module)
+        return _without_retries(get_api_client(module))
     except (HTTPError, ApiException, DynamicApiError) as error:
         # Discovery asks the server as soon as a client is made.
         raise Unreachable(f"The API server that this host's connection names gave no usable answer: {error}") from error
@@ -182,6 +188,14 @@ def _connect(module: Any) -> Any:
         raise ApiError(f"No connection to the cluster could be set up: {said}. Check kubeconfig, context or host of this inventory host.") from None
     finally:
         root.removeHandler(handler)
+
+
+def _without_retries(client: Any) -> Any:
+    """Return the client so that it sends each request once: by itself urllib3 sends a PUT or DELETE again that may have been done, whenever it likes."""
+    pools = client.client.client.rest_client.pool_manager
+    pools.connection_pool_kw["retries"] = False
+    pools.clear()  # discovery has made one already
+    return client
 
 
 # -- the cluster ---------------------------------------------------------------------------------------------------------
@@ -204,6 +218,8 @@ class Cluster:
         self._client = found.client
         self.server: str = found.configuration.host
         self._identity: str | None = None
+        self.fence: Callable[[], None] | None = None
+        """Called before every write is sent, and raises where it must not be. A dry run is no write."""
         self.warnings: list[str] = []
         """What the server warned of with its last answer, in its own words."""
         expected = module.params.get("cluster_id")
@@ -224,21 +240,24 @@ class Cluster:
         and a DELETE that was taken before gets 404.
 
         :param patience: the cluster's own if None.
-        :raises ApiError: or its subclass for the HTTP status, when the server refuses.
+        :raises ApiError: or its subclass for the HTTP status, when the server refuses; what :attr:`fence` raises, before a write.
         :raises Unreachable: when no usable answer came for ``patience`` seconds.
         """
         patience = self.patience if patience is None else patience
         deadline = time.monotonic() + patience
         pause = 0.2
         while True:
+            if self.fence is not None and method != "GET" and "dryRun" not in (query or {}):
+                self.fence()
             try:
                 return self._once(method, path, body, query, content_type)
             except ApiError as error:
                 if error.status not in (0, *RETRY_STATUS):
                     raise
-                if time.monotonic() + pause > deadline:
+                wait = max(pause, error.retry_after)
+                if time.monotonic() + wait > deadline:
                     raise Unreachable(f"{self.server} gave no usable answer to {method} {path} for {patience:.0f} s: {error}") from error
-            time.sleep(pause)
+            time.sleep(wait)
             pause = min(pause * 2, 3.0)
 
     def _once(self, method: str, path: str, body: Any, query: dict[str, Any] | None, content_type: str | None) -> Any:
@@ -251,7 +270,7 @@ class Cluster:
                 header_params={"Accept": "application/json"},
                 content_type=content_type,
                 serialize=False,
-                _request_timeout=(5, 60),
+                _request_timeout=(CONNECT_SECONDS, 60),
             )
             answer = whole.data  # read here: an answer that breaks off is none
         except (ApiException, DynamicApiError) as error:
@@ -339,4 +358,12 @@ def _api_error(method: str, path: str, error: Any) -> ApiError:
     except (ValueError, AttributeError):
         message = str(body) or str(getattr(error, "reason", error))
     kind = NotAdmitted if status == 403 and _ADMISSION.search(message) else ERRORS.get(status, ApiError)
-    return kind(f"{method} {path}: {message.strip()}", status)
+    found = kind(f"{method} {path}: {message.strip()}", status)
+    found.retry_after = _retry_after(getattr(error, "headers", None))
+    return found
+
+
+def _retry_after(headers: Any) -> float:
+    """Return the seconds of a Retry-After header, 0 without one; API servers give seconds, never a date."""
+    said = str((headers or {}).get("Retry-After", ""))
+    return float(said) if said.isdigit() else 0.0

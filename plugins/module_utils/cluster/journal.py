@@ -1,10 +1,10 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps the Lease, the journal and the backup in the cluster that is migrated.
+"""Keeps the journal and the backup in the cluster that is migrated.
 
-The journal belongs to the migration and outlives its runs, even if approvals take days; the Lease belongs to one run, so
-that at most one writes. The journal says what was meant and done; what is true is what is live.
+The journal belongs to the migration and outlives its runs, even if approvals take days. It says what was meant and done;
+what is true is what is live.
 
 For internal use of this collection only.
 """
@@ -18,7 +18,7 @@ import json
 import secrets
 import time
 import zlib
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any, TypedDict, cast
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, Conflict, collection_path, object_path
@@ -28,17 +28,8 @@ NAME = "inference-gateway-migration"
 LABELS = {"app.kubernetes.io/managed-by": NAME}
 CHUNK = 700_000
 """Bytes of a compressed backup in one ConfigMap, whose limit is 1 MiB with base64 and all else in it."""
-TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 ATTEMPTS = 3
 """How often an object of ours is read and written anew after a conflict. Our own write causes one too, if its answer got lost."""
-
-
-class LeaseHeld(Exception):
-    """Another run holds the Lease."""
-
-
-class LeaseLost(Exception):
-    """This run does not hold the Lease any more, so it must not write."""
 
 
 class BackupBroken(Exception):
@@ -128,84 +119,15 @@ def summary(record: Record | None) -> dict[str, Any]:
 
 
 class Journal:
-    """Reads and writes the Lease, the journal and the backup of one cluster.
+    """Reads and writes the journal and the backup of one cluster, under the Lease.
 
-    :param namespace: where Lease, journal and backup live (``migration_state_namespace``).
+    :param namespace: where both live (``migration_state_namespace``).
     """
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self.cluster = cluster
         self.namespace = namespace
-        self._lease = object_path("coordination.k8s.io/v1", "Lease", namespace, NAME)
         self._record = object_path("v1", "ConfigMap", namespace, NAME)
-
-    # -- the Lease --------------------------------------------------------------------------------------------------
-
-    def acquire(self, run: str, seconds: int) -> None:
-        """Take the Lease for a run, where nobody or the run itself holds it, or its holder's time is up.
-
-        :param seconds: after which the Lease runs out, unless it is renewed.
-        :raises LeaseHeld: when another run holds it, or takes it at the same moment.
-        """
-        now = datetime.now(timezone.utc)
-        lease = self.cluster.get(self._lease)
-        try:
-            if lease is None:
-                spec = _held(run, seconds, now) | {"acquireTime": now.strftime(TIME), "leaseTransitions": 0}
-                meta = {"name": NAME, "namespace": self.namespace, "labels": LABELS}
-                body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
-                self.cluster.create(collection_path("coordination.k8s.io/v1", "leases", self.namespace), body)
-                return
-            spec = lease.get("spec") or {}
-            if _holder(lease) not in (None, run) and now < _expiry(spec):
-                raise LeaseHeld(
-                    f"Another run ({spec['holderIdentity']}) is at work on this cluster; its lock runs out at {_expiry(spec):%Y-%m-%d %H:%M:%S} UTC. "
-                    f"Wait for it, or delete Lease {self.namespace}/{NAME} if that run is known to be dead."
-                )
-            taken = spec | _held(run, seconds, now) | {"acquireTime": now.strftime(TIME), "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
-            self.cluster.replace(self._lease, lease | {"spec": taken})
-        except Conflict as error:
-            if _holder(self.cluster.get(self._lease)) == run:
-                return
-            raise LeaseHeld(f"Another run took Lease {self.namespace}/{NAME} at the same moment: start again when it has ended.") from error
-
-    def check(self, run: str | None) -> Manifest:
-        """Return the Lease if this run holds it; called before every write.
-
-        :raises LeaseLost: when somebody else holds it, or nobody.
-        """
-        lease = self.cluster.get(self._lease)
-        holder = _holder(lease)
-        if lease is None or not run or holder != run:
-            raise LeaseLost(
-                f"Lease {self.namespace}/{NAME} is held by {holder or 'nobody'}, not by this run ({run or 'which has no name: give run'}): "
-                "nothing more was written."
-            )
-        return lease
-
-    def renew(self, run: str | None) -> None:
-        """Renew the Lease. :raises LeaseLost: when somebody else holds it, or nobody, or somebody else keeps writing it."""
-        for _attempt in range(ATTEMPTS):
-            lease = self.check(run)
-            try:
-                self.cluster.replace(self._lease, lease | {"spec": lease["spec"] | {"renewTime": datetime.now(timezone.utc).strftime(TIME)}})
-                return
-            except Conflict:
-                continue
-        raise LeaseLost(f"Lease {self.namespace}/{NAME} is being written by somebody else.")
-
-    def release(self, run: str | None) -> None:
-        """Give the Lease up if this run holds it, else do nothing."""
-        for attempt in range(ATTEMPTS):
-            lease = self.cluster.get(self._lease)
-            if lease is None or not run or _holder(lease) != run:
-                return
-            try:
-                self.cluster.replace(self._lease, lease | {"spec": {field: value for field, value in lease["spec"].items() if field != "holderIdentity"}})
-                return
-            except Conflict:
-                if attempt == ATTEMPTS - 1:
-                    raise
 
     # -- the journal ------------------------------------------------------------------------------------------------
 
@@ -327,18 +249,3 @@ class Journal:
         if missing:
             raise BackupBroken(f"ConfigMaps {', '.join(missing)} of the backup are gone from namespace {self.namespace}")
         return unpack([chunk for chunk in chunks if chunk], stored["sha256"])
-
-
-def _held(run: str, seconds: int, now: datetime) -> dict[str, Any]:
-    return {"holderIdentity": run, "leaseDurationSeconds": seconds, "renewTime": now.strftime(TIME)}
-
-
-def _holder(lease: Manifest | None) -> str | None:
-    """Return who holds a Lease; None where nobody does."""
-    return ((lease or {}).get("spec") or {}).get("holderIdentity") or None
-
-
-def _expiry(spec: dict[str, Any]) -> datetime:
-    """Return when a Lease runs out by its own fields."""
-    renewed = datetime.strptime(spec.get("renewTime") or "1970-01-01T00:00:00.000000Z", TIME).replace(tzinfo=timezone.utc)
-    return renewed + timedelta(seconds=spec.get("leaseDurationSeconds") or 0)

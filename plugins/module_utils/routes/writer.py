@@ -8,7 +8,7 @@ For internal use of this collection only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -44,14 +44,12 @@ class RouteWriter:
 
     :param originals: the users' routes as they were before the migration.
     :param moves: alpha pool to the name of its v1 pool.
-    :param guard: called before every write; raises where the Lease is not this run's any more.
     :param dry_run: whether the API server only checks each write and stores none.
     """
 
     cluster: Cluster
     originals: Mapping[RouteKey, Manifest]
     moves: Mapping[PoolKey, str]
-    guard: Callable[[], None]
     dry_run: bool = False
 
     # -- users' routes ----------------------------------------------------------------------------------------------
@@ -90,7 +88,6 @@ class RouteWriter:
         """
         original, before = self.originals[key], None
         for _attempt in range(ATTEMPTS):
-            self.guard()
             live = self.cluster.get(route_path(key))
             if live is None:
                 raise ApiError(f"{key}: gone since the plan was made.")
@@ -140,7 +137,6 @@ class RouteWriter:
             there = self.cluster.get(route_path(key))
             if there and there["spec"] == manifest["spec"]:
                 return False
-            self.guard()
             if there is None:
                 # A conflict is our own write whose answer got lost: nobody else knows the nonce in the name.
                 with suppress(Conflict):
@@ -159,7 +155,6 @@ class RouteWriter:
         for api_version, kind, namespace in sorted({(key.api_version, key.kind, key.namespace) for key in self.originals}):
             path = collection_path(api_version, plural(kind), namespace)
             for manifest in list(self.cluster.list(path, labelSelector=f"{LABEL} in ({','.join(variants)})")):
-                self.guard()
                 self.cluster.delete(route_path(route_key(manifest)), self.dry_run)
                 removed.append(route_key(manifest))
         return removed

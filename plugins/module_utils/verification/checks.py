@@ -261,10 +261,9 @@ def admitted(cluster: Cluster, params: Params, _deadline: float) -> Result:
 def installed(cluster: Cluster, params: Params, deadline: float) -> Result:
     """Wait until the v1 endpoint pickers are available; pods that the server refuses are tried again where a ``run`` holds the Lease."""
     scope, run = read(cluster, params), params["run"]
-    store = journal.Journal(cluster, params["state_namespace"])
-    record = store.read() if run else None
+    record = journal.Journal(cluster, params["state_namespace"]).read() if run else None
     alpha_leaves = bool(record and record.get("retiring_since"))
-    return pickers.installed(scope, deadline, lambda: pickers.try_again(scope, lambda: store.check(run)) if run else None, alpha_leaves)
+    return pickers.installed(scope, deadline, lambda: pickers.try_again(scope) if run else None, alpha_leaves)
 
 
 def phase_end(cluster: Cluster, params: Params, deadline: float) -> Result:
@@ -306,8 +305,18 @@ def remaining(cluster: Cluster, params: Params, deadline: float) -> Result:
     return {"ok": True, "faults": [], "remaining": there, "repoint": proof.to_repoint(cluster, params["plan"]), "sent": 0}
 
 
+def removed(cluster: Cluster, params: Params, deadline: float) -> Result:
+    """Wait until those of ``objects`` that are being deleted are gone, and say which are there still."""
+    there = proof.there(cluster, params["objects"] or [])
+    while any(found["metadata"].get("deletionTimestamp") for found in there) and time.monotonic() < deadline:
+        time.sleep(1)
+        there = proof.there(cluster, there)
+    faults = [f"{proof.described(found)} is still there: see what keeps it, or makes it again, then start again" for found in there]
+    return {"ok": not there, "faults": faults, "sent": 0}
+
+
 VERIFICATION: dict[str, Check] = {
-    "settled": settled, "admitted": admitted, "installed": installed, "phase_end": phase_end, "remaining": remaining,
+    "settled": settled, "admitted": admitted, "installed": installed, "phase_end": phase_end, "remaining": remaining, "removed": removed,
 }
 """Checks of verify_gateway, which a person or a role asks for."""
 

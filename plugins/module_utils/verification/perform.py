@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, Unreachable
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import Lease, LeaseLost
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import step_weights, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.checks import Check
 
@@ -49,14 +51,13 @@ def perform(module: Any, connect: Callable[[], Cluster], check: Check) -> None:
         deadline = time.monotonic() + params["seconds"]
         params["shares"] = step_weights.shares(params["shares"])
         cluster = connect()
-        if params["run"]:
-            journal.Journal(cluster, params["state_namespace"]).renew(params["run"])
-        result = check(cluster, params, deadline)
+        with Lease(cluster).held(params["run"]) if params["run"] else nullcontext():
+            result = check(cluster, params, deadline)
     except Unreachable as error:
         module.fail_json(msg=str(error), unreachable_api=True)
     except weights.Drifted as error:
         module.fail_json(msg=step_weights.left_alone(error), held=True, foreign=True, verdict="HELD")
-    except (ApiError, ValueError, TypeError, journal.BackupBroken, journal.LeaseLost) as error:
+    except (ApiError, ValueError, TypeError, journal.BackupBroken, LeaseLost) as error:
         module.fail_json(msg=str(error))
     if params["fail"] and not result["ok"]:
         module.fail_json(msg=failure(result), **result)

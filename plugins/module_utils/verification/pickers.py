@@ -82,12 +82,10 @@ def _refusal(faults: list[str], alpha_leaves: bool) -> str:
             "the same command goes on from here.")
 
 
-def try_again(scope: MigrationScope, guard: Callable[[], Any]) -> None:
+def try_again(scope: MigrationScope) -> None:
     """Make the ReplicaSets of pickers whose pods were refused try again now: by themselves they wait longer each time, up to 16 minutes.
 
     An annotation on the Deployment does it: its controller copies it to the ReplicaSet, whose own controller then looks at it at once.
-
-    :param guard: called before each write; raises where this run may not write.
     """
     for pool in scope.plan["pools"]:
         path = object_path("apps/v1", "Deployment", pool["namespace"], pool["epp"]["deployment"])
@@ -96,7 +94,6 @@ def try_again(scope: MigrationScope, guard: Callable[[], Any]) -> None:
             continue
         annotations = deployment["metadata"].setdefault("annotations", {})
         annotations[TRIED_AGAIN] = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        guard()
         # Its status may have changed since, or the credential may not write it: then it is tried by itself, later.
         with suppress(Conflict, Forbidden):
             scope.cluster.replace(path, deployment)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from operator import itemgetter
 from typing import Any
@@ -121,8 +121,18 @@ def alpha_objects(scope: MigrationScope) -> Iterator[str]:
     for address in dict.fromkeys([*affected(scope.plan), *pickers_services(scope.plan)]):
         found = scope.cluster.get(object_path(*address)) if address not in known else None
         if found is not None and describe(found) not in stays:
-            held = (found["metadata"].get("finalizers") or []) if found["metadata"].get("deletionTimestamp") else []
-            yield describe(found) + (f" (being deleted, held by {', '.join(held)})" if held else "")
+            yield described(found)
+
+
+def there(cluster: Cluster, addresses: Iterable[Mapping[str, Any]]) -> list[Manifest]:
+    """Return those of the objects that addresses name which are there."""
+    return [found for address in addresses if (found := live(cluster, address))]
+
+
+def described(found: Manifest) -> str:
+    """Return an object as findings name it, with the finalizers that hold it while it is being deleted."""
+    held = (found["metadata"].get("finalizers") or []) if found["metadata"].get("deletionTimestamp") else []
+    return describe(found) + (f" (being deleted, held by {', '.join(held)})" if held else "")
 
 
 def staying(scope: MigrationScope) -> dict[str, str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
@@ -39,7 +40,8 @@ class FakeCluster:
         self.before: Callable[[str, str, Any], None] = lambda method, path, body: None
         self.losing: list[tuple[str, str]] = []
         self.warnings: list[str] = []
-        self._version = 0
+        self.fence: Callable[[], None] | None = None
+        self._versions = itertools.count(1)
         for manifest in manifests:
             self.put(manifest)
 
@@ -51,12 +53,13 @@ class FakeCluster:
         return path
 
     def _save(self, path: str, manifest: Manifest) -> Manifest:
-        self._version += 1
         self.objects[path] = deepcopy(manifest)
-        self.objects[path]["metadata"]["resourceVersion"] = str(self._version)
+        self.objects[path]["metadata"]["resourceVersion"] = str(next(self._versions))
         return deepcopy(self.objects[path])
 
-    def _seen(self, method: str, path: str, body: Any = None) -> None:
+    def _seen(self, method: str, path: str, body: Any = None, dry_run: bool = False) -> None:
+        if self.fence and method != "GET" and not dry_run:
+            self.fence()
         self.requests.append((method, path))
         self.before(method, path, body)
 
@@ -88,7 +91,7 @@ class FakeCluster:
 
     def create(self, path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
         at = f"{path}/{manifest['metadata'].get('name', manifest['metadata'].get('generateName'))}"
-        self._seen("POST", at, manifest)
+        self._seen("POST", at, manifest, dry_run)
         if at in self.objects:
             raise Conflict(f"POST {at}: already exists", 409)
         if dry_run:
@@ -99,7 +102,7 @@ class FakeCluster:
         return saved
 
     def replace(self, path: str, manifest: Manifest, dry_run: bool = False) -> Manifest:
-        self._seen("PUT", path, manifest)
+        self._seen("PUT", path, manifest, dry_run)
         if path not in self.objects:
             raise NotServed(f"PUT {path}: not found")
         if manifest["metadata"].get("resourceVersion") != self.objects[path]["metadata"]["resourceVersion"]:
@@ -112,7 +115,7 @@ class FakeCluster:
         return saved
 
     def delete(self, path: str, dry_run: bool = False, **options: Any) -> bool:
-        self._seen("DELETE", path)
+        self._seen("DELETE", path, None, dry_run)
         if dry_run:
             return path in self.objects
         found = self.objects.pop(path, None) is not None

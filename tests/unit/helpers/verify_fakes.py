@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import Lease
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.answer_checks import Answer
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.http_client import Client
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.targets import Probe
@@ -41,7 +42,7 @@ class Here:
         monkeypatch.setattr(checks.time, "sleep", lambda seconds: None)
 
     def begin(self) -> str:
-        self.store.acquire("run-1", 900)
+        Lease(self.cluster).acquire("run-1", {})
         return self.store.open(PLAN, [ROUTE])["nonce"]
 
     def send(self, probe: Probe, client: Client) -> Answer:

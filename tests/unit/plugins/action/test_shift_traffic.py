@@ -21,7 +21,7 @@ class Plugin(ActionModule):
     """The plugin without Ansible around it."""
 
     def __init__(self, transport: str = "local", **args: Any) -> None:
-        self._task = SimpleNamespace(args=args, async_val=0)
+        self._task = SimpleNamespace(args=args, async_val=0, environment=None)
         self._play_context = SimpleNamespace(check_mode=False)
         self._connection = SimpleNamespace(transport=transport)
         self.executed: list[tuple[str, Result]] = []

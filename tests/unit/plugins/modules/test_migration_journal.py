@@ -142,7 +142,7 @@ def test_check_mode_writes_nothing(here: Here) -> None:
 def test_one_run_at_a_time(here: Here) -> None:
     run = here("opened", plan=PLAN)["run"]
     other = here("opened", plan=PLAN)
-    assert other["failed"] and f"Another run ({run})" in other["msg"]
+    assert other["failed"] and f"Run {run}, since" in other["msg"] and other["lease"]["run"] == run
     assert not here("opened", plan=PLAN, run=run)["failed"], "the same run may go on"
     for state in ("noted", "closed"):
         result = here(state, run="run-x", phase="install", verdict="PROVEN", reason="x")

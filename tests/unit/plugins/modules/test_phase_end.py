@@ -269,6 +269,9 @@ def test_what_remains_is_what_can_be_deleted(here: Here) -> None:
     here.cluster.put(models[1])
     plan = {"pools": [PLAN["pools"][0] | {"retire": models}]}
     assert here(check="remaining", plan=plan)["remaining"] == [models[1]] and here.asked == []
+    left = here(check="removed", plan=plan, objects=models, seconds=100)
+    assert left["failed"] and left["msg"].startswith(f"InferenceModel default/{models[1]['metadata']['name']} is still there"), "it is not being deleted"
+    assert here(check="removed", plan=plan, objects=models[:1])["ok"]
 
 
 def pointed(name: str, pool: str, group: str = "inference.networking.x-k8s.io", **metadata: Any) -> Manifest:

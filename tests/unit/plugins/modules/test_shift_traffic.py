@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.inference_gateway.migration.plugins.module_utils import manifests
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Forbidden, Unreachable, object_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import Lease
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import probe_routes, references, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof
@@ -42,7 +43,7 @@ class Here:
     def __init__(self, *manifests: Manifest, plan: Manifest = PLAN) -> None:
         self.cluster, self.plan = FakeCluster(gateway(), *manifests), plan
         self.store = Journal(self.cluster, NAMESPACE)
-        self.store.acquire("run-1", 900)
+        Lease(self.cluster).acquire("run-1", {})
         self.store.open(plan, [manifest for manifest in self.cluster.objects.values() if manifest["kind"] == "HTTPRoute"])
         self.cluster.requests.clear()
 
@@ -158,7 +159,7 @@ def test_check_mode_writes_nothing(here: Here) -> None:
     empty = FakeCluster()
     assert shift_traffic.work(empty, {"state": "shifted", "state_namespace": NAMESPACE}, True) == {"changed": True, "routes": []}
     with pytest.raises(ApiError, match="No migration was begun"):
-        shift_traffic.work(empty, {"state": "shifted", "state_namespace": NAMESPACE}, False)
+        shift_traffic.work(empty, {"state": "shifted", "state_namespace": NAMESPACE, "run": "run-1"}, False)
 
 
 # -- other writers -------------------------------------------------------------------------------------------------------
@@ -301,7 +302,7 @@ def test_nothing_is_written_without_the_lease(here: Here, run: str | None, state
 
 
 def test_a_run_without_a_name_writes_nothing_while_nobody_holds_the_lease(here: Here) -> None:
-    here.store.release("run-1")
+    Lease(here.cluster).release("run-1")
     with pytest.raises(Exception, match="held by nobody"):
         here.work("shifted", run=None, share=10)
     assert here.route_writes == []

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from kubernetes.client.rest import ApiException
 from kubernetes.dynamic.exceptions import api_exception
-from urllib3 import HTTPHeaderDict
+from urllib3 import HTTPHeaderDict, PoolManager
 from urllib3.exceptions import ProtocolError
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import api
@@ -50,6 +50,8 @@ class Client:
     """Answers in turn; the last one for ever. An exception is raised, a function is called with the request."""
 
     def __init__(self, *answers: Any) -> None:
+        self.pools = PoolManager()
+        self.client = SimpleNamespace(rest_client=SimpleNamespace(pool_manager=self.pools))
         self.answers = list(answers)
         self.seen: list[tuple[str, str, dict[str, Any]]] = []
 
@@ -264,11 +266,49 @@ def test_patience_ends(make: Make, clock: Clock, error: Any) -> None:
     assert 7 <= clock.now <= 10 and max(clock.pauses) == 3.0
 
 
+def test_a_server_that_says_when_to_ask_again_is_asked_then(make: Make, clock: Clock) -> None:
+    busy = refusal(429)
+    busy.headers = {"Retry-After": "7"}
+    cluster, client = make(busy, {"done": 1})
+    assert cluster.request("GET", "/x") == {"done": 1} and clock.pauses == [7.0]
+    cluster, client = make(busy, {"done": 1}, patience=5.0)
+    with pytest.raises(Unreachable, match="for 5 s"):
+        cluster.request("GET", "/x")
+    assert len(client.seen) == 1, "earlier than it says it is not asked"
+
+
+def test_a_request_is_sent_by_the_client_once(make: Make) -> None:
+    """urllib3 by itself sends a PUT or DELETE again whose answer was cut off."""
+    _cluster, client = make({})
+    assert client.pools.connection_from_url("https://server").retries is False
+
+
+def test_the_fence_is_asked_before_every_sending_of_a_write(make: Make, clock: Clock) -> None:
+    cluster, client = make(refusal(500), refusal(503), {})
+    asked: list[int] = []
+    cluster.fence = lambda: asked.append(len(client.seen))
+    cluster.replace("/x", {})
+    assert asked == [0, 1, 2]
+    cluster.get("/x")
+    cluster.create("/x", {}, dry_run=True)
+    cluster.delete("/x", dry_run=True)
+    assert asked == [0, 1, 2], "reading and trying write nothing"
+    cluster.fence = refuse_to_write
+    with pytest.raises(ApiError, match="not ours"):
+        cluster.delete("/x")
+    assert len(client.seen) == 6
+
+
+def refuse_to_write() -> None:
+    """A fence that lets nothing through."""
+    raise ApiError("not ours", 418)
+
+
 def test_every_request_has_a_time_limit_of_its_own(make: Make) -> None:
     cluster, client = make({})
     cluster.request("GET", "/x", query={"a": "b"})
     arguments = client.seen[0][2]
-    assert arguments["_request_timeout"] == (5, 60) and arguments["query_params"] == [("a", "b")] and arguments["serialize"] is False
+    assert arguments["_request_timeout"] == (2, 60) and arguments["query_params"] == [("a", "b")] and arguments["serialize"] is False
 
 
 # -- reading -------------------------------------------------------------------------------------------------------------

@@ -1,14 +1,13 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lease, journal and backup against an API server of dictionaries, lost answers and other writers included."""
+"""Journal and backup against an API server of dictionaries, lost answers and other writers included."""
 
 from __future__ import annotations
 
 import base64
 import json
 import random
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -17,11 +16,10 @@ from hypothesis import strategies as st
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Conflict, object_path
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import BackupBroken, Journal, LeaseHeld, LeaseLost
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import BackupBroken, Journal
 
 from tests.unit.helpers.migration_fakes import NAMESPACE, FakeCluster
 
-LEASE = object_path("coordination.k8s.io/v1", "Lease", NAMESPACE, journal.NAME)
 RECORD = object_path("v1", "ConfigMap", NAMESPACE, journal.NAME)
 OBJECTS: list[dict[str, Any]] = [
     {
@@ -42,15 +40,6 @@ def cluster() -> FakeCluster:
 @pytest.fixture
 def store(cluster: FakeCluster) -> Journal:
     return Journal(cluster, NAMESPACE)
-
-
-def spec(cluster: FakeCluster) -> dict[str, Any]:
-    return cluster.objects[LEASE]["spec"]
-
-
-def aged(cluster: FakeCluster, seconds: float) -> None:
-    """The Lease as if it had last been renewed ``seconds`` ago."""
-    cluster.objects[LEASE]["spec"]["renewTime"] = (datetime.now(timezone.utc) - timedelta(seconds=seconds)).strftime(journal.TIME)
 
 
 # -- pack and unpack -----------------------------------------------------------------------------------------------------
@@ -95,114 +84,6 @@ def test_any_corruption_is_found() -> None:
 
 def test_storable_drops_what_the_server_writes() -> None:
     assert journal.storable(OBJECTS[0]) == {"kind": "HTTPRoute", "metadata": {"name": "a", "labels": {"x": "y"}}, "spec": {"ü": [1]}}
-
-
-# -- the Lease -----------------------------------------------------------------------------------------------------------
-
-
-def test_acquire_hold_release(store: Journal, cluster: FakeCluster) -> None:
-    store.acquire("run-1", 900)
-    assert spec(cluster) | {"renewTime": 0, "acquireTime": 0} == {
-        "holderIdentity": "run-1", "leaseDurationSeconds": 900, "renewTime": 0, "acquireTime": 0, "leaseTransitions": 0,
-    }  # fmt: skip
-    aged(cluster, 100)
-    before = spec(cluster)["renewTime"]
-    store.renew("run-1")
-    assert spec(cluster)["renewTime"] > before and spec(cluster)["leaseDurationSeconds"] == 900
-    store.release("run-1")
-    assert "holderIdentity" not in spec(cluster)
-    store.acquire("run-2", 60)
-    assert (spec(cluster)["holderIdentity"], spec(cluster)["leaseTransitions"]) == ("run-2", 1)
-
-
-def test_a_lease_that_is_held_is_not_taken(store: Journal, cluster: FakeCluster) -> None:
-    store.acquire("run-1", 900)
-    aged(cluster, 890)
-    writes = len(cluster.writes)
-    with pytest.raises(LeaseHeld, match=r"Another run \(run-1\) .* runs out at 20.* UTC"):
-        store.acquire("run-2", 900)
-    assert len(cluster.writes) == writes
-    store.acquire("run-1", 900)
-
-
-def test_a_lease_whose_time_is_up_is_taken_and_its_old_holder_stops(store: Journal, cluster: FakeCluster) -> None:
-    store.acquire("run-1", 900)
-    aged(cluster, 901)
-    store.renew("run-1")
-    aged(cluster, 901)
-    store.acquire("run-2", 900)
-    for look in (store.renew, store.check):
-        with pytest.raises(LeaseLost, match="held by run-2, not by this run"):
-            look("run-1")
-    store.release("run-1")
-    assert spec(cluster)["holderIdentity"] == "run-2"
-
-
-@pytest.mark.parametrize("run", [None, "", "run-1"])
-def test_nobodys_lease_lets_nobody_write(store: Journal, cluster: FakeCluster, run: str | None) -> None:
-    for _state in ("no lease", "a released lease"):
-        for look in (store.renew, store.check):
-            with pytest.raises(LeaseLost, match="held by nobody"):
-                look(run)
-        store.acquire("run-0", 900)
-        store.release("run-0")
-    assert "holderIdentity" not in spec(cluster)
-
-
-def race(cluster: FakeCluster, method: str, change: dict[str, Any]) -> None:
-    """Somebody else changes, or makes, the Lease right before our next write of it."""
-
-    def meddle(seen: str, path: str, body: Any) -> None:
-        if (seen, path) == (method, LEASE):
-            cluster.before = lambda *_request: None
-            lease = cluster.objects.get(LEASE) or body
-            cluster.put({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"} | lease | {"spec": lease["spec"] | change})
-
-    cluster.before = meddle
-
-
-@pytest.mark.parametrize("there", [False, True])
-def test_of_two_that_take_it_at_once_one_gets_it(store: Journal, cluster: FakeCluster, there: bool) -> None:
-    if there:
-        store.acquire("run-0", 1)
-        aged(cluster, 2)
-    race(cluster, "PUT" if there else "POST", {"holderIdentity": "run-2"})
-    with pytest.raises(LeaseHeld, match="took Lease .* at the same moment"):
-        store.acquire("run-1", 900)
-    assert spec(cluster)["holderIdentity"] == "run-2"
-
-
-def test_a_conflict_while_holding_is_looked_at_again(store: Journal, cluster: FakeCluster) -> None:
-    store.acquire("run-1", 900)
-    race(cluster, "PUT", {"unknown": 1})
-    store.renew("run-1")
-    assert spec(cluster)["unknown"] == 1
-    race(cluster, "PUT", {"holderIdentity": "run-2"})
-    with pytest.raises(LeaseLost, match="run-2"):
-        store.renew("run-1")
-
-
-def test_a_lease_that_others_write_all_the_time(store: Journal, cluster: FakeCluster) -> None:
-    store.acquire("run-1", 900)
-    cluster.before = lambda method, path, body: cluster.put(cluster.objects[LEASE]) if method == "PUT" else None
-    with pytest.raises(LeaseLost, match="written by somebody else"):
-        store.renew("run-1")
-    with pytest.raises(Conflict):
-        store.release("run-1")
-
-
-@pytest.mark.parametrize("there", [False, True])
-def test_lost_answers_of_lease_writes_do_no_harm(store: Journal, cluster: FakeCluster, there: bool) -> None:
-    if there:
-        store.acquire("run-0", 900)
-        store.release("run-0")
-    cluster.losing = [("PUT" if there else "POST", LEASE)]
-    store.acquire("run-1", 900)
-    cluster.losing = [("PUT", LEASE)]
-    store.renew("run-1")
-    cluster.losing = [("PUT", LEASE)]
-    store.release("run-1")
-    assert cluster.losing == [] and "holderIdentity" not in spec(cluster)
 
 
 # -- the record ----------------------------------------------------------------------------------------------------------
@@ -285,6 +166,5 @@ def test_a_backup_that_does_not_come_back_whole_begins_nothing(store: Journal, c
 
 
 def test_no_secret_is_needed(store: Journal, cluster: FakeCluster) -> None:
-    store.acquire("run-1", 900)
     store.open({}, OBJECTS)
-    assert {path.split("/")[-2] for _method, path in cluster.requests} == {"leases", "configmaps"}
+    assert {path.split("/")[-2] for _method, path in cluster.requests} == {"configmaps"}

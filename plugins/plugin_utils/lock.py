@@ -1,0 +1,50 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decides whether the holder of a Lease is dead, by what is seen of it one look after the other. Asks nobody itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import processes
+
+Decision = Literal["take", "wait", "refuse"]
+LEFT_SECONDS = 120
+"""For so long the last processes of a dead run may go on; the longest that writes ends after 30 s."""
+
+
+class Lock:
+    """Watches the Lease of another run.
+
+    :param clock: seconds on a clock that nobody sets. :param lives: tells of a process whether it lives, None where that can't be seen from here.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, lives: Callable[[Any], bool | None] = processes.lives) -> None:
+        self.clock, self.lives = clock, lives
+        self.first = self.since = clock()
+        self.beat: tuple[str, str] | None = None
+
+    def look(self, lease: dict[str, Any]) -> Decision:
+        """Decide by one look. :param lease: as module migration_journal returns it of a Lease that another run holds.
+
+        ``take``: the holder is dead. ``refuse``: it lives. ``wait``: look again.
+        """
+        origin = lease["holder"].get("origin")
+        alive = self.lives(origin) if origin else None
+        beat, before = (lease["run"], lease["beat"]), self.beat
+        if beat != before:
+            self.beat, self.since = beat, self.clock()
+        if alive or (alive is None and before not in (None, beat)):
+            return "refuse"
+        if alive is False and lease["here"] and not lease["left"]:
+            return "take"
+        if self.clock() - self.since >= lease["seconds"]:
+            return "take"
+        return "refuse" if self.clock() - self.first >= LEFT_SECONDS else "wait"
+
+    def left(self, lease: dict[str, Any]) -> float:
+        """Return the seconds after which the Lease may be taken if nothing of it changes."""
+        return max(0.0, lease["seconds"] - (self.clock() - self.since))
