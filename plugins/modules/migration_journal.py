@@ -89,6 +89,9 @@ options:
       - Version of a Lease whose holder is dead, with O(state=opened); it is taken where nothing of it has changed since. This collection's action plugin finds
         out whether the holder is dead, by its process or by the time for which it has not renewed the Lease.
     type: str
+  seen:
+    description: An earlier look at the Lease, with O(state=opened), as M(inference_gateway.migration.migration_journal_info) returns it (C(lease)).
+    type: dict
 seealso:
   - module: inference_gateway.migration.detect_v1alpha2
   - module: inference_gateway.migration.migration_journal_info
@@ -175,6 +178,7 @@ def argument_spec() -> dict:
         "seconds": {"type": "int"},
         "holder": {"type": "dict"},
         "take": {"type": "str"},
+        "seen": {"type": "dict"},
     }
 
 

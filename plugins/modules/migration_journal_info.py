@@ -19,6 +19,10 @@ extends_documentation_fragment:
   - inference_gateway.migration.attributes.read_only
   - inference_gateway.migration.cluster
   - inference_gateway.migration.journal
+options:
+  seen:
+    description: An earlier look at the Lease by this module (RV(lease)). Its time counts on where nothing has changed since.
+    type: dict
 seealso:
   - module: inference_gateway.migration.migration_journal
 """
@@ -45,6 +49,10 @@ journal:
       entries; V(null) where no migration was begun.
   returned: always
   type: dict
+lease:
+  description: Which run holds the Lease, with the time of the look on the controller's own clock (C(at)).
+  returned: when a run holds it
+  type: dict
 plan:
   description: The plan of the open migration.
   returned: when a migration is open
@@ -53,12 +61,13 @@ plan:
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import Lease
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
 def argument_spec() -> dict:
     """Return the options of the module."""
-    return auth_argument_spec() | journal.argument_spec()
+    return auth_argument_spec() | journal.argument_spec() | {"seen": {"type": "dict"}}
 
 
 def main() -> None:
@@ -68,9 +77,10 @@ def main() -> None:
         cluster = Cluster(module)
         record = journal.Journal(cluster, module.params["state_namespace"]).read()
         found = {"id": cluster.identity(), "server": cluster.server}
+        held = Lease(cluster).seen()
     except ApiError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, cluster=found, **journal.summary(record))
+    module.exit_json(changed=False, cluster=found, **({"lease": held} if held else {}), **journal.summary(record))
 
 
 if __name__ == "__main__":

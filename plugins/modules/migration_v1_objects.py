@@ -88,6 +88,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
     auth_argument_spec,
     object_path,
 )
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import Lease, LeaseLost
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest, describe
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import removal
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
@@ -115,7 +116,7 @@ def path_of(found: Manifest) -> str:
     return object_path(found["apiVersion"], found["kind"], found["metadata"].get("namespace"), found["metadata"]["name"])
 
 
-def delete(cluster: Cluster, plan: removal.Plan, listing: removal.Listing, guard: Callable[[], None], dry_run: bool) -> list[Manifest]:
+def delete(cluster: Cluster, plan: removal.Plan, listing: removal.Listing, dry_run: bool) -> list[Manifest]:
     """Delete what a listing says may go, each only as it was when it was compared, and return it; after a conflict list and compare anew.
 
     :raises Conflict: when some object was written by somebody else at every attempt.
@@ -124,7 +125,6 @@ def delete(cluster: Cluster, plan: removal.Plan, listing: removal.Listing, guard
     for attempt in range(ATTEMPTS):
         try:
             for found in [found for found, why in listing(cluster, plan) if not why and not found["metadata"].get("deletionTimestamp")]:
-                guard()
                 meta = found["metadata"]
                 cluster.delete(path_of(found), dry_run, preconditions={"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]})
                 done.append(found)
@@ -150,24 +150,24 @@ def work(cluster: Cluster, params: dict, check_mode: bool) -> dict:
 
     :raises Referred: outside check mode, when a route names a v1 pool.
     """
-    store, plan = journal.Journal(cluster, params["state_namespace"]), params["plan"]
-    if not check_mode:
-        store.renew(params["run"])
+    with nullcontext() if check_mode else Lease(cluster).held(params["run"]):
+        return remove(cluster, params, check_mode)
+
+
+def remove(cluster: Cluster, params: dict, check_mode: bool) -> dict:
+    """Do what :func:`work` does, under the Lease."""
+    plan = params["plan"]
     if (referring := list(removal.referring(cluster, plan))) and not check_mode:
         raise Referred(f"{'; '.join(referring)}: nothing of v1 is removed. Name v1alpha2's pool there, or leave v1 in place (migration_remove_v1: false), "
                        "then start again")
     deadline = time.monotonic() + params["seconds"]
     removed: list[Manifest] = []
 
-    def guard() -> None:
-        if not check_mode:
-            store.check(params["run"])
-
     # In check mode all is still there by which a definition is in use, the charts' pools too.
     going = [describe(found) for found, why in removal.objects(cluster, plan) if not why] + removal.pools(plan) if check_mode else ()
     definitions = partial(removal.definitions, going=going)
     for listing in (removal.objects, definitions):
-        deleted = delete(cluster, plan, listing, guard, check_mode)
+        deleted = delete(cluster, plan, listing, check_mode)
         removed += deleted
         if not check_mode:
             wait(cluster, deleted, deadline)
@@ -184,7 +184,7 @@ def main() -> None:
         module.fail_json(msg=str(error), unreachable_api=True)
     except Referred as error:
         module.fail_json(msg=str(error), verdict="HELD")
-    except (ApiError, journal.LeaseLost) as error:
+    except (ApiError, LeaseLost) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

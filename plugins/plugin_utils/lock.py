@@ -19,13 +19,17 @@ LEFT_SECONDS = 120
 class Lock:
     """Watches the Lease of another run.
 
+    :param seen: an earlier look of this run, see :func:`first_look`; None where there was none.
     :param clock: seconds on a clock that nobody sets. :param lives: tells of a process whether it lives, None where that can't be seen from here.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, lives: Callable[[Any], bool | None] = processes.lives) -> None:
+    def __init__(self, seen: dict[str, Any] | None = None, clock: Callable[[], float] = time.monotonic,
+                 lives: Callable[[Any], bool | None] = processes.lives) -> None:
         self.clock, self.lives = clock, lives
         self.first = self.since = clock()
         self.beat: tuple[str, str] | None = None
+        if seen and seen["at"] <= self.first:
+            self.beat, self.since = (seen["run"], seen["beat"]), seen["at"]
 
     def look(self, lease: dict[str, Any]) -> Decision:
         """Decide by one look. :param lease: as module migration_journal returns it of a Lease that another run holds.
@@ -48,3 +52,12 @@ class Lock:
     def left(self, lease: dict[str, Any]) -> float:
         """Return the seconds after which the Lease may be taken if nothing of it changes."""
         return max(0.0, lease["seconds"] - (self.clock() - self.since))
+
+
+def first_look(lease: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a look at the Lease of another run, for the looks that follow: a run that has to wait for it need not begin to do so when it wants to write.
+
+    :param before: an earlier look; its time counts on where nothing has changed.
+    """
+    same = before and (before["run"], before["beat"]) == (lease["run"], lease["beat"])
+    return {"run": lease["run"], "beat": lease["beat"], "at": before["at"] if same and before else time.monotonic()}
