@@ -76,7 +76,7 @@ referring:
 """
 
 import time
-from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal

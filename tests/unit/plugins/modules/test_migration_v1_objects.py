@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Conflict, Unreachable
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import Lease
 from ansible_collections.inference_gateway.migration.plugins.modules import migration_v1_objects
 
 from tests.unit.helpers.migration_fakes import ALPHA, NAMESPACE, V1, FakeCluster, http_route, rule, run_module
@@ -24,7 +24,7 @@ class Here:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *manifests: Manifest) -> None:
         self.monkeypatch = monkeypatch
         self.cluster = FakeCluster(*manifests, http_route(rule(ALPHA)))
-        Journal(self.cluster, NAMESPACE).acquire("run-1", 900)
+        Lease(self.cluster).acquire("run-1", {})
         self.asked: list[Manifest] = []
         real = self.cluster.delete
 
