@@ -13,7 +13,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import Lease
 from ansible_collections.inference_gateway.migration.plugins.modules import migration_v1_objects
 
-from tests.unit.helpers.migration_fakes import ALPHA, NAMESPACE, V1, FakeCluster, http_route, rule, run_module
+from tests.unit.helpers.migration_fakes import ALPHA, V1, FakeCluster, http_route, rule, run_module
 from tests.unit.plugins.module_utils.verification.test_removal import DEFINITION, NAME, OBJECTIVE, PLAN, live
 
 Manifest = dict[str, Any]
