@@ -12,6 +12,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.utils.display import Display
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.interrupts import saying
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubernetes_action import ModuleAction
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.passing import passes
 
@@ -35,7 +36,12 @@ class ActionModule(ModuleAction):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module and return its result."""
         _validated, options = self.validate_argument_spec(argument_spec())
-        task_vars, deadline = task_vars or {}, time.monotonic() + options["patience"]
+        task_vars = task_vars or {}
+        with saying(lambda: self.interrupted(task_vars.get("inventory_hostname", "localhost"))):
+            return self._patiently(options, task_vars)
+
+    def _patiently(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        deadline = time.monotonic() + options["patience"]
         while True:
             result = self._once(options, task_vars)
             if not passes(result) and not result.get("unreachable_api"):

@@ -142,6 +142,10 @@ share:
   description: The share in percent at which every moved rule stands now, the smallest where they differ.
   returned: with O(check=baseline)
   type: int
+passed:
+  description: The last share in percent that a gate of an earlier run let through, by the journal.
+  returned: with O(check=baseline)
+  type: int
 shares:
   description: The same for each route, to be given as O(shares) to the checks that follow.
   returned: with O(check=baseline)

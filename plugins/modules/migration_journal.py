@@ -37,12 +37,13 @@ options:
         begun to be taken away.
       - V(returned) records that v1 has no traffic any more and that its requests have ended.
       - V(learnt) records which models v1alpha2 names in its answers (O(answers)), beside those recorded before.
+      - V(passed) records that a gate has let O(share) through.
       - V(noted) records that a phase is done.
       - V(kept) renews the Lease for O(seconds) and does nothing else.
       - V(closed) records the verdict and gives the Lease up. Without O(verdict) there was nothing to prove. After V(ROLLED BACK) another migration may begin.
       - V(released) gives the Lease up and leaves the journal as it is.
     type: str
-    choices: [opened, learnt, installing, retiring, returning, returned, noted, kept, closed, released]
+    choices: [opened, learnt, installing, retiring, returning, returned, passed, noted, kept, closed, released]
     required: true
   run:
     description: Who writes. Made anew by O(state=opened) where it is not given; the other states need the one that was returned.
@@ -78,6 +79,9 @@ options:
   reason:
     description: One sentence that says why.
     type: str
+  share:
+    description: Percent of the traffic, with O(state=passed).
+    type: int
   seconds:
     description: For how long the Lease is kept, with O(state=kept).
     type: int
@@ -137,6 +141,10 @@ plan:
   description: The plan of the open migration.
   returned: when a migration is open
   type: dict
+steer:
+  description: What a person asks of the run, as M(inference_gateway.migration.migration_steer) takes it; V(null) where it shall go on.
+  returned: when O(state=kept)
+  type: dict
 lease:
   description: What is to be seen of the Lease that another run holds.
   returned: when another run is at work, or was killed lately
@@ -158,15 +166,18 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
     object_path,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import NAMESPACE, Lease, LeaseHeld, LeaseLost
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.steering import Steering
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import saved
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+
+
+STATES = ("opened", "learnt", "installing", "retiring", "returning", "returned", "passed", "noted", "kept", "closed", "released")
 
 
 def argument_spec() -> dict:
     """Return the options of the module."""
     return auth_argument_spec() | journal.argument_spec() | {
-        "state": {"type": "str", "choices": ["opened", "learnt", "installing", "retiring", "returning", "returned", "noted", "kept", "closed", "released"],
-                  "required": True},
+        "state": {"type": "str", "choices": list(STATES), "required": True},
         "run": {"type": "str"},
         "plan": {"type": "dict"},
         "phases": {"type": "list", "elements": "str", "choices": ["plan", "install", "shift", "retire"], "default": ["plan"]},
@@ -175,6 +186,7 @@ def argument_spec() -> dict:
         "phase": {"type": "str", "choices": ["install", "shift", "retire"]},
         "verdict": {"type": "str", "choices": ["PROVEN", "HELD", "FAILED", "ROLLED BACK"]},
         "reason": {"type": "str"},
+        "share": {"type": "int"},
         "seconds": {"type": "int"},
         "holder": {"type": "dict"},
         "take": {"type": "str"},
@@ -254,7 +266,7 @@ def ended(cluster: Cluster, store: journal.Journal, params: dict, check_mode: bo
     with lease.held(run):
         if state == "kept":
             time.sleep(params["seconds"])
-            return {"changed": False}
+            return {"changed": False, "steer": Steering(cluster).asked(run)}
         record = noted(store, store.read(), params)
     if state == "closed":
         lease.release(run)
@@ -270,6 +282,8 @@ def noted(store: journal.Journal, record: journal.Record, params: dict) -> journ
         return store.begin_to_retire(store.begin(record))
     if state == "returning":
         return store.begin_to_return(record)
+    if state == "passed":
+        return store.update(record, f"the gate at {params['share']} % is passed", passed=params["share"])
     if state == "returned":
         return store.update(record, "v1 has no traffic any more, and its requests have ended", shifted_since=None)
     if state == "learnt":
@@ -298,6 +312,7 @@ def main() -> None:
             ("state", "noted", ("run", "phase")),
             ("state", "closed", ("run", "reason")),
             ("state", "released", ("run",)),
+            ("state", "passed", ("run", "share")),
             ("state", "kept", ("run", "seconds")),
         ],
     )

@@ -299,7 +299,9 @@ def write(migration: OpenMigration, params: dict, check_mode: bool) -> dict:
     if changed and not check_mode:
         detail = f" {params['share']}" if state == "shifted" else ""
         event = f"routes {state}{detail}: {', '.join(str(key) for key, _b, _a in changed)}"
-        migration.store.update(record, event, **({} if state in ("finished", "replaced") else journal.without_shift(record)))
+        now = {"shifted": params["share"] or 0, "restored": 0}.get(state)
+        fields = {} if now is None else {"passed": min(record.get("passed") or 0, now)} | journal.without_shift(record)
+        migration.store.update(record, event, **fields)
     return {
         "changed": bool(changed),
         "written": begun,

@@ -19,6 +19,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.probin
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import FINISHED
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import unproven
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.unproven import Unproven
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils import interrupts
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import LongStreams
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.phases import PATIENCE, Phases, TrafficSplit
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.session import STRETCH, Executor, Session
@@ -62,6 +63,11 @@ class ShiftController:
             return {"failed": True, "msg": f"{error}"}
         if self.check_mode:
             return self.preview()
+        with interrupts.saying(self.where):
+            return self.shift()
+
+    def shift(self) -> dict[str, Any]:
+        """Do what :meth:`run` does where it is not check mode."""
         try:
             reason = {"migrated": self.migrate, "withdrawn": self.withdraw, "returned": self.give_up}[self.options["state"]]()
         except Stop as stop:
@@ -111,13 +117,14 @@ class ShiftController:
         self.streams.keep()
         self.streams.begin(past=max(self.timeouts.values(), default=0))
         self.gate(at, 0, TrafficSplit())
-        self.keep(passed=at)
+        self.passed(at)
         refused = unproven.of_refused(self.state.evidence, self.state.streaming, self.options["stream_seconds"], self.timeouts)
         self.require([*self.state.unproven, *refused])
         soak_until = 0.0
         for number, share in enumerate(steps, 1):
             if share < at:  # an earlier run was further: traffic is not taken back only to be given again
                 continue
+            self.session.heed(ask=True)
             self.keep(shifting=True)
             self.streams.begin(before_a_change=True)
             time.sleep(max(0.0, soak_until - time.monotonic()))
@@ -128,7 +135,7 @@ class ShiftController:
             split = self.phases.traffic_split(self.state, share)
             self.require(unproven.of_split([split.measured]))
             self.gate(share, soak_until - (self.streams.lead if share < 100 else 0), split, written)
-            self.keep(passed=share)
+            self.passed(share)
         self.require(self.unproven)
         self.phases.prove(self.state)
         evidence = self.state.evidence
@@ -163,6 +170,7 @@ class ShiftController:
 
         :returns: the verdict's sentence. :raises Stop: HELD where v1alpha2 does not answer, or somebody else wrote the routes.
         """
+        self.session.heeding = False
         self.session.limit = inf  # a rollback may send probes whatever the way there was allowed
         found: dict[str, Any] = self.session.verify((), STRETCH, check="baseline") if self.routed else {}
         noted = self.session.execute("migration_journal", state="returning")["journal"]
@@ -194,7 +202,8 @@ class ShiftController:
 
         :returns: the stop to report: HELD, with what could not be done added, unless everything is back after FAILED.
         """
-        back = self.state.passed if stop.verdict == "HELD" else 0
+        back = self.state.passed if stop.verdict == "HELD" and stop.steered != "back" else 0
+        self.session.heeding = False
         self.session.limit = inf  # the way back may send probes though the way there used up probe_limit
         self.session.load |= {"refused": 1.0} if self.session.load else {}  # nor is it slower because v1 refused
         try:
@@ -206,7 +215,12 @@ class ShiftController:
         left = self.clean_up() if self.state.baseline_known and (self.options["state"] == "migrated" or not text) else []
         if not text and not left and stop.verdict == "FAILED":
             return stop
-        return Stop("HELD", ". ".join([stop.reason.rstrip("."), text or f"v1 has {back} % of the traffic", *left, GO_ON]))
+        return Stop("HELD", ". ".join([stop.reason.rstrip("."), text or f"v1 has {back} % of the traffic", *left, self.remedy(stop)]))
+
+    @staticmethod
+    def remedy(stop: Stop) -> str:
+        """Return how to go on after a stop."""
+        return "The same command goes on from here, the playbook rollback gives the migration up" if stop.steered else GO_ON
 
     def leave_alone(self, stop: Stop) -> str:
         """Leave the traffic where another writer put it, and return a sentence that says so.
@@ -226,7 +240,7 @@ class ShiftController:
         """
         if not self.state.baseline_known:
             return "Nothing was written, so weights are as they were"
-        if stop.verdict == "HELD" and self.options["on_held"] == "stay" and self.state.shifting:
+        if stop.verdict == "HELD" and not stop.steered and self.options["on_held"] == "stay" and self.state.shifting:
             return "Weights stay as they are (on_held)"
         if ill := self.phases.alpha_is_ill(self.state):
             return f"v1alpha2 does not answer either ({ill}), so weights stay as they are"
@@ -284,7 +298,7 @@ class ShiftController:
         found = self.phases.baseline(self.state)
         known_now = unproven.of_options(found.streaming, self.options["tracers"], self.options["stream_seconds"])
         self.keep(known=found.kinds, shifting=found.serves_v1, baseline_known=True, standing=(found.shares,), stack=found.stack,
-                  unproven=(*found.unproven, *known_now), streaming=found.streaming)
+                  unproven=(*found.unproven, *known_now), streaming=found.streaming, passed=min(found.passed, found.share))
         if found.stop:
             raise found.stop
         if found.answers:
@@ -292,6 +306,21 @@ class ShiftController:
             for model, names in found.answers.items():
                 self.say(f"v1alpha2 answers requests for {model} as {', '.join(names)}; v1 may too")
         return found.share
+
+    def passed(self, share: int) -> None:
+        """Keep a share, in percent, that a gate has let through, in the journal too: a run that goes on takes no traffic back from it unless v1 fails."""
+        self.keep(passed=share)
+        if share:
+            self.session.execute("migration_journal", state="passed", share=share)
+
+    def where(self) -> str:
+        """Say where the traffic stands, to a person who interrupts the run."""
+        wanted = self.state.standing[-1] if self.state.standing else None
+        most = max(wanted.values(), default=0) if isinstance(wanted, dict) else wanted
+        stands = ("weights are as they were found" if most is None else "v1alpha2 is out of the users' routes" if most == FINISHED
+                  else f"v1 has {most} % of users' traffic")
+        return (f"{self.session.host}: interrupted: {stands}, the last share that passed its gate is {self.state.passed} %, and nothing is taken back by "
+                "itself. The same command goes on from here; to go back: ansible-playbook inference_gateway.migration.rollback")
 
     def settle(self, what: str, variants: list[str], seconds: int, check: str = "settled", watched: bool = False) -> None:
         """Wait until every gateway instance has taken the last change. :raises Stop: see :meth:`Phases.settle`."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import nullcontext
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.interrupts import saying
 from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionModule as KubernetesAction
 
 COLLECTION = "inference_gateway.migration"
@@ -28,6 +30,17 @@ class ModuleAction(KubernetesAction):
         https://github.com/ansible-collections/kubernetes.core/blob/main/plugins/action/k8s_info.py.
         """
         return result
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module; say how to go on where a person interrupts a run that may write."""
+        host = (task_vars or {}).get("inventory_hostname", "localhost")
+        with saying(lambda: self.interrupted(host)) if self._task.args.get("run") else nullcontext():
+            return super().run(tmp, task_vars)
+
+    def interrupted(self, host: str) -> str:
+        """Say how to go on after the task was interrupted, none of whose work changes weights."""
+        return (f"{host}: interrupted in task {self._task.get_name()!r}, which changes no weights. The same command goes on from here; to go back: "
+                "ansible-playbook inference_gateway.migration.rollback")
 
     def execute(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any], wrap_async: bool = False) -> dict[str, Any]:
         """Run one module of this collection with this task's connection and return its result.

@@ -79,6 +79,7 @@ def never_answered(judgement: GateState) -> bool:
 class Baseline:
     """How users are served before v1 gets any of their traffic.
 
+    :param passed: the last share that a gate of an earlier run let through, by the journal.
     :param share: percent at which the routes stand, over 0 in a run that goes on where another ended. :param shares: the same for each route.
     :param kinds: kinds of failure. :param serves_v1: whether v1 has traffic of users already; then nothing was asked.
     :param stack: fingerprints of what is installed of v1. :param answers: for a model the further models that answers named.
@@ -87,6 +88,7 @@ class Baseline:
     """
 
     share: int
+    passed: int
     shares: dict[str, Any]
     kinds: tuple[str, ...]
     serves_v1: bool
@@ -143,7 +145,7 @@ class Phases:
             self.say(f"baseline: none, v1 has {found['share']} % of users' traffic already: every kind of failure counts as new")
         else:
             self.say("baseline: v1alpha2 serves every way" + (f", with failures: {'; '.join(found['faults'])}" if found["faults"] else ""))
-        return Baseline(int(found["share"]), found["shares"], tuple(found["kinds"]), found["serves_v1"], found["stack"], found["answers"],
+        return Baseline(int(found["share"]), int(found["passed"]), found["shares"], tuple(found["kinds"]), found["serves_v1"], found["stack"], found["answers"],
                         tuple(found["unproven"]), tuple(found["streaming"]), stop)
 
     def _too_long(self, found: dict[str, Any]) -> str:
@@ -276,6 +278,8 @@ class Phases:
         # A failure at the end of a soak opens a test of its target, which takes a while.
         give_up = max(time.monotonic() + self.options["gate_seconds"], soak_until + 2 * STRETCH)
         while True:
+            paused = self.session.heed()
+            give_up, soak_until = give_up + paused, soak_until + paused
             soak = max(0, min(soak_until - time.monotonic(), STRETCH))
             found = self.session.verify(state.standing, STRETCH, check="gate", gate=self.bounds, judgement=judgement, known=list(state.known), soak=ceil(soak))
             judgement, now = found["judgement"], time.monotonic()

@@ -22,6 +22,10 @@ STRETCH = 30
 they end)."""
 
 
+PAUSED_SECONDS = 3
+"""How often a paused run looks whether it may go on."""
+
+
 class Executor(Background, Protocol):
     """Runs module executions for a shift; implemented by an action plugin."""
 
@@ -43,6 +47,10 @@ class Session:
         self.parent = os.getppid()
         self.sent, self.limit = 0, float(options["probe_limit"])
         self.load: dict[str, Any] = {}
+        self.steered: dict[str, str] | None = None
+        """What a person asks for now, see module migration_steer, as the last module execution has read it."""
+        self.heeding = True
+        """Whether it is done; not on the way back."""
 
     def say(self, text: str) -> None:
         """Show a line to the person who watches, with the host's name first."""
@@ -65,6 +73,8 @@ class Session:
                 self.say(f"no answer; trying again for up to {deadline - time.monotonic():.0f} s more. {result['msg']}")
                 time.sleep(1)
                 continue
+            if "steer" in result:
+                self.steered = result["steer"]
             if silent and not result.get("failed"):
                 self.say("there are answers again")
             if result.get("failed"):
@@ -72,6 +82,29 @@ class Session:
                 said = result.get("msg") or f"module {module} ended without a word: run again with -vvv to see its error"
                 raise Stop("HELD" if unsure else "FAILED", said, bool(result.get("foreign")))
             return result
+
+    def heed(self, ask: bool = False) -> float:
+        """Do what a person asks for: wait while the migration is paused, and return for how many seconds that was.
+
+        :param ask: whether to read it anew, before a write. :raises Stop: HELD where the run is asked to stop, or to take the traffic back.
+        """
+        if not self.heeding:
+            return 0.0
+        if ask:
+            self.execute("migration_journal", state="kept", seconds=0)
+        begun, said = time.monotonic(), False
+        while self.steered:
+            command, by = self.steered["command"], self.steered["by"]
+            if command != "pause":
+                words = {"stop": "stopped", "back": "taken back to v1alpha2"}[command]
+                raise Stop("HELD", f"{words} as {by} asked", steered=command)
+            if not said:
+                said = True
+                self.say(f"paused as {by} asked: weights stay as they are until the playbook steer says go_on, stop or back")
+            self.execute("migration_journal", state="kept", seconds=PAUSED_SECONDS)
+        if said:
+            self.say(f"going on after {time.monotonic() - begun:.0f} s")
+        return time.monotonic() - begun if said else 0.0
 
     def verify(self, standing: Sequence[Any], seconds: float, **arguments: Any) -> dict[str, Any]:
         """Run one check for one stretch, by migration_evidence or, at the end of a phase, by verify_gateway, and return its result.

@@ -15,13 +15,15 @@ class Stop(Exception):
     """Ends a shift that is not PROVEN, or a rollback that is not ROLLED BACK.
 
     :param verdict: HELD or FAILED. :param reason: one sentence. :param foreign: whether somebody else writes the weights, so that they are left alone.
+    :param steered: ``stop`` or ``back`` where a person asked for it; empty for any other reason.
     """
 
-    def __init__(self, verdict: str, reason: str, foreign: bool = False) -> None:
+    def __init__(self, verdict: str, reason: str, foreign: bool = False, steered: str = "") -> None:
         super().__init__(reason)
         self.verdict = verdict
         self.reason = reason
         self.foreign = foreign
+        self.steered = steered
 
 
 class GateEvidence(TypedDict, total=False):

@@ -38,7 +38,7 @@ ROLE = ROLES / "migration"
 COLLECTION = "inference_gateway.migration"
 PATH = f"{COLLECTION}.zero_downtime"
 STEPS = sorted(path.stem for path in (ROLE / "tasks").glob("*.yml"))
-UNGUARDED = {"main", "guard", "detect", "path", "report"}
+UNGUARDED = {"main", "guard", "detect", "path", "report", "status", "steer"}
 """Task files that need no guard: the check of the options, the guard, detect, which only reads, what holds a path together, and the report."""
 SPECIFICATION = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
 DEFAULTS = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())

@@ -82,7 +82,8 @@ class StoredBackup(TypedDict):
 class Record(TypedDict):
     """The journal of one migration, as its ConfigMap keeps it.
 
-    ``status``: ``open``, ``finished`` or ``rolled back``. ``begun``: whether the cluster was begun to be changed. ``shifted_since``: when v1 was first given
+    ``status``: ``open``, ``finished`` or ``rolled back``. ``begun``: whether the cluster was begun to be changed. ``passed``: the last share, in percent, that
+    a gate let through and that was not taken back since. ``shifted_since``: when v1 was first given
     traffic of users, unless a rollback has ended it, ``retiring_since``: when v1alpha2 began to be taken away, ``returning_since``: when a rollback began, in
     seconds since the epoch. ``stack``: fingerprints of what of v1 the shift proved, by pool. ``answers``: for a model the further models that v1alpha2 named
     in its answers. ``phases``: those that are done.
@@ -93,6 +94,7 @@ class Record(TypedDict):
     status: str
     plan: Any
     begun: bool
+    passed: int
     shifted_since: float | None
     retiring_since: float | None
     returning_since: float | None
@@ -156,6 +158,7 @@ class Journal:
             "status": "open",
             "plan": plan,
             "begun": False,
+            "passed": 0,
             "shifted_since": None,
             "retiring_since": None,
             "returning_since": None,

@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, Unreachable
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import Lease, LeaseLost
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.steering import Steering
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import step_weights, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.checks import Check
 
@@ -53,6 +54,8 @@ def perform(module: Any, connect: Callable[[], Cluster], check: Check) -> None:
         cluster = connect()
         with Lease(cluster).held(params["run"]) if params["run"] else nullcontext():
             result = check(cluster, params, deadline)
+            if params["run"]:
+                result["steer"] = Steering(cluster).asked(params["run"])
     except Unreachable as error:
         module.fail_json(msg=str(error), unreachable_api=True)
     except weights.Drifted as error:

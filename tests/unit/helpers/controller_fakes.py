@@ -16,7 +16,8 @@ JUDGED = {"pairs": EVIDENCE, "user": EVIDENCE, "targets": {"chat": 38}, "sent": 
 GOOD_GATE = {"ok": True, "decision": "accept", "judgement": JUDGED, "faults": [], "sent": 117}
 FOUND = {"HTTPRoute default/llm-route": 0}
 LOOKING = ("verify_gateway", "migration_evidence")
-BASELINE = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "share": 0, "shares": FOUND, "others": [], "faults": [], "answers": {}, "sent": 20}
+BASELINE: Result = {"ok": True, "kinds": ["status 429"], "serves_v1": False, "share": 0, "passed": 0}
+BASELINE |= {"shares": FOUND, "others": [], "faults": [], "answers": {}, "sent": 20}
 BASELINE |= {"stack": {"default/llama-ga": "as installed"}, "unproven": [], "streaming": [{"pool": "default/llama-ga", "what": "there"}]}
 BASELINE |= {"targets": 4, "round_seconds": 0.1}
 SHARE = {"ok": True, "faults": [], "unsure": [], "blind": [], "counted": ["rule 0: v1 answered 52 of 500 tracer requests"], "sent": 506}
@@ -56,13 +57,15 @@ class Played:
         self.calls: list[tuple[str, Result]] = []
         self.answers: list[tuple[str, Result]] = []
         self.share = 0
+        self.steer: list[Result | None] = []
+        """What a person asks for, at one look after the other."""
 
     def execute(self, module: str, arguments: Result, task_vars: Result) -> Result:
         name = self.name(module, arguments)
-        if name == "kept":  # time goes by, nothing else
-            self.clock.sleep(arguments["seconds"])
+        if arguments.get("state") in ("kept", "passed"):  # time goes by, or a note is made, nothing else
+            self.clock.sleep(arguments.get("seconds", 0))
             self.calls.append((module, arguments))
-            return {}
+            return {"steer": self.steer.pop(0) if self.steer else None}
         self.note(name)
         self.calls.append((module, arguments))
         scripted = next((entry for entry in self.answers if entry[0] == name), None)

@@ -47,9 +47,10 @@ def start(clock: Clock, lines: list[str]) -> Start:
     from tests.unit.helpers.controller_fakes import Played
     from tests.unit.helpers.migration_fakes import make_plan
 
-    def run(*answers: tuple[str, Result], check_mode: bool = False, stream_seconds: int = 0, **options: Any) -> tuple[Result, Played]:
+    def run(*answers: tuple[str, Result], check_mode: bool = False, stream_seconds: int = 0,
+            steer: list[Result | None] | None = None, **options: Any) -> tuple[Result, Played]:
         played = Played(clock)
-        played.answers = list(answers)
+        played.answers, played.steer = list(answers), list(steer or ())
         chosen = {name: option.get("default") for name, option in argument_spec().items()} | {"plan": make_plan(), "run": "run-1", "drain_seconds": 7} | options
         chosen["stream_seconds"] = stream_seconds
         result = ShiftController(played, chosen, {"inventory_hostname": "east"}, check_mode).run()
