@@ -170,7 +170,6 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import saved
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-
 STATES = ("opened", "learnt", "installing", "retiring", "returning", "returned", "passed", "noted", "kept", "closed", "released")
 
 

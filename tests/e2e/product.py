@@ -23,6 +23,8 @@ COLLECTION = "inference_gateway.migration"
 ZERO_DOWNTIME = f"{COLLECTION}.zero_downtime"
 SIMPLE = f"{COLLECTION}.simple"
 ROLLBACK = f"{COLLECTION}.rollback"
+STATUS = f"{COLLECTION}.status"
+STEER = f"{COLLECTION}.steer"
 # What may be left of the alpha API group after a migration.
 ALPHA_GROUP = "inference.networking.x-k8s.io"
 STAYING = ("inferenceobjectives", "inferencemodelrewrites")

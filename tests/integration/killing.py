@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +16,32 @@ from tests.integration.harness import Ended
 
 ALPHA = "vllm-llama3-8b-instruct-preview"
 JOURNAL = "inference-gateway-migration"
+
+
+class Interrupt:
+    """Sends a signal to a playbook at the first line that holds some words, as a person does who sees it, and takes the time until it has ended.
+
+    Use :meth:`begun` and :meth:`show` as those of ``play``.
+    """
+
+    def __init__(self, words: str, number: int = signal.SIGINT) -> None:
+        self.words, self.number, self.pid, self.sent = words, number, 0, 0.0
+        self.lines: list[str] = []
+        """What it said after the signal."""
+        self.told_after = float("inf")
+        """Seconds from the signal to the line that says how to go on."""
+
+    def begun(self, pid: int) -> None:
+        self.pid = pid
+
+    def show(self, line: str) -> None:
+        if self.sent:
+            self.lines.append(line)
+            if "interrupted" in line and "goes on from here" in line:
+                self.told_after = min(self.told_after, time.monotonic() - self.sent)
+        elif self.words in line:
+            os.kill(self.pid, self.number)
+            self.sent = time.monotonic()
 
 
 class Write(NamedTuple):

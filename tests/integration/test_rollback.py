@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from igw_sandbox.world import World
-from tests.e2e.product import ALPHA_GROUP, ROLLBACK, ZERO_DOWNTIME, leftovers
+from tests.e2e.product import ALPHA_GROUP, ROLLBACK, STATUS, ZERO_DOWNTIME, leftovers
 from tests.e2e.route_check import route_diff
 from tests.integration.harness import (
     ALPHA_EPP,
@@ -30,7 +30,7 @@ from tests.integration.harness import (
     unharmed,
     write_route,
 )
-from tests.integration.killing import JOURNAL, ROUTE, Write, killed
+from tests.integration.killing import JOURNAL, ROUTE, Interrupt, Write, killed
 
 V1 = V1_EPP.removesuffix("-epp")
 INSTALL = {"migration_phases": ["plan", "install"]}
@@ -84,8 +84,12 @@ def shared(make_world: Callable[..., World]) -> Iterator[World]:
 
 def test_nothing_is_lost_by_giving_a_whole_shift_up_and_nothing_of_v1_is_left(shared: World, play: Callable[..., Ended]) -> None:
     before, kinds = route(shared), of_v1(shared)
-    there = play(shared, extra={"migration_phases": ["plan", "install", "shift"], "migration_steps": [100]})
-    assert (there.verdict, alpha_share(shared)) == ("PROVEN", ON_V1), there.reason
+    person = Interrupt("step 1 of 1: v1 gets 100 %")
+    stopped = play(shared, extra={"migration_phases": ["plan", "install", "shift"], "migration_steps": [100]}, begun=person.begun, show=person.show)
+    assert stopped.status != 0 and person.told_after < 3, (person.told_after, person.lines)
+    assert any("v1 has 100 % of users' traffic" in line for line in person.lines), person.lines
+    told = play(shared, STATUS)
+    assert told.status == 0 and "phase shift; v1 has 100 % of users' traffic" in told.log and "was killed" in told.log, told.log[-1500:]
     with unharmed(shared):
         ended = play(shared, ROLLBACK, extra=REMOVE)
     rolled_back(shared, before, ended)
