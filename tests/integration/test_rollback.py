@@ -152,9 +152,9 @@ KILLS = {
     "release marked": Write("PUT", f"/secrets/sh.helm.release.v1.{V1}[.]"),
     "picker": Write("DELETE", f"/deployments/{V1}-epp$"),
     "definition": Write("DELETE", f"/customresourcedefinitions/inferencepools.{V1_GROUP}$"),
-    "verdict": Write("PUT", f"/configmaps/{JOURNAL}$", earlier=1),
+    "drained": Write("PUT", f"/configmaps/{JOURNAL}$", earlier=2),
 }
-"""Writes of a rollback, after which it is killed."""
+"""The distinct writes of a rollback, after which it is killed; that of its verdict excepted, for then it is over."""
 
 
 @pytest.fixture

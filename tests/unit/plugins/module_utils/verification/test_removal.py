@@ -33,9 +33,9 @@ DEFINITION: Manifest = {
 PLAN = make_plan(plan_pool(objects=[OBJECTIVE, MERGED])) | {"crds": {"install": [{"name": NAME, "file": "x.yaml"}]}}
 
 
-def live(manifest: Manifest = OBJECTIVE, /, manager: str = "OpenAPI-Generator", **changes: Any) -> Manifest:
+def live(manifest: Manifest | None = None, /, manager: str = "OpenAPI-Generator", **changes: Any) -> Manifest:
     """An object as the server holds it: with a uid, a default, and who wrote its spec. ``changes`` go to its metadata, ``spec`` into its spec."""
-    found = deepcopy(manifest)
+    found = deepcopy(manifest or OBJECTIVE)
     found["spec"] |= {"defaulted": True} | changes.pop("spec", {})
     written = [{"manager": manager, "fieldsV1": {"f:spec": {}}}, {"manager": "gke-controller", "fieldsV1": {"f:status": {}}, "subresource": "status"}]
     found["metadata"] |= {"uid": "u-1", "managedFields": written} | changes
