@@ -154,6 +154,7 @@ lease:
 import secrets
 import time
 from contextlib import suppress
+from typing import cast
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal, processes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import (
@@ -165,7 +166,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
     collection_path,
     object_path,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import NAMESPACE, Lease, LeaseHeld, LeaseLost
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import NAMESPACE, Holder, Lease, LeaseHeld, LeaseLost
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.steering import Steering
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import saved
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
@@ -212,7 +213,7 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": journal.LABELS}}
             with suppress(Conflict):  # another run makes it at the same moment
                 cluster.create(collection_path("v1", "namespaces"), body)
-    lease.acquire(run, (params["holder"] or {}) | {"modules": processes.machine()}, params["take"])
+    lease.acquire(run, cast(Holder, (params["holder"] or {}) | {"modules": processes.machine()}), params["take"])
     try:
         with lease.held(run):
             return under_lease(cluster, store, params) | {"run": run}
@@ -257,16 +258,17 @@ def ended(cluster: Cluster, store: journal.Journal, params: dict, check_mode: bo
     :raises LeaseLost: when this run does not hold the Lease.
     """
     state, run, lease = params["state"], params["run"], Lease(cluster)
-    if check_mode or store.read() is None:
-        return journal.summary(store.read()) | {"changed": False}
+    record = store.read()
+    if check_mode or record is None:
+        return journal.summary(record) | {"changed": False}
     if state == "released":
         lease.release(run)
-        return journal.summary(store.read()) | {"changed": True}
+        return journal.summary(record) | {"changed": True}
     with lease.held(run):
         if state == "kept":
             time.sleep(params["seconds"])
             return {"changed": False, "steer": Steering(cluster).asked(run)}
-        record = noted(store, store.read(), params)
+        record = noted(store, store.read() or record, params)
     if state == "closed":
         lease.release(run)
     return journal.summary(record) | {"changed": True}

@@ -73,7 +73,7 @@ def argument_spec() -> dict:
     return auth_argument_spec() | journal.argument_spec()
 
 
-def holder_of(seen: dict) -> str:
+def holder_of(seen: lease.Seen) -> str:
     """Return which run holds the Lease, and what of it can be seen from here."""
     alive = processes.lives(seen["holder"]["origin"]) if seen["holder"].get("origin") else None
     state = {True: "at work", False: "was killed", None: f"renewed its lock at {seen['beat'][:19]}"}[alive]
@@ -89,8 +89,8 @@ def work(cluster: Cluster, params: dict) -> dict:
         share = standing.share_of([weights.share_of(scope.live[key], original, scope.moves) for key, original in scope.originals.items()])
     asked = steering.Steering(cluster).asked(seen["run"]) if seen else None
     return {
-        "line": standing.line(record, share, holder_of(dict(seen)) if seen else "", asked["command"] if asked else ""),
-        "phase": standing.phase(record, share) if record else "", "share": share, "verdict": (record or {}).get("verdict") or "", "lease": seen,
+        "line": standing.line(record, share, holder_of(seen) if seen else "", asked["command"] if asked else ""),
+        "phase": standing.phase(record, share) if record else "", "share": share, "verdict": (record["verdict"] if record else None) or "", "lease": seen,
     }
 
 

@@ -173,7 +173,7 @@ class ShiftController:
         self.session.heeding = False
         self.session.limit = inf  # a rollback may send probes whatever the way there was allowed
         found: dict[str, Any] = self.session.verify((), STRETCH, check="baseline") if self.routed else {}
-        noted = self.session.execute("migration_journal", state="returning")["journal"]
+        noted = self.session.execute("migration_journal", state="returning")["journal"] or {}
         if not self.routed:
             return GIVEN_BACK
         # A journal of an earlier version does not say whether v1 ever had traffic.

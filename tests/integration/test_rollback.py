@@ -255,7 +255,8 @@ def test_what_somebody_else_has_changed_of_v1_stays_and_is_named(shared: World, 
                 "--set", "inferenceExtension.flags.v=3", "--wait")
     ended = play(shared, ROLLBACK, extra=REMOVE)
     rolled_back(shared, before, ended)
-    assert f"Helm release {V1}" in ended.reason and "InferenceObjective default/food-review" in ended.reason, ended.reason
+    assert f"Helm release default/{V1} (its chart or values are not the plan's)" in ended.reason, ended.reason
+    assert "InferenceObjective default/food-review (it is not as the plan made it)" in ended.reason or "has changed it" in ended.reason, ended.reason
     assert f"CustomResourceDefinition inferencepools.{V1_GROUP} (InferencePool default/{V1} is of its kind)" in ended.reason, ended.reason
     shared.helm("uninstall", V1, "-n", "default", "--wait")
     shared.kubectl("delete", f"inferenceobjectives.{ALPHA_GROUP}", "food-review", "-n", "default")

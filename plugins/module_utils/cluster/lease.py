@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from threading import Event, Thread
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import (
     CONNECT_SECONDS,
@@ -217,4 +217,4 @@ def _parsed(text: Any) -> Holder:
         found = json.loads(text or "{}")
     except (TypeError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return cast(Holder, found) if isinstance(found, dict) else {}

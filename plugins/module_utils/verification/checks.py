@@ -168,7 +168,7 @@ def baseline(cluster: Cluster, params: Params, deadline: float) -> Result:
     look = Lookout(scope, params["shares"])
     record = journal.Journal(cluster, params["state_namespace"]).read()
     at = {
-        "passed": (record or {}).get("passed") or 0,
+        "passed": (record.get("passed") if record else 0) or 0,
         "targets": len(scope.targets),
         "shares": shares, "stack": proof.stack(scope), "share": min(shares.values(), default=0), "others": list(proof.others(scope, "shift")),
         "unproven": unproven.of_targets(scope.current.values(), scope.listeners, scope.pools(), {target: scope.pool_of(target) for target in scope.targets}),
