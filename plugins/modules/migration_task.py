@@ -65,8 +65,8 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-"*":
-  description: What the module returns, but for its arguments and for the values of a Helm release.
-  returned: always
+status:
+  description: What the module returns, as it returns it; of a Helm release (C(status)) without its values.
+  returned: as the module does
   type: raw
 """
