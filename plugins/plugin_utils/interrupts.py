@@ -11,12 +11,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
 
 from ansible.utils.display import Display
 
-GIVE_UP_SECONDS = 2
-"""After so long the worker ends even if the line can't be shown: the signal may have come in the middle of another."""
+LATER_SECONDS = 0.02
+"""After so long the line is tried again where the signal came while another was being handed on."""
 
 
 @contextmanager
@@ -25,20 +25,34 @@ def saying(line: Callable[[], str]) -> Iterator[None]:
 
     :param line: makes it, by what is known then.
     """
-    before = signal.getsignal(signal.SIGINT)
+    before, alarm = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM)
 
-    def interrupted(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, GIVE_UP_SECONDS)
-        Display().display(line())
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        if callable(before):
-            before(number, frame)
+    def interrupted(_number: int, frame: FrameType | None) -> None:
+        if handing_on(frame):
+            signal.setitimer(signal.ITIMER_REAL, LATER_SECONDS)
             return
-        raise KeyboardInterrupt
+        Display().display(line())
+        if not callable(before):
+            raise KeyboardInterrupt
+        before(signal.SIGINT, frame)
 
     signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGALRM, interrupted)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGALRM, alarm)
+
+
+def handing_on(frame: FrameType | None) -> bool:
+    """Tell whether a worker is just handing a line or a result on to ansible-playbook.
+
+    It holds the queue's lock then: another line would wait for it for ever, and a worker that ends with it leaves ansible-playbook waiting for ever.
+    """
+    while frame is not None:
+        if frame.f_code.co_name == "put" and "multiprocessing" in frame.f_code.co_filename:
+            return True
+        frame = frame.f_back
+    return False

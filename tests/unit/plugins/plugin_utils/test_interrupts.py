@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -40,5 +42,28 @@ def test_without_another_handler_it_is_an_interrupt(said: list[str]) -> None:
         with pytest.raises(KeyboardInterrupt), interrupts.saying(lambda: "here"):
             os.kill(os.getpid(), signal.SIGINT)
         assert said == ["here"] and signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_line_that_is_just_being_handed_on_is_waited_for(said: list[str]) -> None:
+    """Its queue's lock is held then, in this very thread."""
+    queue, done = multiprocessing.SimpleQueue(), list[int]()
+    before = signal.signal(signal.SIGINT, lambda *_arguments: done.append(len(said)))
+
+    class Slow:
+        def __reduce__(self) -> tuple[type, tuple[()]]:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+            assert said == [] and done == [], "nothing is said in the middle"
+            return (list, ())
+
+    try:
+        with interrupts.saying(lambda: "here"):
+            queue.put(Slow())
+            until = time.monotonic() + 5
+            while not done and time.monotonic() < until:
+                time.sleep(0.01)
+        assert said == ["here"] and done == [1]
     finally:
         signal.signal(signal.SIGINT, before)
