@@ -8,6 +8,7 @@ On TERM ansible-playbook is gone before a line can be shown: what there is to sa
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,12 +27,16 @@ def saying(line: Callable[[], str]) -> Iterator[None]:
     :param line: makes it, by what is known then.
     """
     before, alarm = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM)
+    parent, said = os.getppid(), False
 
     def interrupted(_number: int, frame: FrameType | None) -> None:
+        nonlocal said
+        said = said or written(line(), parent)
         if handing_on(frame):
             signal.setitimer(signal.ITIMER_REAL, LATER_SECONDS)
             return
-        Display().display(line())
+        if not said:
+            Display().display(line())
         if not callable(before):
             raise KeyboardInterrupt
         before(signal.SIGINT, frame)
@@ -44,6 +49,21 @@ def saying(line: Callable[[], str]) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGINT, before)
         signal.signal(signal.SIGALRM, alarm)
+
+
+def written(line: str, pid: int) -> bool:
+    """Write a line to the standard output of ansible-playbook itself, and return whether that could be done.
+
+    A worker has none of its own, and a line that it hands on may come after the last one that ansible-playbook reads.
+
+    :param pid: of ansible-playbook.
+    """
+    try:
+        with open(f"/proc/{pid}/fd/1", "a", encoding="utf-8") as output:
+            output.write(f"\n{line}\n")
+    except OSError:  # no /proc, or a socket
+        return False
+    return True
 
 
 def handing_on(frame: FrameType | None) -> bool:

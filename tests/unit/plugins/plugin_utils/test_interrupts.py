@@ -8,6 +8,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -20,6 +22,7 @@ from ansible_collections.inference_gateway.migration.plugins.plugin_utils import
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
     monkeypatch.setattr(interrupts, "Display", lambda: SimpleNamespace(display=lines.append))
+    monkeypatch.setattr(interrupts, "written", lambda line, pid: False)
     return lines
 
 
@@ -67,3 +70,11 @@ def test_a_line_that_is_just_being_handed_on_is_waited_for(said: list[str]) -> N
         assert said == ["here"] and done == [1]
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_the_line_goes_to_the_output_of_ansible_playbook_itself() -> None:
+    """A worker's own goes nowhere."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as playbook:
+        assert interrupts.written("here", playbook.pid)
+        assert playbook.communicate("\n")[0] == "\nhere\n"
+    assert not interrupts.written("here", playbook.pid), "it is gone"
