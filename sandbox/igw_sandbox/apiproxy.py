@@ -33,9 +33,14 @@ BODY_LIMIT = 64 * 1024 * 1024
 
 
 def parse_call(request: web.BaseRequest, body: bytes | None) -> Call:
-    """What counts about a request. An empty dryRun is none; ``watch`` may be a flag without a value; a DELETE may carry dryRun in its body."""
+    """What counts about a request. An empty dryRun is none; ``watch`` may be a flag without a value.
+
+    Of a DELETE with a body the API server reads dryRun there alone: in the query it does not keep the server from deleting.
+    """
     query = request.query
-    dry_run = bool(query.get("dryRun")) or (request.method == "DELETE" and body is not None and b'"dryRun":["All"]' in body.replace(b" ", b""))
+    dry_run = bool(query.get("dryRun"))
+    if request.method == "DELETE" and body:
+        dry_run = b'"dryRun":["All"]' in body.replace(b" ", b"")
     watch = request.method == "GET" and ("/watch/" in request.path or query.get("watch", "false").lower() in ("", "1", "true"))
     return Call(request.method, request.path, dry_run, watch, request.headers.get("User-Agent", ""))
 

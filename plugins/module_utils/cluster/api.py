@@ -337,7 +337,9 @@ class Cluster:
 
     def delete(self, path: str, dry_run: bool = False, **options: Any) -> bool:
         """Delete one object; return False where there was none. ``options`` are fields of DeleteOptions, e.g. ``preconditions``."""
-        body = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"} | options
+        # An API server that gets DeleteOptions in the body reads none in the query: there alone dryRun would delete.
+        said = {"dryRun": ["All"]} if dry_run else {}
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"} | said | options
         try:
             self.request("DELETE", path, body=body, query=_dry(dry_run))
         except NotServed:
