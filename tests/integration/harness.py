@@ -150,9 +150,9 @@ def held_harmless(world: World, before: Any, ended: Ended, *cause: str) -> None:
 
 
 @contextmanager
-def unharmed(world: World) -> Iterator[None]:
-    """Run a load beside all of a block and assert that nothing of it was lost or cut."""
-    load.start(world.directory, load.Options(rate=5, streams=0.5, routes=users_routes(world)))
+def unharmed(world: World, stream_seconds: tuple[float, ...] = load.Options().stream_seconds) -> Iterator[None]:
+    """Run a load beside all of a block and assert that nothing of it was lost or cut. :param stream_seconds: lengths of its streams, in turn."""
+    load.start(world.directory, load.Options(rate=5, streams=0.5, stream_seconds=stream_seconds, routes=users_routes(world)))
     try:
         yield
     finally:

@@ -34,7 +34,10 @@ from tests.integration.killing import JOURNAL, ROUTE, Interrupt, Write, killed
 
 V1 = V1_EPP.removesuffix("-epp")
 INSTALL = {"migration_phases": ["plan", "install"]}
-REMOVE = {"migration_remove_v1": True, "migration_drain_seconds": 5}
+STREAMS = (6.0, 7.0, 8.0)
+"""Seconds that users' streams last: they end in the time that v1 is drained, and would be cut in less."""
+DRAIN = {"migration_drain_seconds": 8}
+REMOVE = {"migration_remove_v1": True} | DRAIN
 
 
 def route(world: World) -> dict[str, Any]:
@@ -90,7 +93,7 @@ def test_nothing_is_lost_by_giving_a_whole_shift_up_and_nothing_of_v1_is_left(sh
     assert any("v1 has 100 % of users' traffic" in line for line in person.lines), person.lines
     told = play(shared, STATUS)
     assert told.status == 0 and "phase shift; v1 has 100 % of users' traffic" in told.log and "was killed" in told.log, told.log[-1500:]
-    with unharmed(shared):
+    with unharmed(shared, STREAMS):
         ended = play(shared, ROLLBACK, extra=REMOVE)
     rolled_back(shared, before, ended)
     assert of_v1(shared) == kinds, "what was there before, and nothing else"
@@ -108,7 +111,7 @@ def test_what_was_only_installed_goes_again(shared: World, play: Callable[..., E
     """Users never left v1alpha2: they are asked by their own rules, and no probe route is made."""
     before, kinds = route(shared), of_v1(shared)
     assert play(shared, extra=INSTALL).status == 0
-    with unharmed(shared):
+    with unharmed(shared, STREAMS):
         ended = play(shared, ROLLBACK, extra=REMOVE)
     rolled_back(shared, before, ended)
     assert "all traffic is on v1alpha2, which answers" in ended.reason and "probe routes made" not in ended.log
@@ -130,7 +133,7 @@ STOPPED = {"10 %": ROUTE, "50 %": ROUTE._replace(earlier=1)}
 @pytest.mark.parametrize("share", STOPPED)
 def test_a_shift_that_was_killed_at_a_share_is_given_up(shared: World, play: Callable[..., Ended], share: str) -> None:
     before, kinds = route(shared), of_v1(shared)
-    with unharmed(shared):
+    with unharmed(shared, STREAMS):
         killed(shared, play, STOPPED[share], ZERO_DOWNTIME, {"migration_steps": [10, 50, 100]})
         assert [weight for _group, weight in alpha_share(shared)] == {"10 %": [90, 10], "50 %": [50, 50]}[share]
         shared.reset_requests()
@@ -169,7 +172,7 @@ def at_100(shared: World, play: Callable[..., Ended]) -> World:
 @pytest.mark.parametrize("write", KILLS)
 def test_the_same_command_finishes_a_rollback_that_was_killed(shared: World, play: Callable[..., Ended], at_100: World, write: str) -> None:
     before = route(shared) | {"spec": backed_up(shared)}
-    with unharmed(shared):
+    with unharmed(shared, STREAMS):
         killed(shared, play, KILLS[write], ROLLBACK, REMOVE)
         ended = play(shared, ROLLBACK, extra=REMOVE)
     rolled_back(shared, before, ended)
@@ -180,7 +183,7 @@ def test_the_same_command_finishes_a_rollback_that_was_killed(shared: World, pla
 @pytest.mark.parametrize("write", ["route", "picker"])
 def test_a_migration_goes_forth_again_after_a_rollback_that_was_killed(shared: World, play: Callable[..., Ended], at_100: World, write: str) -> None:
     before = route(shared) | {"spec": backed_up(shared)}
-    with unharmed(shared):
+    with unharmed(shared, STREAMS):
         killed(shared, play, KILLS[write], ROLLBACK, REMOVE)
         forth = play(shared, extra={"migration_phases": ["plan", "install", "shift"], "migration_steps": [100]})
         assert (forth.verdict, alpha_share(shared)) == ("PROVEN", ON_V1), forth.reason
@@ -196,7 +199,7 @@ def test_a_migration_goes_forth_again_after_a_rollback_that_was_killed(shared: W
 def test_traffic_stays_where_v1alpha2_does_not_answer(shared: World, play: Callable[..., Ended], at_100: World) -> None:
     """After the remedy the same command goes back."""
     before = route(shared) | {"spec": backed_up(shared)}
-    with unharmed(shared):
+    with unharmed(shared, STREAMS):
         shared.fault("epp_reset", namespace="default", deployment=ALPHA_EPP, percent=100)
         held = play(shared, ROLLBACK, extra=REMOVE | {"migration_settle_seconds": 30})
         shared.fault("epp_reset", namespace="default", deployment=ALPHA_EPP, percent=0)
@@ -210,7 +213,7 @@ def test_traffic_stays_where_v1alpha2_does_not_answer(shared: World, play: Calla
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_somebody_elses_weights_are_left_alone(shared: World, play: Callable[..., Ended], at_100: World, when: str) -> None:
     live = route(shared)
-    before, foreign = live | {"spec": backed_up(shared)}, source(live)
+    before, foreign = live | {"spec": backed_up(shared)}, source(route(shared))
     for reference, weight in zip(foreign["spec"]["rules"][0]["backendRefs"], (33, 67)):
         reference["weight"] = weight
     foreign["spec"]["rules"][0]["backendRefs"][0]["port"] = 8000
@@ -266,8 +269,8 @@ def test_what_somebody_else_has_changed_of_v1_stays_and_is_named(shared: World, 
 def test_a_new_migration_proves_the_v1_that_a_rollback_left(make_world: Callable[..., World], play: Callable[..., Ended]) -> None:
     """Once v1alpha2 is being taken away there is no way back, and afterwards nothing to roll back."""
     world = make_world("again", estates=[ESTATES / "demo"])
-    before, quick = route(world), {"migration_steps": [100], "migration_drain_seconds": 5}
-    with unharmed(world):
+    before, quick = route(world), {"migration_steps": [100]} | DRAIN
+    with unharmed(world, STREAMS):
         assert play(world, extra=quick | {"migration_phases": ["plan", "install", "shift"]}).verdict == "PROVEN"
         rolled_back(world, before, play(world, ROLLBACK, extra=quick))
         assert f"deployment.apps/{V1_EPP}" in of_v1(world), "v1 stays unless its removal is asked for"

@@ -28,7 +28,7 @@ PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 
 THROUGH_THE_API = {
     API,
-    *(MODULE_UTILS / f"{name}.py" for name in ("cluster/dry_run", "cluster/journal", "cluster/lease", "estate/reader", "routes/writer", "scope",
+    *(MODULE_UTILS / f"{name}.py" for name in ("cluster/dry_run", "cluster/journal", "cluster/lease", "cluster/steering", "estate/reader", "routes/writer", "scope",
                                                "verification/checks", "verification/perform", "verification/pickers", "verification/proof",
                                                "verification/removal", "verification/statuses")),
 }

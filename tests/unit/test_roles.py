@@ -122,13 +122,13 @@ def test_role_and_modules_have_the_same_type_and_choices(option: str) -> None:
 
 
 def test_connection_options_are_read_in_one_place() -> None:
-    """By the guard, of which every connection is the result, and by detect, which only reads."""
+    """By the guard, of which every connection is the result, by detect and status, which only read, and by steer, which writes an object of its own."""
     said = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__migration_said"]
     for option in said:
         readers = [path for path in product() if re.search(rf"\bmigration_{option}\b", path.read_text())]
         assert readers == [ROLE / "vars" / "main.yml"], f"{readers} read migration_{option}"
     users = {path.stem for path in product() if "__migration_said" in path.read_text() and path.parent.name == "tasks"}
-    assert users == {"guard", "detect"}
+    assert users == {"guard", "detect", "status", "steer"}
 
 
 def test_the_groups_hold_what_the_modules_take() -> None:
@@ -199,7 +199,8 @@ def test_a_step_without_its_path_is_refused_and_asks_nothing(api, collections_pa
     assert [name for name, _why in said] == [f"{label} {step}" for label in ("BEFORE", "AFTER") for step in steps], ended.stdout[-3000:]
     assert all(SENTENCE in why for _name, why in said), said
     journal = "/api/v1/namespaces/inference-gateway-migration/configmaps/inference-gateway-migration"
-    assert set(api.requests) <= {("GET", path) for path in ("/version", "/apis", "/api/v1/namespaces/kube-system", journal)}, api.requests
+    lease = "/apis/coordination.k8s.io/v1/namespaces/inference-gateway-migration/leases/inference-gateway-migration"
+    assert set(api.requests) <= {("GET", path) for path in ("/version", "/apis", "/api/v1/namespaces/kube-system", journal, lease)}, api.requests
 
 
 @pytest.mark.parametrize("arguments", [("--start-at-task", "Phases after the plan"), ("--start-at-task", "Note how it ended"), ("--skip-tags", "always")],
