@@ -28,8 +28,8 @@ PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 
 THROUGH_THE_API = {
     API,
-    *(MODULE_UTILS / f"{name}.py" for name in ("cluster/dry_run", "cluster/journal", "cluster/lease", "cluster/steering", "estate/reader", "routes/writer", "scope",
-                                               "verification/checks", "verification/perform", "verification/pickers", "verification/proof",
+    *(MODULE_UTILS / f"{name}.py" for name in ("cluster/dry_run", "cluster/journal", "cluster/lease", "cluster/steering", "estate/reader", "routes/writer",
+                                               "scope", "verification/checks", "verification/perform", "verification/pickers", "verification/proof",
                                                "verification/removal", "verification/statuses")),
 }
 """Files of module_utils that reach the API server, through the first; HTTP_CLIENT sends requests; every other one is pure."""
