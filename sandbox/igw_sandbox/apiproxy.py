@@ -15,7 +15,9 @@ import re
 import signal
 import ssl
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TextIO
 
 import aiohttp
@@ -56,10 +58,13 @@ def as_gke(body: bytes, gke_version: str) -> bytes:
 class ApiProxy:
     """One proxy in front of one API server; several with different ``cluster_uid`` make several clusters of it."""
 
-    def __init__(self, upstream: str, authority_pem: bytes, log: TextIO, gke_version: str = "", cluster_uid: str = "") -> None:
+    def __init__(self, upstream: str, authority_pem: bytes, log: TextIO, gke_version: str = "", cluster_uid: str = "",
+                 users: Mapping[str, str] | None = None) -> None:
         self.upstream = upstream
         self.gke_version = gke_version
         self.cluster_uid = cluster_uid
+        self._users = dict(users or {})
+        """Bearer token to user."""
         self.log = log
         self.faults = Faults()
         self.counters = Counters()
@@ -132,7 +137,7 @@ class ApiProxy:
         """Forward one request, or do to it what a fault says."""
         began = time.time()
         body = await request.read() if request.can_read_body else None
-        call = parse_call(request, body)
+        call = replace(parse_call(request, body), user=self._users.get(request.headers.get("Authorization", "").removeprefix("Bearer "), ""))
         status, fired = 0, []
         self.counters.add(call)
         try:
@@ -223,8 +228,8 @@ class ApiProxy:
         return None
 
     def _write_log(self, call: Call, request: web.Request, status: int, began: float, fired: list[Fault]) -> None:
-        line = {"time": round(began, 3), "method": call.method, "path": request.raw_path, "user_agent": call.user_agent, "dry_run": call.dry_run,
-                "write": call.write, "status": status, "duration_ms": round((time.time() - began) * 1000, 1)}
+        line = {"time": round(began, 3), "method": call.method, "path": request.raw_path, "user_agent": call.user_agent, "user": call.user,
+                "dry_run": call.dry_run, "write": call.write, "status": status, "duration_ms": round((time.time() - began) * 1000, 1)}
         if fired:
             line["faults"] = [fault.kind for fault in fired]
         self.log.write(json.dumps(line) + "\n")
@@ -282,13 +287,17 @@ async def run(context: Context) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
     with open(context.directory / "api-requests.jsonl", "a", encoding="utf-8") as log:
-        proxy = ApiProxy(context.state["direct_server"], (context.directory / "pki" / "ca.crt").read_bytes(), log, context.gke_version)
+        users = {token: user for user, token in {"admin": context.admin_token, **context.clients}.items()}
+        proxy = ApiProxy(context.state["direct_server"], (context.directory / "pki" / "ca.crt").read_bytes(), log, context.gke_version, users=users)
         admin = web.AppRunner(proxy.admin(), access_log=None)
         await proxy.start(address, port, tls)
         try:
             await admin.setup()
             await web.TCPSite(admin, address, admin_port).start()
             kubeconfig = pki.write_kubeconfig(context.directory / "kubeconfig", f"https://{address}:{port}", authority.pem, context.admin_token, context.name)
+            (context.directory / "clients").mkdir(exist_ok=True)
+            for user, token in context.clients.items():
+                pki.write_kubeconfig(context.directory / "clients" / f"{user}.kubeconfig", f"https://{address}:{port}", authority.pem, token, context.name)
             context.publish(kubeconfig=str(kubeconfig), server=f"https://{address}:{port}", api_proxy=f"http://{address}:{admin_port}")
             context.mark_ready("apiproxy")
             await asyncio.Event().wait()

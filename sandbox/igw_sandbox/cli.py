@@ -8,6 +8,7 @@ import argparse
 import json
 import signal
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 from igw_sandbox import preflight
@@ -52,6 +53,10 @@ def parser() -> argparse.ArgumentParser:
 
     down = commands.add_parser("down", parents=[name], help="end a sandbox and remove its state, also after a crash")
     down.add_argument("--all", action="store_true", help="every sandbox of this cache folder")
+
+    for command, told in (("snapshot", "copy what the cluster holds now into a new folder"),
+                          ("restore", "put a snapshot of this sandbox in place, about 10 s; no load may run")):
+        commands.add_parser(command, parents=[name], help=told).add_argument("folder", metavar="PATH", type=Path)
 
     build = commands.add_parser("build", help="build tools into the cache without starting anything")
     build.add_argument("tools", nargs="*", metavar="TOOL", help="default: all")
@@ -146,7 +151,19 @@ def _build(options: argparse.Namespace) -> None:
         say(f"assets: {assets.ensure(say)}")
 
 
-COMMANDS = {"up": _up, "fault": _fault, "status": _status, "down": _down, "build": _build}
+def _snapshot(options: argparse.Namespace) -> None:
+    from igw_sandbox.world import World
+
+    World.open(options.name).snapshot(options.folder.resolve())
+
+
+def _restore(options: argparse.Namespace) -> None:
+    from igw_sandbox.world import World
+
+    World.open(options.name).restore(options.folder.resolve(), progress=say)
+
+
+COMMANDS = {"up": _up, "fault": _fault, "status": _status, "down": _down, "snapshot": _snapshot, "restore": _restore, "build": _build}
 
 
 def _terminated(number: int, _frame: object) -> NoReturn:

@@ -19,7 +19,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,6 +107,8 @@ class Context:
     """lightkube.AsyncClient (admin, straight to the API server); set by the control plane."""
     admin_token: str = field(default="", repr=False)
     """Bearer token of the administrator; lives in the kubeconfigs only."""
+    clients: dict[str, str] = field(default_factory=dict, repr=False)
+    """Further administrators: user to bearer token."""
     state: dict[str, Any] = field(default_factory=dict)
     handlers: dict[str, Handler] = field(default_factory=dict)
     """Commands from outside: name -> coroutine function taking keyword arguments, returning JSON."""
@@ -136,6 +138,11 @@ class Context:
 
     def mark_ready(self, service: str) -> None:
         self._ready.setdefault(service, asyncio.Event()).set()
+
+    def forget_ready(self, services: Iterable[str]) -> None:
+        """Take back what :meth:`mark_ready` said of services that start anew."""
+        for service in services:
+            self._ready.pop(service, None)
 
     async def until(self, service: str, timeout: float = 120.0) -> None:
         """Wait until ``service`` has called mark_ready; SandboxError after ``timeout`` seconds."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 from lightkube import AsyncClient, KubeConfig
 
-from igw_sandbox import assets, pki
+from igw_sandbox import assets, etcddata, pki
 from igw_sandbox.context import Context, SandboxError, free_port
 
 SERVICES = "10.96.0.0/16"
@@ -22,6 +22,8 @@ CONTROLLERS = (
     "deployment-controller,replicaset-controller,statefulset-controller,daemonset-controller,job-controller,garbage-collector-controller,namespace-controller,"
     "clusterrole-aggregation-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,serviceaccount-token-controller"
 )
+CLIENTS = tuple(f"client-{number}" for number in range(1, 7))
+"""Further administrators, so that the API proxy's log tells the programs apart that use one cluster."""
 READY_TIMEOUT = 150.0
 """Seconds; three is usual, more on a machine that builds something at the same time."""
 
@@ -59,15 +61,19 @@ async def run(context: Context) -> None:
     address = f"{context.subnet}.0.2"
     folder = context.directory / "pki"
     folder.mkdir(exist_ok=True)
-    etcd_argv, etcd_url = etcd_command(context.tools["etcd"], context.directory / "etcd", address)
+    restored = etcddata.folder(context).exists()
+    etcd_argv, etcd_url = etcd_command(context.tools["etcd"], etcddata.folder(context), address)
     processes = {"etcd": await context.spawn("etcd", etcd_argv)}
 
     authority = pki.Authority.create(f"sandbox {context.name}")
     (folder / "ca.crt").write_bytes(authority.pem)
     authority.issue(folder, "apiserver", [address, "127.0.0.1", "10.96.0.1"], ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"])
     pki.write_service_account_keys(folder)
-    admin, manager = secrets.token_hex(16), secrets.token_hex(16)
-    pki.write_private(folder / "tokens.csv", f"{admin},admin,admin,system:masters\n{manager},system:kube-controller-manager,kcm\n".encode())
+    admin, manager, *others = (secrets.token_hex(16) for _user in range(2 + len(CLIENTS)))
+    context.clients = dict(zip(CLIENTS, others, strict=True))
+    tokens = [f"{manager},system:kube-controller-manager,kcm"]
+    tokens += [f"{token},{user},{user},system:masters" for user, token in {"admin": admin, **context.clients}.items()]
+    pki.write_private(folder / "tokens.csv", ("\n".join(tokens) + "\n").encode())
     port = free_port(address, 6443)
     server = f"https://{address}:{port}"
     direct = pki.write_kubeconfig(context.directory / "direct.kubeconfig", server, authority.pem, admin, f"{context.name}-direct")
@@ -84,8 +90,11 @@ async def run(context: Context) -> None:
             processes["kube-controller-manager"] = await context.spawn(
                 "kube-controller-manager", manager_command(context.tools["kube-controller-manager"], manager_config, address, folder))
             watchers.append(asyncio.create_task(_ended(context, "kube-controller-manager", processes["kube-controller-manager"])))
-            await _unless_ended(watchers, _furnish(session, context))
+            if not restored:
+                await _unless_ended(watchers, _furnish(session, context))
         context.client = AsyncClient(config=KubeConfig.from_file(str(direct)), namespace="default")
+        if restored:
+            await _unless_ended(watchers, etcddata.after_restart(context))
         context.mark_ready("controlplane")
         await asyncio.gather(*watchers)
     finally:

@@ -34,6 +34,8 @@ class Call:
     dry_run: bool
     watch: bool
     user_agent: str = ""
+    user: str = ""
+    """Whose token it carries; "" for one that the proxy does not know."""
 
     @property
     def review(self) -> bool:
@@ -60,7 +62,7 @@ class Fault:
     group: bool = False
     when: str = "before"
     match: dict[str, Any] = field(default_factory=dict)
-    """``method`` (one or a list), ``path_regex`` (searched in the path), ``user_agent_regex``, ``write`` (true: only writes)."""
+    """``method`` (one or a list), ``path_regex`` (searched in the path), ``user_agent_regex``, ``user``, ``write`` (true: only writes)."""
     id: int = 0
     seen: int = 0
     fired: int = 0
@@ -69,9 +71,9 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"There is no fault kind {self.kind}; known: {', '.join(KINDS)}.")
-        unknown = set(self.match) - {"method", "path_regex", "user_agent_regex", "write"}
+        unknown = set(self.match) - {"method", "path_regex", "user_agent_regex", "user", "write"}
         if unknown:
-            raise ValueError(f"Fault match has unknown keys {', '.join(sorted(unknown))}; known: method, path_regex, user_agent_regex, write.")
+            raise ValueError(f"Fault match has unknown keys {', '.join(sorted(unknown))}; known: method, path_regex, user_agent_regex, user, write.")
         if self.kind in ("unreachable", "delay") and self.seconds <= 0:
             raise ValueError(f"Fault {self.kind} needs seconds greater than 0.")
         if self.kind == "kill" and self.pid <= 1:
@@ -86,7 +88,7 @@ class Fault:
         methods = self.match.get("method")
         if methods is not None and call.method not in ([methods] if isinstance(methods, str) else methods):
             return False
-        if self.match.get("write") and not call.write:
+        if self.match.get("write") and not call.write or self.match.get("user", call.user) != call.user:
             return False
         return (re.search(self.match.get("path_regex", ""), call.path) is not None
                 and re.search(self.match.get("user_agent_regex", ""), call.user_agent) is not None)

@@ -15,13 +15,13 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from igw_sandbox import assets
+from igw_sandbox import assets, etcddata
 from igw_sandbox.context import Context, SandboxError
 
 Service = Callable[[Context], Coroutine[Any, Any, None]]
@@ -77,6 +77,10 @@ class Supervisor:
         self.services: dict[str, asyncio.Task[None]] = {}
         context.handlers["stop"] = self._stop
         context.handlers["commands"] = self._commands
+        context.handlers["snapshot"] = self._snapshot
+        context.handlers["restore"] = self._restore
+        self._restoring: tuple[Path, asyncio.Future[None]] | None = None
+        self._asked = asyncio.Event()
 
     async def _commands(self) -> list[str]:
         """Names of all commands that services have registered."""
@@ -85,6 +89,22 @@ class Supervisor:
     async def _stop(self) -> str:
         self.stopping.set()
         return "stopping"
+
+    async def _snapshot(self, folder: str) -> str:
+        """Copy what the cluster holds now into ``folder``, which must not be there yet."""
+        await etcddata.save(self.context, Path(folder))
+        return folder
+
+    async def _restore(self, folder: str) -> str:
+        """Put a snapshot in place; returns when the services run on it."""
+        if self._restoring is not None:
+            raise SandboxError(f"Sandbox {self.context.name} is putting another snapshot in place; wait for it.")
+        etcddata.check(Path(folder))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._restoring = (Path(folder), done)
+        self._asked.set()
+        await done
+        return folder
 
     def start(self, name: str) -> None:
         run = load_service(name) if name in self.chosen else None
@@ -100,18 +120,14 @@ class Supervisor:
         control = await self._serve_control()
         failure: BaseException | None = None
         try:
-            for name in FIRST:
-                self.start(name)
-            await self._unless_failed(context.until("controlplane"))
-            for name in AFTER_CONTROL_PLANE:
-                self.start(name)
-            for name in AWAITED:
-                if name in self.services:
-                    await self._unless_failed(context.until(name))
+            await self._begin(FIRST)
             if not self.stopping.is_set():
                 context.publish(phase="running", services=sorted(self.services))
                 context.event("ready", "services are running")
-            await self._unless_failed(self.stopping.wait())
+            while not self.stopping.is_set():
+                await self._unless_failed(self._asked.wait())
+                if self._restoring is not None and not self.stopping.is_set():
+                    await self._put(*self._restoring)
         except Exception as error:  # reported to the person who waits, and in state.json
             failure = error
             if not isinstance(error, SandboxError):
@@ -124,6 +140,43 @@ class Supervisor:
         if failure is None:
             context.publish(phase="stopped")
         return 1 if failure else 0
+
+    async def _begin(self, first: Sequence[str]) -> None:
+        """Start the services in their order and wait for those that have to be ready."""
+        for name in first:
+            self.start(name)
+        await self._unless_failed(self.context.until("controlplane"))
+        for name in AFTER_CONTROL_PLANE:
+            self.start(name)
+        for name in AWAITED:
+            if name in self.services:
+                await self._unless_failed(self.context.until(name))
+
+    async def _put(self, folder: Path, done: asyncio.Future[None]) -> None:
+        """End all services but the registry, replace etcd's data, and start them anew."""
+        try:
+            ending = [name for name in self.services if name != "registry"]
+            tasks = [self.services.pop(name) for name in ending]
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=5)
+            await self._kill({name: process for name, process in self.context.processes.items() if name != "registry"})
+            self.context.forget_ready(ending)
+            etcddata.put(self.context, folder)
+            await self._begin(("controlplane",))
+        except Exception as error:
+            done.set_exception(SandboxError(f"The snapshot {folder} could not be put in place: {error}"))
+            raise
+        done.set_result(None)
+        self._restoring = None
+        self._asked.clear()
+
+    async def _kill(self, processes: dict[str, asyncio.subprocess.Process]) -> None:
+        """Kill programs: nothing of a sandbox outlives it, so nothing has to be saved."""
+        for process in processes.values():
+            if process.returncode is None:
+                process.kill()
+        await asyncio.gather(*(process.wait() for process in processes.values()))
 
     async def _unless_failed(self, work: Awaitable[Any]) -> None:
         """Wait for ``work``; raise what a service raised, or that one ended by itself; return early when told to stop."""
@@ -171,10 +224,7 @@ class Supervisor:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=5)
-        for process in list(self.context.processes.values()):
-            if process.returncode is None:
-                process.kill()  # nothing of a sandbox outlives it, so nothing has to be saved
-        await asyncio.gather(*(process.wait() for process in list(self.context.processes.values())))
+        await self._kill(dict(self.context.processes))
         await control.cleanup()
 
 

@@ -204,6 +204,10 @@ class World:
         """Kubeconfig that passes by the API proxy: its requests are neither counted nor disturbed."""
         return Path(self.state["direct_kubeconfig"])
 
+    def client_kubeconfig(self, user: str) -> Path:
+        """Kubeconfig through the API proxy of another administrator (``client-1`` to ``client-6``), whom the proxy's log names."""
+        return self.directory / "clients" / f"{user}.kubeconfig"
+
     # Commands
 
     def run(self, *argv: str | Path, input: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -254,6 +258,24 @@ class World:
     def wait_ready(self, timeout: float = READY_TIMEOUT, progress: Progress = lambda _message: None) -> None:
         """Wait until every Deployment is available and, when a gateway runs, every Gateway is programmed."""
         estate.wait_ready(self, timeout, progress)
+
+    def snapshot(self, folder: Path) -> None:
+        """Copy what the cluster holds now into ``folder``, for :meth:`restore` of this sandbox."""
+        self.call("snapshot", folder=str(folder))
+
+    def restore(self, folder: Path, timeout: float = READY_TIMEOUT, progress: Progress = lambda _message: None) -> None:
+        """Put a snapshot in place of all that the cluster holds, and wait until pods and gateways follow it.
+
+        Requests of before are as if they had never been: faults and counters of the API proxy, access logs and the gateway's own record begin anew, and
+        credentials change in the kubeconfigs, whose paths stay. A load must not run meanwhile.
+        """
+        self.call("restore", timeout=timeout, folder=str(folder))
+        self.wait_ready(timeout, progress)
+        deadline = time.monotonic() + timeout
+        while "gateway" in self.state["services"] and any(self.call("gateway.cold").values()):
+            if time.monotonic() > deadline:
+                raise SandboxError(f"Backends of sandbox {self.name} are not healthy {timeout:.0f} s after a snapshot was put in place.")
+            time.sleep(0.1)
 
     def call(self, command: str, timeout: float = 60.0, **arguments: Any) -> Any:
         """Call a handler of a service (Context.handlers) and return its answer."""
