@@ -17,7 +17,7 @@ run = PYTHONPATH=sandbox:build/collections "$$python" -m
 nox = $$("$(PYTHON)" -m tools.bootstrap nox) -m nox
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint matrix docs bench-traffic bench-detect bench-gate bench-rollback bench-overhead clean
+.PHONY: help demo test lint matrix campaign docs bench-traffic bench-detect bench-gate bench-rollback bench-overhead clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -33,6 +33,9 @@ lint: ## the quick gates
 
 matrix: ## the whole tables that make test samples; hours
 	@$(call with,test); "$$python" -m tools.run_tests --matrix $(ARGS)
+
+campaign: ## every distinct request of a migration disturbed, the invariants checked on every run; 150 minutes at most (ARGS="--shard 1/4 --resume")
+	@$(call with,run); $(run) tools.stage; $(run) tests.campaign $(ARGS)
 
 docs: ## the pages that are made from code: options, findings and the import graph
 	@$(call with,test); $(nox) --no-dependencies --session docs

@@ -1,0 +1,58 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Brings a sandbox through one undisturbed migration: a snapshot at the beginning of each phase, the census, and the first run that is judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from igw_sandbox.world import World
+from tests.campaign import census
+from tests.campaign.runs import PHASES, Outcome, Runner
+from tests.e2e.product import ZERO_DOWNTIME
+from tests.integration.harness import ESTATES
+
+Say = Callable[[str], None]
+
+
+def sandbox(name: str, say: Say) -> World:
+    """Start a sandbox with the demo's estate."""
+    return World.up(name, estates=[ESTATES / "demo"], seed=7, progress=say)
+
+
+def undisturbed(world: World, collections: Path, folder: Path, say: Say, last: str = "retire") -> tuple[Runner, list[census.Request], list[Outcome]]:
+    """Migrate without a fault, phase by phase; return a runner with the snapshots, the census, and how each phase was judged.
+
+    :param last: the last phase whose snapshot is needed; what comes after it is left out, but for the whole way.
+    """
+    snapshots: dict[str, Path] = {}
+    runner = Runner(world, collections, folder, snapshots, [])
+    requests: list[census.Request] = []
+    outcomes: list[Outcome] = []
+    kept = world.directory / "snapshots"
+    kept.mkdir()
+    for phase, phases in PHASES.items():
+        world.snapshot(kept / phase)
+        snapshots[phase] = kept / phase
+        began = time.monotonic()
+        outcome = Outcome(f"{phase}: undisturbed", phase, "", "", 0, "none", "again", fired=1)
+        with runner.observed(outcome) as watching:
+            if phase == "install":
+                watching.play("check", ZERO_DOWNTIME, {}, arguments=("--check",))
+            play = watching.play("fault", ZERO_DOWNTIME, {"migration_phases": phases})
+            runner.end_well(outcome, play)
+            before, calls = watching.observed_now()
+            if phase == "retire":
+                runner.end_well(outcome, watching.play("rerun", ZERO_DOWNTIME, {"migration_phases": phases}))
+        if phase == "install":
+            runner.baseline = before
+        requests += census.distinct(phase, [call for call in calls if call["user"] == play.user])
+        outcome.seconds = round(time.monotonic() - began, 1)
+        outcomes.append(outcome)
+        say(f"{phase} undisturbed: {outcome.plays[-1]['verdict']} in {outcome.seconds:.0f} s; {outcome.violations or 'no violation'} {outcome.broken or ''}")
+        if phase == last:
+            break
+    return runner, requests, outcomes
