@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Chooses the runs of a campaign: a seeded pairwise sample of request, fault and what follows. Pure and deterministic.
 
-Each distinct request is disturbed at least once. Beyond that every pair of values of two factors is met that can be met at all: phase, verb and kind of the
-object (taken together they are the object's sort), fault, how manieth of equal requests, and what follows.
+Each distinct request is disturbed at least once, and every pair of values of two factors is met that can be met at all: phase, verb with the part of the
+migration that the object belongs to, fault, and what follows.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from tests.campaign.census import Request
+from tests.campaign.evidence import STATE_NAMESPACE
 
 DENIED = 'admission webhook "policy.example.com" denied the request: not at this hour'
 WRITE_FAULTS: dict[str, dict[str, Any]] = {
@@ -59,21 +60,22 @@ class Case(NamedTuple):
         return f"{self.phase}: {what}: {self.fault}, then {self.then}"
 
 
-def kind_of(path: str) -> str:
-    """Return the resource that a path names, e.g. ``httproutes``."""
-    parts = path.strip("/").split("/")
-    rest = parts[2:] if parts[0] == "api" else parts[3:]
-    if rest[:1] == ["namespaces"] and len(rest) > 2:
-        rest = rest[2:]
-    return rest[0] if rest else path
+def area_of(path: str) -> str:
+    """Return what part of a migration a path belongs to."""
+    if "-igm" in path:
+        return "probe route"
+    if "/httproutes/" in path:
+        return "user's route"
+    if f"/namespaces/{STATE_NAMESPACE}" in path:
+        return "state"
+    return "definition" if "/customresourcedefinitions" in path else "object"
 
 
 def factors(case: Case) -> tuple[tuple[str, str], ...]:
-    """Return the values of a run's factors."""
+    """Return the values of a run's factors. A fault of reads and one of writes are two, for they are met in other places."""
     request = case.request
     assert request is not None
-    sort = f"{request.method} {'probe-' if '-igm' in request.path else ''}{kind_of(request.path)}"
-    return (("phase", case.phase), ("sort", sort if request.write else "GET"), ("fault", f"{request.write} {case.fault}"), ("then", case.then))
+    return (("phase", case.phase), ("area", f"{request.method} {area_of(request.path)}"), ("fault", f"{request.write} {case.fault}"), ("then", case.then))
 
 
 def candidates(requests: Iterable[Request], follows: Sequence[str], chance: random.Random) -> list[Case]:
@@ -89,7 +91,7 @@ def candidates(requests: Iterable[Request], follows: Sequence[str], chance: rand
 
 
 def pairwise(requests: Sequence[Request], follows: Sequence[str], seed: int = SEED) -> list[Case]:
-    """Return the sample, in an order by which each part of it is spread over all phases and faults.
+    """Return the sample, writes first.
 
     Greedy: of all that is possible the run that meets most pairs not met before, until none is left and each request was disturbed.
     """
@@ -102,12 +104,13 @@ def pairwise(requests: Sequence[Request], follows: Sequence[str], seed: int = SE
     chosen: list[Case] = []
     left = list(range(len(possible)))
     while open_pairs or open_requests:
-        best = max(left, key=lambda number: (2 * len(pairs[number] & open_pairs) + (possible[number].request in open_requests)))
+        best = max(left, key=lambda number: len(pairs[number] & open_pairs) + 2 * (possible[number].request in open_requests))
         left.remove(best)
         chosen.append(possible[best])
         open_pairs -= pairs[best]
         open_requests.discard(possible[best].request)
-    return chosen
+    # Writes first: where the time is up before the end, reads are what is left out
+    return sorted(chosen, key=lambda case: case.request is not None and not case.request.write)
 
 
 def shard(cases: Sequence[Case], number: int, of: int) -> list[Case]:
