@@ -196,7 +196,7 @@ def docs(session: nox.Session) -> None:
     """Make the pages that are made from code: options, findings and the import graph."""
     tools = Tools(session, FIRST, own_home=True)
     stage.link_tree(ROOT / "build" / "collections")
-    for page in ("tools.options_table", "tools.import_graph", "tools.findings_page"):
+    for page in ("tools.options_table", "tools.import_graph", "tools.findings_page", "tools.campaign_page"):
         tools.run("python", "-m", page, PYTHONPATH="build/collections")
 
 

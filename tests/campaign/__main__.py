@@ -104,10 +104,7 @@ def make(cases: list[sample.Case], options: argparse.Namespace, kept: record.Rec
     collections = link_tree(ROOT / "build" / "collections")
     world = prepare.sandbox(f"campaign-{os.getpid()}", say)
     try:
-        last = "retire" if options.census else max((case.phase for case in cases), key=list(census.PHASES).index, default="install")
-        runner, requests, outcomes = prepare.undisturbed(world, collections, folder, say, last)
-        for outcome in outcomes:
-            kept.add(outcome)
+        runner, requests = prepare.undisturbed(world, collections, folder, say, kept.add, {case.phase for case in cases})
         if options.census:
             census.save(requests)
             say(f"census: {sum(request.write for request in requests)} distinct writes and {sum(not request.write for request in requests)} reads")
@@ -147,7 +144,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="igw-campaign-"))
     say(f"{len(cases)} runs to make; logs in {folder}, record in {path}")
     try:
-        make(cases, options, kept, folder, deadline)
+        if cases or options.census:
+            make(cases, options, kept, folder, deadline)
     except SandboxError as error:
         print(f"campaign: {error}", file=sys.stderr)
         return 2

@@ -23,20 +23,23 @@ def sandbox(name: str, say: Say) -> World:
     return World.up(name, estates=[ESTATES / "demo"], seed=7, progress=say)
 
 
-def undisturbed(world: World, collections: Path, folder: Path, say: Say, last: str = "retire") -> tuple[Runner, list[census.Request], list[Outcome]]:
-    """Migrate without a fault, phase by phase; return a runner with the snapshots, the census, and how each phase was judged.
+def undisturbed(world: World, collections: Path, folder: Path, say: Say, keep: Callable[[Outcome], None], wanted: set[str],
+                ) -> tuple[Runner, list[census.Request]]:
+    """Migrate without a fault, phase by phase; return a runner with the snapshots, and the census.
 
-    :param last: the last phase whose snapshot is needed; what comes after it is left out, but for the whole way.
+    :param keep: gets how each phase was judged.
+    :param wanted: phases of which the snapshot is wanted; the way to the last of them is all that is gone; empty: the whole way.
     """
     snapshots: dict[str, Path] = {}
     runner = Runner(world, collections, folder, snapshots, [])
     requests: list[census.Request] = []
-    outcomes: list[Outcome] = []
     kept = world.directory / "snapshots"
     kept.mkdir()
     for phase, phases in PHASES.items():
         world.snapshot(kept / phase)
         snapshots[phase] = kept / phase
+        if wanted and wanted <= set(snapshots):
+            break
         began = time.monotonic()
         outcome = Outcome(f"{phase}: undisturbed", phase, "", "", 0, "none", "again", fired=1)
         with runner.observed(outcome) as watching:
@@ -51,8 +54,6 @@ def undisturbed(world: World, collections: Path, folder: Path, say: Say, last: s
             runner.baseline = before
         requests += census.distinct(phase, [call for call in calls if call["user"] == play.user])
         outcome.seconds = round(time.monotonic() - began, 1)
-        outcomes.append(outcome)
+        keep(outcome)
         say(f"{phase} undisturbed: {outcome.plays[-1]['verdict']} in {outcome.seconds:.0f} s; {outcome.violations or 'no violation'} {outcome.broken or ''}")
-        if phase == last:
-            break
-    return runner, requests, outcomes
+    return runner, requests

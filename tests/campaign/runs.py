@@ -34,7 +34,7 @@ OPTIONS = QUICK | {"migration_drain_seconds": 5, "migration_gate": {"p1": 0.5}}
 PHASES: dict[str, list[str]] = {"install": ["plan", "install"], "shift": ["shift"], "retire": ["retire"]}
 """Phase of a run to what its command has in migration_phases."""
 LOAD = load.Options(rate=10, streams=0.5, stream_seconds=(6.0, 8.0), log_seconds=10)
-PLAY_SECONDS = 400.0
+PLAY_SECONDS = 600.0
 """A playbook that lasts longer is ended, and the run is broken."""
 SUCCEEDS = 0
 
@@ -200,11 +200,11 @@ class Watching:
         finally:
             late.cancel()
         report = job.report()
-        if status == SUCCEEDS and report["reason"] == "no reason given":  # some phases alone have no verdict
+        if status == SUCCEEDS and report["verdict"] == "FAILED":  # a report without a verdict: phases alone may have none
             report["verdict"] = "done"
         play = Play(user, what, status, report["verdict"], begin, time.time())
         self._plays.append(play)
-        self.outcome.plays.append({"what": what, "status": status, "verdict": report["verdict"], "reason": report["reason"][:600],
+        self.outcome.plays.append({"what": what, "status": status, "verdict": report["verdict"], "reason": report["reason"].replace(f"{folder}/", "")[:600],
                                    "seconds": round(play.end - begin, 1)})
         return play
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.campaign import census, record, sample
-from tools.campaign_page import page
+from tools.campaign_page import PAGE, load, page
 
 ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/default/httproutes"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/inference-gateway-migration/leases/inference-gateway-migration"
@@ -77,3 +77,7 @@ def test_the_page_tells_what_is_broken() -> None:
     text = page([run(), run(case="d", fired=0), run(case="e", violations=["I9: a | b"])], ["one.json"])
     assert "| shift | 409 | 3 | 2 | 30 | 0 | 0 | 2 |" in text
     assert "the fault did not fire" in text and "I9: a \\| b" in text
+
+
+def test_the_page_is_made_from_the_records() -> None:
+    assert PAGE.read_text() == page(*load()), "docs/campaign.md is not what the records say: make docs"
