@@ -18,6 +18,7 @@ import time
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from igw_sandbox.context import SandboxError
 from tests.campaign import census, disturbances, prepare, record, sample
@@ -27,13 +28,19 @@ from tools.stage import ROOT, link_tree
 MINUTES = 150.0
 RUN_MINUTES = 5.0
 """None is begun in the last minutes, so that it ends in time."""
+END_SECONDS = 90.0
+"""A run that is still at it this long before the end is given up: load and sandbox need time to end."""
+
+
+class TimeUp(Exception):
+    """The campaign's time is over."""
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="make campaign", description="Disturb every distinct request of a migration and check the invariants on every run.")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="make the Ith of N parts of the sample (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=2, help="sandboxes at a time, each with its part and its record (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="sandboxes at a time, each with its part and its record; 1 with --record (default: %(default)s)")
     parser.add_argument("--resume", action="store_true", help="leave out what the shard's record has already, and add to it")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="make N runs at most, beside those without a fault (default: all)")
     parser.add_argument("--only", default="", metavar="TEXT", help="make only runs whose name has this text")
@@ -99,6 +106,10 @@ def side_by_side(options: argparse.Namespace, shards: list[tuple[int, int]]) -> 
     return 0 if whole.good() and not any(statuses) else 1
 
 
+def _time_is_up(_number: int, _frame: object) -> NoReturn:
+    raise TimeUp
+
+
 def make(cases: list[sample.Case], options: argparse.Namespace, kept: record.Record, folder: Path, deadline: float) -> None:
     """Make runs until all are made or the time is up; each is in the record as soon as it has ended."""
     collections = link_tree(ROOT / "build" / "collections")
@@ -130,8 +141,9 @@ def main() -> int:
     options = arguments()
     deadline = time.monotonic() + (options.minutes - RUN_MINUTES) * 60
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGALRM, _time_is_up)
     number, of = (int(part) for part in options.shard.split("/"))
-    if options.jobs > 1 and not (options.census or options.list):
+    if options.jobs > 1 and not (options.census or options.list or options.record):
         return side_by_side(options, parts(number, of, options.jobs))
     cases = [] if options.census else chosen(options, number, of)
     if options.list:
@@ -145,7 +157,10 @@ def main() -> int:
     say(f"{len(cases)} runs to make; logs in {folder}, record in {path}")
     try:
         if cases or options.census:
+            signal.setitimer(signal.ITIMER_REAL, max(1.0, options.minutes * 60 - END_SECONDS))
             make(cases, options, kept, folder, deadline)
+    except TimeUp:
+        say("the time is up in the middle of a run, which is not in the record: go on with --resume")
     except SandboxError as error:
         print(f"campaign: {error}", file=sys.stderr)
         return 2
