@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from igw_sandbox.world import World
+from tests.e2e.product import ALPHA_GROUP
 from tests.integration.harness import V1_EPP, write_route
 
 if TYPE_CHECKING:
@@ -43,13 +44,25 @@ def _late(world: World, _watching: Watching) -> None:
     world.fault("gateway", take=[5, 9])
 
 
+def _zeroed(world: World, watching: Watching) -> None:
+    """Give v1alpha2 all weight again, as a person does in an editor: v1 stays in the route at 0."""
+    _write_weights(world, watching, lambda reference: [reference | {"weight": int(_is_alpha(reference))}])
+
+
 def _reverted(world: World, watching: Watching) -> None:
-    """Give v1alpha2 all weight again, as a script of somebody else."""
+    """Write the route as it was before, as a controller does from its source."""
+    _write_weights(world, watching, lambda reference: [reference | {"weight": 1}] if _is_alpha(reference) else [])
+
+
+def _is_alpha(reference: dict[str, Any]) -> bool:
+    return reference["group"] == ALPHA_GROUP
+
+
+def _write_weights(world: World, watching: Watching, change: Callable[[dict[str, Any]], list[dict[str, Any]]]) -> None:
     route = world.kubectl_json("get", *NAMED)
     for rule in route["spec"]["rules"]:
-        for reference in rule["backendRefs"]:
-            if reference.get("kind") == "InferencePool":
-                reference["weight"] = int(reference["name"].endswith("-preview"))
+        made = [change(reference) if reference.get("kind") == "InferencePool" else [reference] for reference in rule["backendRefs"]]
+        rule["backendRefs"] = [reference for references in made for reference in references]
     write_route(world, route, "patch", MANAGER)
     _edit(world, watching)
 
@@ -77,6 +90,7 @@ KINDS: dict[str, Callable[[World, Watching], None]] = {
     "picker-killed": _picker_killed,
     "models-killed": _models_killed,
     "status-late": _late,
+    "weights-zeroed": _zeroed,
     "weights-reverted": _reverted,
     "route-labelled": _labelled,
     "route-edited": _edited,
