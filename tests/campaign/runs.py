@@ -25,7 +25,6 @@ from tests.campaign.observer import Observer, ObserverError
 from tests.campaign.sample import FAULTS, Case
 from tests.e2e.product import COLLECTION, ZERO_DOWNTIME, PlaybookRun
 from tests.integration.harness import QUICK, users_routes
-from tests.integration.killing import give_up_lock
 
 TARGET = "v1.5.0"
 ROLLBACK = f"{COLLECTION}.rollback"
@@ -84,7 +83,6 @@ class Runner:
         outcome.reset_seconds = round(time.monotonic() - began, 1)
         with self.observed(outcome) as watching:
             self._disturbed(case, outcome, watching)
-            give_up_lock(self.world)
             if case.then == "rollback":
                 self.end_well(outcome, watching.play("rollback", ROLLBACK, {}))
             else:
