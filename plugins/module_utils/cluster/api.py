@@ -89,11 +89,17 @@ class Unreachable(ApiError):
     """The API server gave no usable answer within the time that the caller allows."""
 
 
+class Unauthorized(Unreachable):
+    """401: the credential is not accepted, any more or yet. A renewed one is read by the next module, so it is waited for like a server that is away."""
+
+    status = 401
+
+
 class WrongCluster(ApiError):
     """The connection leads to another cluster than the one that was meant, or may do so."""
 
 
-ERRORS: dict[int, type[ApiError]] = {403: Forbidden, 404: NotServed, 409: Conflict}
+ERRORS: dict[int, type[ApiError]] = {401: Unauthorized, 403: Forbidden, 404: NotServed, 409: Conflict}
 _ADMISSION = re.compile(r'is forbidden: (?!User ")|^admission webhook ')
 """What a refusal by admission says, and no authorizer's (``is forbidden: User "x" cannot create resource ...``): their statuses do not differ.
 
@@ -360,7 +366,8 @@ def _api_error(method: str, path: str, error: Any) -> ApiError:
     except (ValueError, AttributeError):
         message = str(body) or str(getattr(error, "reason", error))
     kind = NotAdmitted if status == 403 and _ADMISSION.search(message) else ERRORS.get(status, ApiError)
-    found = kind(f"{method} {path}: {message.strip()}", status)
+    remedy = ". The credential is not accepted (any more): renew it, then start again" if kind is Unauthorized else ""
+    found = kind(f"{method} {path}: {message.strip()}{remedy}", status)
     found.retry_after = _retry_after(getattr(error, "headers", None))
     return found
 

@@ -90,13 +90,20 @@ def recognise(live: list[Manifest], original: list[Manifest], namespace: str, mo
     """Return the shares, in percent, at which a live rule may stand, by its backendRefs; empty where those are somebody else's.
 
     The user's own rule stands at 0, the finished one at 100. Usually one share fits; where all moved references weigh 0, a
-    split rule looks the same at every share, so all fit.
+    split rule looks the same at every share, so all fit. In a split rule only the ratio of the weights counts: a person may write 1 and 0 for 100 and 0.
     """
     if live == original:
         return {0}
     if live == finished_references(original, namespace, moves):
         return {100}
-    return {share for share in range(101) if live == splittable(original, namespace, moves, share)}
+    found = _ratio(live)
+    return {share for share in range(101) if (split := splittable(original, namespace, moves, share)) is not None and found == _ratio(split)}
+
+
+def _ratio(refs: list[Manifest]) -> list[Manifest]:
+    """Return backendRefs with weights divided by their greatest common divisor."""
+    divisor = gcd(*(reference.get("weight", 1) for reference in refs)) or 1
+    return [dict(reference) | {"weight": reference.get("weight", 1) // divisor} for reference in refs]
 
 
 def splittable(original: list[Manifest], namespace: str, moves: Mapping[PoolKey, str], share: int) -> list[Manifest] | None:
@@ -196,7 +203,7 @@ def form_of(live: Manifest, original: Manifest, moves: Mapping[PoolKey, str]) ->
     """Return the form and share of a live route's moved rules, so that :func:`reshape` can restore them. :raises Drifted: when they have no common one."""
     forms: tuple[tuple[Form, int | None], ...] = (("original", 0), ("finished", 100), ("split", share_of(live, original, moves)))
     for form, share in forms:
-        if share is not None and reshape(live, original, moves, form, share) == live:
+        if share is not None and (form == "split" or reshape(live, original, moves, form, share) == live):
             return form, share
     raise Drifted(f"the moved rules of {route_key(original)} stand at different shares")
 

@@ -17,6 +17,7 @@ AWAY = "HTTPSConnectionPool(host='127.0.0.1', port=6443): Max retries exceeded w
 @pytest.mark.parametrize("said", [
     {"msg": f"Failed to get client due to {AWAY}"},
     {"msg": "Failed to create object", "status": 429},
+    {"msg": "Failed to get client due to 401\nReason: Unauthorized"},
     {"msg": "Failed to delete object", "status": 500, "reason": "Internal Server Error"},
     {"msg": "Failure when executing Helm command", "stderr": "Error: Kubernetes cluster unreachable: Get \"https://x\": dial tcp: connect: connection refused"},
     {"msg": "", "stderr": "Error: UPGRADE FAILED: the server is currently unable to handle the request"},

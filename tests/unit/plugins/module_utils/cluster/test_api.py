@@ -204,7 +204,7 @@ def test_a_client_that_can_not_be_made(monkeypatch: pytest.MonkeyPatch, error: E
 # -- errors and patience -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("status", "kind"), [(403, Forbidden), (404, NotServed), (409, Conflict), (400, ApiError), (422, ApiError), (401, ApiError)])
+@pytest.mark.parametrize(("status", "kind"), [(403, Forbidden), (404, NotServed), (409, Conflict), (400, ApiError), (422, ApiError), (401, api.Unauthorized)])
 @pytest.mark.parametrize("wrap", [lambda error: error, api_exception])
 def test_refusals_in_the_servers_own_words_and_at_once(make: Make, clock: Clock, status: int, kind: type[ApiError], wrap: Any) -> None:
     cluster, client = make(wrap(refusal(status, {"kind": "Status", "message": "because"})))
@@ -275,6 +275,13 @@ def test_a_server_that_says_when_to_ask_again_is_asked_then(make: Make, clock: C
     with pytest.raises(Unreachable, match="for 5 s"):
         cluster.request("GET", "/x")
     assert len(client.seen) == 1, "earlier than it says it is not asked"
+
+
+def test_a_credential_that_is_not_accepted_is_told_of_at_once_and_may_be_waited_for(make: Make) -> None:
+    cluster, client = make(refusal(401, {"message": "Unauthorized"}))
+    with pytest.raises(Unreachable, match="renew it, then start again") as refused:
+        cluster.get("/x")
+    assert len(client.seen) == 1 and refused.value.status == 401, "this process can't renew it"
 
 
 def test_a_request_is_sent_by_the_client_once(make: Make) -> None:

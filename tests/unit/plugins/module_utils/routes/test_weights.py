@@ -137,6 +137,19 @@ def test_a_split_rule_is_recognised(original: list[Reference], share: int) -> No
     assert weights.recognise(live, original, "default", TWO_MOVES) == {share}
 
 
+def test_a_split_rule_that_a_person_wrote_is_recognised_by_its_ratio() -> None:
+    """1 and 0 by hand are the share 0, and another order or another reference is somebody else's."""
+    alpha, v1 = dict(ALPHA), dict(V1)
+    original = [alpha | {"weight": 7}]
+    for pair, share in (((1, 0), 0), ((2, 2), 50), ((0, 3), 100)):
+        assert weights.recognise([alpha | {"weight": pair[0]}, v1 | {"weight": pair[1]}], original, "default", MOVES) == {share}
+    assert weights.recognise([v1 | {"weight": 0}, alpha | {"weight": 1}], original, "default", MOVES) == set()
+    assert weights.recognise([alpha | {"weight": 1}], original, "default", MOVES) == set(), "without v1 it is not ours"
+    route = http_route(rule(alpha | {"weight": 7}))
+    by_hand = http_route(rule(alpha | {"weight": 1}, v1 | {"weight": 1}))
+    assert weights.share_of(by_hand, route, MOVES) == 50 and weights.form_of(by_hand, route, MOVES) == ("split", 50)
+
+
 @given(RULES)
 @settings(max_examples=100)
 def test_original_and_finished_rules_are_recognised(original: list[Reference]) -> None:
