@@ -112,6 +112,11 @@ options:
       - The plan that was approved, as this module returned it, or its hash alone. The task fails when the plan is another one.
       - Given the plan itself, the failure says what differs.
     type: raw
+  open_plan:
+    description:
+      - The plan of a migration that goes on. The task fails with verdict V(HELD) where models, policies, time-outs, endpoint pickers or definitions are not
+        any more what it was made for; the failure says what differs. What the migration itself has changed counts for nothing.
+    type: dict
   dry_run:
     description:
       - Whether the planned objects are tried on the server (a dry run writes nothing). Objects of kinds that are not installed yet, or that the
@@ -280,7 +285,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.conver
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.reader import read_estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan, render
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.contact import Caller, Contact
-from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import approved_with, refusal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import approved_with, drift, refusal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.options import options
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import Plan
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client
@@ -308,6 +313,7 @@ def argument_spec() -> dict[str, Any]:
             },
         },
         "expected_plan": {"type": "raw"},
+        "open_plan": {"type": "dict"},
         "dry_run": {"type": "bool", "default": True},
         "report": {"type": "path"},
         "brief": {"type": "bool", "default": False},
@@ -352,7 +358,7 @@ def main() -> None:
         chosen = options(module.params)
         caller = http_client.client(module.params) if module.params["connect"] else None
         made = approved_with(module.params["expected_plan"], work(Cluster(module), chosen, module.params["dry_run"], caller))
-        refused = refusal(module.params["expected_plan"], made)
+        refused = refusal(module.params["expected_plan"], made) or drift(module.params["open_plan"], made)
     except (ValueError, ApiError) as error:
         module.fail_json(msg=str(error))
         return

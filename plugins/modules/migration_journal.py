@@ -194,9 +194,16 @@ def argument_spec() -> dict:
     }
 
 
-def stands(record: journal.Record, plan: dict | None) -> bool:
-    """Tell whether a migration is open and goes on with its own plan: it has begun to change the cluster, or no other plan is given."""
-    return record["status"] == "open" and (record.get("begun", True) or not plan or plan.get("hash") == record["plan"].get("hash"))
+def stands(record: journal.Record, plan: dict | None, phases: list[str]) -> bool:
+    """Tell whether a migration is open and goes on with its own plan.
+
+    It does where no other plan is given, and once it has begun to change the cluster, unless nothing but a plan is asked for and v1 has had no traffic.
+    """
+    if record["status"] != "open" or not plan or plan.get("hash") == record["plan"].get("hash"):
+        return record["status"] == "open"
+    # A journal of an earlier version does not say whether v1 had traffic.
+    moved = [record.get("shifted_since", True), record.get("retiring_since"), record.get("returning_since")]
+    return record.get("begun", True) and (phases != ["plan"] or any(moved))
 
 
 def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: bool) -> dict:
@@ -204,7 +211,7 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
 
     :raises ApiError: when none is open and no plan is given. :raises LeaseHeld: when another run is at work. :raises BackupBroken: when the backup is broken.
     """
-    record = continued(store.read(), params["plan"])
+    record = continued(store.read(), params["plan"], params["phases"])
     if check_mode:
         return journal.summary(record) | {"changed": True, "run": "check-mode", "continued": record is not None, "retiring": False}
     run, lease = params["run"] or f"run-{secrets.token_hex(6)}", Lease(cluster)
@@ -223,9 +230,9 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
         raise
 
 
-def continued(record: journal.Record | None, plan: dict | None) -> journal.Record | None:
+def continued(record: journal.Record | None, plan: dict | None, phases: list[str]) -> journal.Record | None:
     """Return the record of the migration that goes on, None where one begins. :raises ApiError: where neither can be."""
-    if record is not None and stands(record, plan):
+    if record is not None and stands(record, plan, phases):
         return record
     if not plan:
         raise ApiError("There is no open migration on this cluster and no plan was given: run the phase plan first (migration_phases).")
@@ -234,7 +241,7 @@ def continued(record: journal.Record | None, plan: dict | None) -> journal.Recor
 
 def under_lease(cluster: Cluster, store: journal.Journal, params: dict) -> dict:
     """Begin a migration, or go on with the open one: what the journal says is read anew, for another run may just have ended."""
-    found = continued(store.read(), params["plan"])
+    found = continued(store.read(), params["plan"], params["phases"])
     if found is None:
         live = [cluster.get(object_path(*key)) for key in saved(params["plan"])]
         record = store.open(params["plan"], [manifest for manifest in live if manifest is not None])

@@ -73,15 +73,54 @@ def approved_with(expected: Any, made: Plan) -> Plan:
     """
     if not isinstance(expected, dict) or any(field not in expected for field in (*HASHED, "hash")):
         return made
-    before, after = expected["crds"], made["crds"]
-    left = {entry["name"] for entry in after["install"]}
-    came = [entry for entry in before["install"] if entry["name"] not in left]
-    there = [{"name": entry["name"], "bundle": made["target"], "managed": False} for entry in came]
-    crds = before | {"install": [entry for entry in before["install"] if entry["name"] in left], "keep": _by_name([*before["keep"], *there])}
     rest = [field for field in HASHED if field not in ("crds", "pools")]
-    same = crds == {**after, "keep": _by_name(after["keep"])} and all(expected[field] == made.get(field) for field in rest)
+    same = _crds_by_now(expected, made) == _sorted(made["crds"]) and all(expected[field] == made.get(field) for field in rest)
     same = same and [*map(_without_use, expected["pools"])] == [*map(_without_use, made["pools"])]
     return cast(Plan, {**made, **{field: expected[field] for field in (*HASHED, "hash")}}) if same else made
+
+
+def _crds_by_now(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a plan says of definitions as it would say it once those that it installs and that are not missing any more are there."""
+    crds, left = before["crds"], {entry["name"] for entry in after["crds"]["install"]}
+    there = [{"name": entry["name"], "bundle": after["target"], "managed": False} for entry in crds["install"] if entry["name"] not in left]
+    return _sorted({**crds, "install": [entry for entry in crds["install"] if entry["name"] in left], "keep": [*crds["keep"], *there]})
+
+
+def _sorted(crds: Mapping[str, Any]) -> dict[str, Any]:
+    return {**crds, "keep": _by_name(crds["keep"])}
+
+
+OF_THE_WORLD = ("models", "endpoints", "failure_mode", "timeout_seconds", "chart", "objects", "retire", "repoint")
+"""Fields of a pool's plan that a migration changes nothing of before it takes v1alpha2 away. What its routes say is looked at live."""
+
+
+def since(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return a line for each thing that would be planned otherwise by now than it was, while v1 is installed or has traffic.
+
+    :param before: the plan of the open migration. :param after: the plan that would be made now, with the same options.
+    """
+    if not before["pools"]:
+        return []
+    told = [*_differ("target", before["target"], after["target"]), *_differ("crds", _crds_by_now(before, after), _sorted(after["crds"]))]
+    old, new = (_keyed([_of_the_world(pool) for pool in plan["pools"]]) for plan in (before, after))
+    for name in [*old, *(name for name in new if name not in old)]:
+        told += _differ(f"pools {name}", old.get(name), new.get(name))
+    return told
+
+
+def _of_the_world(pool: Mapping[str, Any]) -> dict[str, Any]:
+    bare = _without_use(pool)
+    return {field: bare[field] for field in ("namespace", "name", *OF_THE_WORLD) if field in bare}
+
+
+def drift(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the failure, HELD, where the cluster is not any more what an open migration was planned for; None where it is, or none is given."""
+    lines = since(before, after) if before else []
+    if not lines:
+        return None
+    said = (f"The cluster is not any more what this migration was planned for: {'; '.join(lines)}. To take that in, make a new plan while v1 has no traffic "
+            "(migration_phases: [plan], after a rollback where it has), and go on with it; or put it back as it was, then start again")
+    return {"msg": said, "verdict": "HELD", "reason": said, "difference": lines}
 
 
 def _without_use(pool: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,54 @@
+# Copyright (c) 2026, inference_gateway.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What comes between two approvals: a migration that is open stops before the shift, says what differs, and takes it in by a new plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from igw_sandbox.world import World
+from tests.integration.harness import ESTATES, ON_V1, Ended, alpha_share
+
+pytestmark = pytest.mark.matrix
+MODEL = {"apiVersion": "inference.networking.x-k8s.io/v1alpha2", "kind": "InferenceModel", "metadata": {"name": "late", "namespace": "default"}}
+SHIFT = {"migration_phases": ["shift"], "migration_steps": [100]}
+
+
+def test_a_model_that_came_after_the_installation(make_world: Callable[..., World], play: Callable[..., Ended]) -> None:
+    world = make_world("changes", estates=[ESTATES / "demo"])
+    assert play(world, extra={"migration_phases": ["plan", "install"]}).status == 0
+    base = world.kubectl_json("get", "inferencemodels", "base-model")
+    spec = base["spec"] | {"criticality": "Critical", "modelName": base["spec"]["modelName"] + "-late"}
+    world.apply(json.dumps(MODEL | {"spec": spec}, indent=1))
+    world.reset_requests()
+    held = play(world, extra=SHIFT)
+    assert (held.verdict, alpha_share(world)[0][1]) == ("HELD", 1), held.reason
+    assert "is not any more what this migration was planned for" in held.reason and "-late" in held.reason and "migration_phases: [plan]" in held.reason
+    world.kubectl("delete", "inferencemodels", "late")
+    taken = play(world, extra=SHIFT)
+    assert (taken.verdict, alpha_share(world)) == ("PROVEN", ON_V1), taken.reason
+    world.kubectl("patch", "gcpbackendpolicies", "--all", "--type=merge", "-p", json.dumps({"spec": {"default": {"timeoutSec": 777}}}), "-n", "default")
+    refused = play(world, extra={"migration_phases": ["retire"]})
+    assert refused.verdict == "HELD" and "timeout_seconds" in refused.reason, refused.reason
+    assert alpha_share(world) == ON_V1
+    again = play(world, extra={"migration_phases": ["plan"]})
+    assert again.status != 0 and "roll it back first" in again.reason, again.reason
+    world.down()
+
+
+def test_a_new_plan_of_an_open_migration(make_world: Callable[..., World], play: Callable[..., Ended]) -> None:
+    """An option is the remedy: other names of endpoints, after v1 was installed."""
+    world = make_world("replan", estates=[ESTATES / "demo"])
+    first = play(world, extra={"migration_phases": ["plan", "install"]})
+    assert first.status == 0
+    other = {"migration_endpoints": ["/v1/completions"]}
+    held = play(world, extra=SHIFT | other)
+    assert held.verdict == "HELD" and "endpoints" in held.reason, held.reason
+    assert play(world, extra={"migration_phases": ["plan"]} | other).status == 0
+    ended = play(world, extra={"migration_phases": ["install", "shift"], "migration_steps": [100]} | other)
+    assert (ended.verdict, alpha_share(world)) == ("PROVEN", ON_V1), ended.reason
+    world.down()
