@@ -139,7 +139,7 @@ journal:
   type: dict
 plan:
   description: The plan of the open migration.
-  returned: when a migration is open
+  returned: when O(state=opened) and a migration is open
   type: dict
 steer:
   description: What a person asks of the run, as M(inference_gateway.migration.migration_steer) takes it; V(null) where it shall go on.
@@ -213,7 +213,8 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
     """
     record = continued(store.read(), params["plan"], params["phases"])
     if check_mode:
-        return journal.summary(record) | {"changed": True, "run": "check-mode", "continued": record is not None, "retiring": False}
+        plan = {"plan": store.plan(record)} if record else {}
+        return journal.summary(record) | plan | {"changed": True, "run": "check-mode", "continued": record is not None, "retiring": False}
     run, lease = params["run"] or f"run-{secrets.token_hex(6)}", Lease(cluster)
     for namespace in dict.fromkeys((NAMESPACE, store.namespace)):
         if cluster.get(object_path("v1", "Namespace", None, namespace)) is None:
@@ -256,7 +257,7 @@ def under_lease(cluster: Cluster, store: journal.Journal, params: dict) -> dict:
         record = store.begin(record)
     if "shift" in wanted and "shift" in record["phases"] and not retiring:
         record = store.update(record, "shifts again: the shift before counts no more", **journal.without_shift(record))
-    return journal.summary(record) | {"changed": True, "continued": found is not None, "retiring": retiring}
+    return journal.summary(record) | {"plan": store.plan(record), "changed": True, "continued": found is not None, "retiring": retiring}
 
 
 def ended(cluster: Cluster, store: journal.Journal, params: dict, check_mode: bool) -> dict:

@@ -75,12 +75,14 @@ def main() -> None:
     module = AnsibleK8SModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
         cluster = Cluster(module)
-        record = journal.Journal(cluster, module.params["state_namespace"]).read()
+        store = journal.Journal(cluster, module.params["state_namespace"])
+        record = store.read()
+        plan = {"plan": store.plan(record)} if record and record["status"] == "open" else {}
         found = {"id": cluster.identity(), "server": cluster.server}
         held = Lease(cluster).seen()
-    except ApiError as error:
+    except (ApiError, journal.BackupBroken) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, cluster=found, **({"lease": held} if held else {}), **journal.summary(record))
+    module.exit_json(changed=False, cluster=found, **({"lease": held} if held else {}), **journal.summary(record), **plan)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def work(cluster: Cluster, params: dict) -> dict:
     store, seen = journal.Journal(cluster, params["state_namespace"]), lease.Lease(cluster).seen()
     record, share = store.read(), None
     if record and record["status"] == "open":
-        scope = MigrationScope.read(cluster, record["plan"], record["nonce"], store.backup(record["backup"]))
+        scope = MigrationScope.read(cluster, store.plan(record), record["nonce"], store.backup(record["backup"]))
         share = standing.share_of([weights.share_of(scope.live[key], original, scope.moves) for key, original in scope.originals.items()])
     asked = steering.Steering(cluster).asked(seen["run"]) if seen else None
     return {

@@ -20,11 +20,11 @@ from igw_sandbox import load
 from igw_sandbox.load_writes import read_lines
 from igw_sandbox.world import World
 from tests.campaign import disturbances, invariants
-from tests.campaign.evidence import JOURNAL, Evidence, Manifest, Play, Request, State, key_of
+from tests.campaign.evidence import Evidence, Manifest, Play, Request, State
 from tests.campaign.observer import Observer, ObserverError
 from tests.campaign.sample import FAULTS, Case
 from tests.e2e.product import COLLECTION, ZERO_DOWNTIME, PlaybookRun
-from tests.integration.harness import QUICK, users_routes
+from tests.integration.harness import QUICK, journalled_plan, users_routes
 
 TARGET = "v1.5.0"
 ROLLBACK = f"{COLLECTION}.rollback"
@@ -256,9 +256,7 @@ class Watching:
     def _evidence(self, history: list[State]) -> Evidence:
         folder = load.current(self.world.directory)
         requests = [Request(line["rule"], line["start"], line["end"]) for line in read_lines(folder / "requests.jsonl")] if folder else []
-        journals = [manifest for manifest in self._observer.before if key_of(manifest) == JOURNAL]
-        journals += [state.manifest for state in history if key_of(state.manifest) == JOURNAL]
-        plan = json.loads(journals[-1]["data"]["record"])["plan"] if journals else None
+        plan = journalled_plan(self.world)
         return Evidence(self._runner.baseline or self._observer.before, self._observer.before, history, read_lines(self._log)[self._skip:], self._plays, plan,
                         requests, frozenset(self.edits), frozenset(self.broken))
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import shutil
 import subprocess
@@ -123,6 +124,17 @@ def patched(folder: Path, changes: Mapping[str, Sequence[tuple[str, str]]]) -> P
 def route_spec(world: World) -> Any:
     """Return the spec of the user's route as it is now."""
     return world.kubectl_json("get", "httproute", "llm-route")["spec"]
+
+
+def journalled_plan(world: World) -> dict[str, Any] | None:
+    """Return the plan of the open or last migration, by the journal; None where there was none."""
+    name = "inference-gateway-migration"
+    found = world.kubectl("get", "configmap", "-n", name, name, "--ignore-not-found", "-o", "json")
+    if not found:
+        return None
+    parts = json.loads(json.loads(found)["data"]["record"])["plan"]["names"]
+    packed = [base64.b64decode(world.kubectl_json("get", "secret", "-n", name, part)["data"]["plan"]) for part in parts]
+    return json.loads(gzip.decompress(b"".join(packed)))
 
 
 def alpha_share(world: World) -> list[tuple[str, int]]:

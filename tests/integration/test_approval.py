@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from igw_sandbox.world import World
-from tests.integration.harness import CONTROL, ESTATES
+from tests.integration.harness import CONTROL, ESTATES, journalled_plan
 
 DETECT = "inference_gateway.migration.detect"
 POOL = "inferencepool.inference.networking.x-k8s.io/chat"
@@ -64,5 +64,4 @@ def test_a_journalled_plan_is_what_a_later_phase_must_find(planned, play):
     assert planned.requests()["writes"] == 0
     again = play(planned, extra=ACCEPT | {"migration_phases": ["plan"]})
     assert again.status == 0, again.log[-3000:]
-    record = json.loads(planned.kubectl_json("get", "configmap", "inference-gateway-migration", "-n", "inference-gateway-migration")["data"]["record"])
-    assert record["plan"]["pools"][0]["chart"]["values"]["inferencePool"]["targetPortNumber"] == PORT, "the phase plan takes the new plan"
+    assert journalled_plan(planned)["pools"][0]["chart"]["values"]["inferencePool"]["targetPortNumber"] == PORT, "the phase plan takes the new plan"

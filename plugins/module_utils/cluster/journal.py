@@ -1,7 +1,7 @@
 # Copyright (c) 2026, inference_gateway.migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps the journal and the backup in the cluster that is migrated.
+"""Keeps the journal, the plan and the backup in the cluster that is migrated.
 
 The journal belongs to the migration and outlives its runs, even if approvals take days. It says what was meant and done;
 what is true is what is live.
@@ -18,8 +18,9 @@ import json
 import secrets
 import time
 import zlib
+from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, Conflict, collection_path, object_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
@@ -32,8 +33,13 @@ ATTEMPTS = 3
 """How often an object of ours is read and written anew after a conflict. Our own write causes one too, if its answer got lost."""
 
 
+Part = Literal["backup", "plan"]
+PARTS: dict[Part, tuple[str, str, str]] = {"backup": ("ConfigMap", "binaryData", "objects"), "plan": ("Secret", "data", "plan")}
+"""In which kind, field and key the chunks of a part lie. A plan holds values of Helm, which may be nobody else's business."""
+
+
 class BackupBroken(Exception):
-    """A backup could not be read back as it was written."""
+    """A backup or a plan could not be read back as it was written."""
 
 
 def argument_spec() -> dict[str, Any]:
@@ -41,21 +47,21 @@ def argument_spec() -> dict[str, Any]:
     return {"state_namespace": {"type": "str", "default": "inference-gateway-migration"}}
 
 
-def pack(objects: list[Manifest]) -> tuple[list[str], str]:
-    """Return objects as compressed, base64-encoded chunks, and the sha256 of the JSON in them. The same objects give the same bytes."""
-    raw = json.dumps(objects, sort_keys=True, separators=(",", ":")).encode()
+def pack(content: Any) -> tuple[list[str], str]:
+    """Return objects or a plan as compressed, base64-encoded chunks, and the sha256 of the JSON in them. The same content gives the same bytes."""
+    raw = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
     packed = gzip.compress(raw, mtime=0)
     return [base64.b64encode(packed[start:start + CHUNK]).decode() for start in range(0, len(packed), CHUNK)], hashlib.sha256(raw).hexdigest()
 
 
-def unpack(chunks: list[str], digest: str) -> list[Manifest]:
-    """Return the objects that were packed. :raises BackupBroken: when the chunks can't be unpacked, or to another sha256 than ``digest``."""
+def unpack(chunks: list[str], digest: str, what: str = "backup") -> Any:
+    """Return what was packed. :raises BackupBroken: when the chunks can't be unpacked, or to another sha256 than ``digest``."""
     try:
         raw = gzip.decompress(b"".join(base64.b64decode(chunk) for chunk in chunks))
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise BackupBroken(f"the backup can't be unpacked: {error}") from error
+        raise BackupBroken(f"the {what} can't be unpacked: {error}") from error
     if hashlib.sha256(raw).hexdigest() != digest:
-        raise BackupBroken("the backup's sha256 differs from the one in the journal")
+        raise BackupBroken(f"the {what}'s sha256 differs from the one in the journal")
     return json.loads(raw)
 
 
@@ -73,7 +79,7 @@ class Event(TypedDict):
 
 
 class StoredBackup(TypedDict):
-    """Where a backup lies: names of its ConfigMaps in order, and the sha256 of what they unpack to."""
+    """Where a backup or a plan lies: names of its ConfigMaps or Secrets in order, and the sha256 of what they unpack to."""
 
     names: list[str]
     sha256: str
@@ -113,11 +119,8 @@ def without_shift(record: Record) -> dict[str, Any]:
 
 
 def summary(record: Record | None) -> dict[str, Any]:
-    """Return what modules show of a record: ``journal`` (all but the plan; None where there is no record), and ``plan`` while the migration is open."""
-    if record is None:
-        return {"journal": None}
-    brief = {field: value for field, value in record.items() if field != "plan"}
-    return {"journal": brief} | ({"plan": record["plan"]} if record["status"] == "open" else {})
+    """Return what modules show of a record: ``journal``, all but where the plan lies; None where there is no record."""
+    return {"journal": None if record is None else {field: value for field, value in record.items() if field != "plan"}}
 
 
 class Journal:
@@ -136,27 +139,30 @@ class Journal:
     def read(self) -> Record | None:
         """Read the record of the migration; None where there was none.
 
-        Its fields: ``migration`` (id), ``nonce`` (of its probe routes), ``status`` (open, finished or rolled back), ``plan``, ``begun`` (whether it has begun
-        to change the cluster), ``phases`` (done), ``stack`` (fingerprints of what of v1 the shift proved, by pool), ``answers`` (models that v1alpha2 named
-        beyond what the plan expects, by model), ``shifted_since``, ``retiring_since`` and ``returning_since`` (when it began to give v1 traffic, to take
-        v1alpha2 away, to roll back, in seconds since the epoch), ``entries`` (``time`` and ``event``), ``verdict``, ``reason``, ``backup`` (``names`` of
-        ConfigMaps, ``sha256``).
+        Its fields: ``migration`` (id), ``nonce`` (of its probe routes), ``status`` (open, finished or rolled back), ``plan`` (where it lies, see :meth:`plan`,
+        and its hash), ``begun`` (whether it has begun to change the cluster), ``phases`` (done), ``stack`` (fingerprints of what of v1 the shift proved, by
+        pool), ``answers`` (models that v1alpha2 named beyond what the plan expects, by model), ``shifted_since``, ``retiring_since`` and ``returning_since``
+        (when it began to give v1 traffic, to take v1alpha2 away, to roll back, in seconds since the epoch), ``entries`` (``time`` and ``event``), ``verdict``,
+        ``reason``, ``backup`` (``names`` of ConfigMaps, ``sha256``).
         """
         found = self.cluster.get(self._record)
         return json.loads(found["data"]["record"]) if found else None
 
     def open(self, plan: Any, objects: list[Manifest]) -> Record:
-        """Begin a migration: write the backup, then the record that refers to it, and return the record.
+        """Begin a migration: keep the record of the one before, write backup and plan, then the record that refers to them, and return it.
 
         :param objects: every live object that the migration will change or delete.
         :raises BackupBroken: when the backup can't be read back whole.
         """
+        if before := self.read():
+            self._archive(before)
         migration = secrets.token_hex(4)
+        stored = self._store("backup", migration, [storable(manifest) for manifest in objects])
         record: Record = {
             "migration": migration,
             "nonce": f"igm{migration}",
             "status": "open",
-            "plan": plan,
+            "plan": {**self._store("plan", migration, plan), "hash": plan.get("hash")},
             "begun": False,
             "passed": 0,
             "shifted_since": None,
@@ -168,7 +174,7 @@ class Journal:
             "entries": [],
             "verdict": None,
             "reason": None,
-            "backup": self._store(migration, objects),
+            "backup": stored,
         }
         return self.update(record, "phase plan done")
 
@@ -227,28 +233,44 @@ class Journal:
                 if attempt == ATTEMPTS - 1:
                     raise
 
-    # -- the backup -------------------------------------------------------------------------------------------------
+    def _archive(self, record: Record) -> None:
+        """Keep the record of an earlier migration under a name of its own, before another one takes its place."""
+        name = f"{NAME}-{record['migration']}"
+        meta = {"name": name, "namespace": self.namespace, "labels": LABELS}
+        with suppress(Conflict):  # it was kept by a run that was killed right then
+            self.cluster.create(collection_path("v1", "configmaps", self.namespace), {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta,
+                                                                                       "data": {"record": json.dumps(record, sort_keys=True)}})
 
-    def _store(self, migration: str, objects: list[Manifest]) -> StoredBackup:
-        """Write the backup, read it back, and return its entry in the record. :raises BackupBroken: when it does not come back whole."""
-        chunks, digest = pack([storable(manifest) for manifest in objects])
-        names = [f"{NAME}-backup-{migration}-{number}" for number in range(len(chunks))]
+    # -- plan and backup --------------------------------------------------------------------------------------------
+
+    def _store(self, what: Part, migration: str, content: Any) -> StoredBackup:
+        """Write a plan or a backup, read it back, and return where it lies. :raises BackupBroken: when it does not come back whole."""
+        kind, field, key = PARTS[what]
+        chunks, digest = pack(content)
+        names = [f"{NAME}-{what}-{migration}-{number}" for number in range(len(chunks))]
         for name, chunk in zip(names, chunks):
             meta = {"name": name, "namespace": self.namespace, "labels": LABELS}
-            body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "binaryData": {"objects": chunk}}
-            try:
-                self.cluster.create(collection_path("v1", "configmaps", self.namespace), body)
-            except Conflict:
-                continue
-        backup: StoredBackup = {"names": names, "sha256": digest}
-        self.backup(backup)
-        return backup
+            with suppress(Conflict):
+                self.cluster.create(collection_path("v1", f"{kind.lower()}s", self.namespace),
+                                    {"apiVersion": "v1", "kind": kind, "metadata": meta, field: {key: chunk}})
+        stored: StoredBackup = {"names": names, "sha256": digest}
+        self._load(what, stored)
+        return stored
+
+    def _load(self, what: Part, stored: StoredBackup) -> Any:
+        kind, field, key = PARTS[what]
+        found = [self.cluster.get(object_path("v1", kind, self.namespace, name)) for name in stored["names"]]
+        chunks = [((manifest or {}).get(field) or {}).get(key) for manifest in found]
+        missing = [name for name, chunk in zip(stored["names"], chunks) if not chunk]
+        if missing:
+            raise BackupBroken(f"{kind}s {', '.join(missing)} of the {what} are gone from namespace {self.namespace}")
+        return unpack([chunk for chunk in chunks if chunk], stored["sha256"], what)
 
     def backup(self, stored: StoredBackup) -> list[Manifest]:
         """Read the objects as they were before the migration, by field ``backup`` of the record. :raises BackupBroken: when they are not whole."""
-        found = [self.cluster.get(object_path("v1", "ConfigMap", self.namespace, name)) for name in stored["names"]]
-        chunks = [((manifest or {}).get("binaryData") or {}).get("objects") for manifest in found]
-        missing = [name for name, chunk in zip(stored["names"], chunks) if not chunk]
-        if missing:
-            raise BackupBroken(f"ConfigMaps {', '.join(missing)} of the backup are gone from namespace {self.namespace}")
-        return unpack([chunk for chunk in chunks if chunk], stored["sha256"])
+        return self._load("backup", stored)
+
+    def plan(self, record: Record) -> Any:
+        """Read the plan of a migration. :raises BackupBroken: when it is not whole."""
+        stored = record["plan"]
+        return self._load("plan", stored) if "names" in stored else stored  # a journal of an earlier version holds it itself

@@ -19,6 +19,7 @@ from tests.unit.helpers.estate_changes import chosen_by_label
 POOL = "vllm-llama3-8b-instruct-preview"
 PARAMS = {
     "namespaces": [], "target_version": "v1.5.0", "pool_names": {}, "criticality": "preserve_shedding", "accept": [], "endpoints": None, "expected_plan": None,
+    "open_plan": None,
     "epp_resources": "preserve", "epp_image": None, "chart_values": {}, "dry_run": True, "report": None, "brief": False, "models": {}, "connect": False,
     "shift": {}, "probe_rate": 60,
 }

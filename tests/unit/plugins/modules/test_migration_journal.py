@@ -83,8 +83,22 @@ def test_a_migration_that_has_begun_to_write_keeps_its_own_plan(here: Here) -> N
     assert begun["journal"]["begun"] is False, "definitions and a trial come first"
     assert here("installing", run=begun["run"])["journal"]["begun"] is True
     here("released", run=begun["run"])
-    again = here("opened", plan={"pools": [], "hash": "other"})
+    again = here("opened", plan={"pools": [], "hash": "other"}, phases=["plan", "install"])
     assert again["continued"] and again["plan"] == PLAN and again["journal"]["migration"] == begun["journal"]["migration"]
+
+
+def test_asked_for_a_plan_alone_it_takes_another_while_v1_has_had_no_traffic(here: Here) -> None:
+    run = here("opened", plan=PLAN, phases=["install"])["run"]
+    here("installing", run=run)
+    here("released", run=run)
+    other = {"pools": [], "hash": "other"}
+    assert here("opened", check_mode=True, plan=other, phases=["plan"])["continued"] is False
+    again = here("opened", plan=other, phases=["plan"])
+    assert not again["continued"] and again["plan"] == other
+    store = Journal(here.cluster, NAMESPACE)
+    store.begin_to_shift(store.begin(store.read()))
+    here("released", run=again["run"])
+    assert here("opened", plan=PLAN, phases=["plan"])["plan"] == other, "v1 has had traffic"
 
 
 @pytest.mark.parametrize("phases", [["shift"], ["retire"]])
@@ -111,7 +125,7 @@ def test_before_that_a_new_plan_takes_its_place(here: Here, phases: list[str]) -
 def test_a_journal_from_before_there_was_such_a_note_counts_as_begun(here: Here) -> None:
     opened = here("opened", plan=PLAN)
     store = Journal(here.cluster, NAMESPACE)
-    store.update({field: value for field, value in store.read().items() if field != "begun"})
+    store.update({field: value for field, value in store.read().items() if field not in ("begun", "shifted_since", "returning_since")})
     here("released", run=opened["run"])
     assert here("opened", plan={"pools": [], "hash": "other"})["plan"] == PLAN
 

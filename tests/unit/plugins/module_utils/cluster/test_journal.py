@@ -96,7 +96,8 @@ def test_open_read_update(store: Journal, cluster: FakeCluster) -> None:
     assert store.read() == opened
     assert store.backup(opened["backup"]) == [journal.storable(entry) for entry in OBJECTS]
     posts = [path for method, path in cluster.requests if method == "POST"]
-    assert posts[-1] == RECORD and len(posts) == 2, "the backup stands before the record refers to it"
+    assert posts[-1] == RECORD and len(posts) == 3, "backup and plan stand before the record refers to them"
+    assert store.plan(opened) == {"pools": []} and "pools" not in cluster.objects[RECORD]["data"]["record"]
     cluster.objects[RECORD]["metadata"]["labels"]["added"] = "by somebody"
     after = store.update(opened, "phase install done", phases=["plan", "install"])
     assert store.read() == after and after["phases"] == ["plan", "install"] and opened["phases"] == ["plan"]
@@ -112,6 +113,30 @@ def test_two_migrations_have_backups_of_their_own(store: Journal) -> None:
     assert first["migration"] != second["migration"]
     assert store.read() == second
     assert [len(store.backup(entry["backup"])) for entry in (first, second)] == [1, 1]
+
+
+def test_the_record_of_the_migration_before_is_kept(store: Journal, cluster: FakeCluster) -> None:
+    """Its backup alone would not say what was done."""
+    first = store.update(store.open({"hash": "1"}, OBJECTS), status="rolled back", verdict="ROLLED BACK")
+    cluster.losing = [("POST", first["migration"])]
+    store.open({"hash": "2"}, [])
+    kept = json.loads(cluster.objects[f"{RECORD}-{first['migration']}"]["data"]["record"])
+    assert kept == first and store.plan(kept) == {"hash": "1"}
+
+
+def test_a_plan_of_a_thousand_pools_fits(store: Journal, cluster: FakeCluster) -> None:
+    """An API server takes objects of 1.5 MiB, etcd by default as well, and a ConfigMap or Secret of 1 MiB."""
+    rng = random.Random(1)
+    values = {"args": [f"--flag-{number}={rng.random()}" for number in range(40)], "labels": {f"key{number}": rng.random() for number in range(40)}}
+    plan = {"pools": [values | {"name": f"pool-{number}", "id": rng.random(), "more": [rng.random() for _each in range(200)]} for number in range(1000)]}
+    opened = store.open(plan, [])
+    assert len(json.dumps(plan)) > 5_000_000 and store.plan(opened) == plan
+    assert max(len(json.dumps(manifest)) for manifest in cluster.objects.values()) < 1_000_000
+
+
+def test_a_journal_of_an_earlier_version_holds_its_plan_itself(store: Journal) -> None:
+    opened = store.open({"pools": []}, [])
+    assert store.plan(opened | {"plan": {"pools": [1], "hash": "x"}}) == {"pools": [1], "hash": "x"}
 
 
 def test_lost_answers_of_record_and_backup_do_no_harm(store: Journal, cluster: FakeCluster) -> None:
@@ -165,6 +190,7 @@ def test_a_backup_that_does_not_come_back_whole_begins_nothing(store: Journal, c
     assert RECORD not in cluster.objects
 
 
-def test_no_secret_is_needed(store: Journal, cluster: FakeCluster) -> None:
+def test_only_the_plan_is_a_secret(store: Journal, cluster: FakeCluster) -> None:
+    """It holds values of Helm."""
     store.open({}, OBJECTS)
-    assert {path.split("/")[-2] for _method, path in cluster.requests} == {"configmaps"}
+    assert [path.split("/")[-2] for method, path in cluster.requests if method == "POST"] == ["configmaps", "secrets", "configmaps"]

@@ -7,7 +7,7 @@ from copy import deepcopy
 
 import pytest
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import approved_with, difference, refusal
+from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import approved_with, difference, drift, refusal, since
 
 POOL = "vllm-llama3-8b-instruct-preview"
 
@@ -106,3 +106,38 @@ def test_anything_else_that_came_does_not(demo, change):
 @pytest.mark.parametrize("expected", [None, "", "hash", {"hash": "x"}, 5])
 def test_without_the_approved_plan_itself_there_is_nothing_to_compare(demo, expected):
     assert approved_with(expected, demo.plan()) == demo.plan()
+
+
+# -- an open migration and what came since -------------------------------------------------------------------------------
+
+
+def test_what_the_migration_itself_does_is_no_drift(demo):
+    """Definitions that it installs, weights that it writes, use of the hour."""
+    before = demo.plan()
+    install(demo, *NAMES)
+    route = demo.get("HTTPRoute")
+    for rule in route["spec"]["rules"]:
+        for reference in [entry for entry in rule["backendRefs"] if entry.get("kind") == "InferencePool"]:
+            rule["backendRefs"].append(reference | {"group": "inference.networking.k8s.io", "name": "vllm-llama3-8b-instruct-ga", "weight": 50})
+            reference["weight"] = 50
+    assert since(before, demo.plan()) == [] and drift(before, demo.plan()) is None and drift(None, demo.plan()) is None
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda w: w.get("GCPBackendPolicy")["spec"]["default"].update(timeoutSec=777), "timeout_seconds: 30 -> 777"),
+    (lambda w: w.get("InferenceModel", "base-model")["spec"].update(criticality="Sheddable"), "criticality"),
+    (lambda w: w.add("inference.networking.x-k8s.io/v1alpha2", "InferenceModel", "late", "default", spec={
+        "modelName": "late", "criticality": "Critical", "poolRef": {"name": POOL}}), "late: added"),
+    (lambda w: install(w, NAMES[0], **{"components.gke.io/component-name": "x"}), "managed"),
+    (lambda w: install(w, NAMES[0], bundle="v1.0.0"), "bundle"),
+])
+def test_what_came_since_is_held_with_its_place_and_the_remedy(demo, change, said):
+    before = demo.plan()
+    change(demo)
+    found = drift(before, demo.plan())
+    assert found["verdict"] == "HELD" and any(said in line for line in found["difference"]), found
+    assert "migration_phases: [plan]" in found["msg"]
+
+
+def test_another_target_can_not_be_taken_any_more(demo):
+    assert drift(demo.plan(), demo.plan(target="v1.4.0"))["difference"][0] == 'target: "v1.5.0" -> "v1.4.0"'
