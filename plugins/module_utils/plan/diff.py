@@ -11,6 +11,7 @@ from copy import deepcopy
 from operator import itemgetter
 from typing import Any, cast
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import dig
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan_schema import HASHED, Plan
 
@@ -82,7 +83,10 @@ def approved_with(expected: Any, made: Plan) -> Plan:
 def _crds_by_now(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a plan says of definitions as it would say it once those that it installs and that are not missing any more are there."""
     crds, left = before["crds"], {entry["name"] for entry in after["crds"]["install"]}
-    there = [{"name": entry["name"], "bundle": after["target"], "managed": False} for entry in crds["install"] if entry["name"] not in left]
+    # A platform of some version counts as keeping this one, also where this migration has put it there.
+    shipped = releases.V1_POOLS_CRD if releases.gke_ships_v1(dig(dict(after), "cluster", "version", default="")) else None
+    came = [entry["name"] for entry in crds["install"] if entry["name"] not in left]
+    there = [{"name": name, "bundle": after["target"], "managed": name == shipped} for name in came]
     return _sorted({**crds, "install": [entry for entry in crds["install"] if entry["name"] in left], "keep": [*crds["keep"], *there]})
 
 

@@ -123,6 +123,14 @@ def test_what_the_migration_itself_does_is_no_drift(demo):
     assert since(before, demo.plan()) == [] and drift(before, demo.plan()) is None and drift(None, demo.plan()) is None
 
 
+def test_a_definition_that_it_installs_may_count_as_the_platforms(demo):
+    """By GKE's version, which says nothing of who put it there."""
+    demo.version = "v1.34.1-gke.100"
+    before = demo.plan()
+    install(demo, *NAMES)
+    assert since(before, demo.plan()) == [] and refusal(before, approved_with(before, demo.plan())) is None
+
+
 @pytest.mark.parametrize(("change", "said"), [
     (lambda w: w.get("GCPBackendPolicy")["spec"]["default"].update(timeoutSec=777), "timeout_seconds: 30 -> 777"),
     (lambda w: w.get("InferenceModel", "base-model")["spec"].update(criticality="Sheddable"), "criticality"),
