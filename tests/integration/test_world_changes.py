@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from igw_sandbox.world import World
-from tests.integration.harness import ESTATES, ON_V1, Ended, alpha_share
+from tests.integration.harness import CONTROL, ESTATES, ON_V1, Ended, alpha_share
+from tests.integration.planning import Board
 
 pytestmark = pytest.mark.matrix
 MODEL = {"apiVersion": "inference.networking.x-k8s.io/v1alpha2", "kind": "InferenceModel", "metadata": {"name": "late", "namespace": "default"}}
@@ -52,3 +54,45 @@ def test_a_new_plan_of_an_open_migration(make_world: Callable[..., World], play:
     ended = play(world, extra={"migration_phases": ["install", "shift"], "migration_steps": [100]} | other)
     assert (ended.verdict, alpha_share(world)) == ("PROVEN", ON_V1), ended.reason
     world.down()
+
+
+# -- what a migration itself does is no change ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def board(make_world: Callable[..., World], collections_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    """An API server that shows one estate at a time."""
+    world = make_world("installed", services=CONTROL)
+    yield Board(world, tmp_path_factory.mktemp("installed"), collections_path)
+    world.down()
+
+
+@pytest.mark.parametrize("estate", sorted(folder.name for folder in ESTATES.iterdir() if folder.is_dir()))
+def test_an_estate_on_which_v1_is_installed_is_what_it_was_planned_for(board: Board, estate: str, tmp_path: Path) -> None:
+    """Of every estate, whatever stands in its way: charts and objects are made as the phase install makes them, then the plan is compared."""
+    board.show(estate)
+    world, options = board.world, {"endpoints": ["/v1/completions", "/v1/chat/completions"]}
+    plan = board.plan(**options)
+    definitions = [f"crd/{entry['name']}" for entry in plan["crds"]["install"]]
+    for entry in plan["crds"]["install"]:
+        world.kubectl("create", "-f", str(Path(world.state["crds"]) / plan["target"] / "bases" / entry["file"]))
+    if definitions:
+        world.kubectl("wait", "--for=condition=Established", "--timeout=60s", *definitions)
+    values = tmp_path / "values.json"
+    for pool in plan["pools"]:
+        values.write_text(json.dumps(pool["chart"]["values"]))
+        world.helm("install", pool["release"], f"{world.state['charts']}/inferencepool", "--version", plan["target"], "--plain-http", "--namespace",
+                   pool["namespace"], "--values", str(values))
+        for entry in pool["objects"]:
+            merged = entry["kind"] in ("Deployment", "InferencePool")
+            apply = ("apply", "--server-side", "--force-conflicts") if merged else ("apply",)
+            world.kubectl(*apply, "-n", pool["namespace"], "-f", "-", input=json.dumps(entry))
+    try:
+        board.plan(open_plan=plan, **options)
+    finally:
+        for pool in plan["pools"]:
+            world.helm("uninstall", pool["release"], "--namespace", pool["namespace"])
+            for entry in pool["objects"]:
+                world.kubectl("delete", "--ignore-not-found", "-n", pool["namespace"], "-f", "-", input=json.dumps(entry))
+        if definitions:
+            world.kubectl("delete", "--timeout=60s", *definitions)
