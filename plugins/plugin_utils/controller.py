@@ -27,6 +27,8 @@ from ansible_collections.inference_gateway.migration.plugins.plugin_utils.shift_
 
 NOT_ROUTED = "no route names these pools: there was no traffic to shift or to lose, and nothing to prove v1 by"
 BOTH = "both stacks"
+LONG_PAUSE = 3600
+"""Seconds after which what was proven before a pause is proven again before anything is written."""
 GIVEN_BACK = "no route names these pools: there was no traffic to give back"
 GO_ON = "Mend the cause and start again: the next run goes on from here"
 
@@ -124,7 +126,10 @@ class ShiftController:
         for number, share in enumerate(steps, 1):
             if share < at:  # an earlier run was further: traffic is not taken back only to be given again
                 continue
-            self.session.heed(ask=True)
+            if self.session.heed(ask=True) > LONG_PAUSE:
+                self.say(f"after so long a pause v1 is proven anew at {self.state.passed} % first")
+                self.settle("after the pause", ["alpha", "v1", "user"], self.options["warm_seconds"], watched=True)
+                self.gate(self.state.passed, 0, TrafficSplit())
             self.keep(shifting=True)
             self.streams.begin(before_a_change=True)
             time.sleep(max(0.0, soak_until - time.monotonic()))

@@ -31,6 +31,14 @@ def test_a_pause_of_ten_minutes_keeps_the_weights_and_goes_on(start: Start, line
     assert after - before >= 600, "the pause lies before the second step"
 
 
+def test_after_more_than_an_hour_v1_is_proven_anew_before_the_next_step(start: Start, lines: list[str]) -> None:
+    looks = int(3700 / session.PAUSED_SECONDS)
+    result, played = start(steer=[None, *[asked("pause")] * looks])
+    assert result["verdict"] == "PROVEN" and any("proven anew at 10 %" in line for line in lines)
+    between = played.done[played.done.index("shifted 10"):played.done.index("shifted 50")]
+    assert between.count("gate") == 2 and between[-2:] == ["settled alpha+v1+user", "gate"]
+
+
 def test_a_pause_in_a_gate_takes_nothing_from_its_time(start: Start) -> None:
     paused = UNDECIDED | {"steer": asked("pause")}
     result, _played = start(("gate", paused), gate_seconds=60, steer=[asked("pause")] * 100)
