@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,3 +118,24 @@ def test_a_run_that_was_killed_in_its_opening_is_followed_at_once(cluster: World
     ended = play(cluster, extra=PLAN)
     assert ended.status == 0 and "may be dead" not in ended.log, ended.log[-2000:]
     assert "holderIdentity" not in lease(cluster)["spec"]
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("time_of_ten", range(10))
+def test_of_two_runs_at_once_one_writes_and_the_other_names_it(cluster: World, play: Callable[..., Ended], time_of_ten: int) -> None:
+    """The first is slow with its backup, so that the other meets it."""
+    cluster.kubectl("delete", "configmaps", "-n", LOCK, "-l", "app.kubernetes.io/managed-by=inference-gateway-migration", "--ignore-not-found")
+    cluster.proxy("/faults/clear", {})
+    cluster.reset_requests()
+    cluster.fault("delay", seconds=8, match={"method": "POST", "path_regex": "/configmaps$", "write": True})
+    ended: list[Ended] = []
+    runs = [threading.Thread(target=lambda: ended.append(play(cluster, extra=PLAN))) for _run in range(2)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    won, lost = sorted(ended, key=lambda one: one.status)
+    assert won.status == 0 and lost.status != 0, [one.reason for one in ended]
+    assert "is at work on this cluster" in lost.reason and "ansible-playbook with process id" in lost.reason, lost.reason
+    assert cluster.requests()["POST"] - cluster.requests()["dry_run"] >= 3, "backup, plan and record, once"
+    assert lease(cluster)["spec"]["leaseTransitions"] >= 0 and "holderIdentity" not in lease(cluster)["spec"]
