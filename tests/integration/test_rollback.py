@@ -213,7 +213,7 @@ def test_traffic_stays_where_v1alpha2_does_not_answer(shared: World, play: Calla
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_somebody_elses_weights_are_left_alone(shared: World, play: Callable[..., Ended], at_100: World, when: str) -> None:
     live = route(shared)
-    before, foreign = live | {"spec": backed_up(shared)}, source(route(shared))
+    foreign = source(route(shared))
     for reference, weight in zip(foreign["spec"]["rules"][0]["backendRefs"], (33, 67)):
         reference["weight"] = weight
     foreign["spec"]["rules"][0]["backendRefs"][0]["port"] = 8000
@@ -231,6 +231,7 @@ def test_somebody_elses_weights_are_left_alone(shared: World, play: Callable[...
     assert (held.status != 0, held.verdict) == (True, "HELD"), held.reason
     assert "route-controller" in held.reason and [weight for _group, weight in alpha_share(shared)] == [33, 67], held.reason
     put_back(shared, live)
+    before = route(shared) | {"spec": backed_up(shared)}
     rolled_back(shared, before, play(shared, ROLLBACK, extra=REMOVE))
 
 
@@ -238,7 +239,7 @@ def test_somebody_elses_weights_are_left_alone(shared: World, play: Callable[...
 def test_what_users_changed_meanwhile_stays(shared: World, play: Callable[..., Ended], at_100: World) -> None:
     live = route(shared)
     changed = live | {"spec": backed_up(shared)}
-    rule = {"matches": [{"path": {"type": "PathPrefix", "value": "/new"}}], "backendRefs": [{"name": "plain-health", "port": 80}]}
+    rule = {"matches": [{"path": {"type": "PathPrefix", "value": "/new"}}], "backendRefs": [{"name": "plain", "port": 80}]}
     shared.kubectl("patch", "httproute", "llm-route", "--type=json", "-p", json.dumps([{"op": "add", "path": "/spec/rules/0", "value": rule}]))
     shared.kubectl("annotate", "httproute", "llm-route", "team=blue")
     ended = play(shared, ROLLBACK, extra=REMOVE)
