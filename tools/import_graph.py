@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "imports.md"
 OWN = "ansible_collections.inference_gateway.migration.plugins"
 FLOORS = (
-    ("manifests", "releases"), ("managers", "plan_schema"), ("cluster",), ("routes",), ("estate", "probing"), ("conversion", "scope"),
+    ("manifests", "releases", "steps"), ("managers", "plan_schema"), ("cluster",), ("routes",), ("estate", "probing"), ("conversion", "scope"),
     ("findings", "verification"), ("plan",),
 )
 """Rooms of module_utils, the lowest floor first: a file imports from its own room and from floors below."""

@@ -156,6 +156,7 @@ import time
 from contextlib import suppress
 from typing import cast
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import steps
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal, processes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import (
     ApiError,
@@ -171,19 +172,17 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import saved
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-STATES = ("opened", "learnt", "installing", "retiring", "returning", "returned", "passed", "noted", "kept", "closed", "released")
-
 
 def argument_spec() -> dict:
     """Return the options of the module."""
     return auth_argument_spec() | journal.argument_spec() | {
-        "state": {"type": "str", "choices": list(STATES), "required": True},
+        "state": {"type": "str", "choices": list(steps.JOURNAL_STATES), "required": True},
         "run": {"type": "str"},
         "plan": {"type": "dict"},
-        "phases": {"type": "list", "elements": "str", "choices": ["plan", "install", "shift", "retire"], "default": ["plan"]},
+        "phases": {"type": "list", "elements": "str", "choices": list(steps.PHASES), "default": ["plan"]},
         "stack": {"type": "dict"},
         "answers": {"type": "dict"},
-        "phase": {"type": "str", "choices": ["install", "shift", "retire"]},
+        "phase": {"type": "str", "choices": list(steps.PHASES[1:])},
         "verdict": {"type": "str", "choices": ["PROVEN", "HELD", "FAILED", "ROLLED BACK"]},
         "reason": {"type": "str"},
         "share": {"type": "int"},

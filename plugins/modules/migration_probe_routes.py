@@ -69,6 +69,7 @@ routes:
   elements: str
 """
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import steps
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, Unreachable, auth_argument_spec
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import LeaseLost
@@ -79,7 +80,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 
 def argument_spec() -> dict:
     """Return the options of the module."""
-    variants = ["alpha", "v1", "both"]
+    variants = list(steps.VARIANTS)
     return auth_argument_spec() | journal.argument_spec() | {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "variants": {"type": "list", "elements": "str", "choices": variants, "default": variants},

@@ -192,6 +192,7 @@ routes:
 
 import time
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils import steps
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import (
     ApiError,
@@ -208,15 +209,13 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.scope 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof, unproven
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-FORMS: dict[str, weights.Form] = {"shifted": "split", "restored": "original", "finished": "finished", "replaced": "finished"}
-
 
 def argument_spec() -> dict:
     """Return the options of the module."""
     return auth_argument_spec() | journal.argument_spec() | http_client.argument_spec() | {
         "state": {
             "type": "str",
-            "choices": ["migrated", "withdrawn", "returned", "shifted", "restored", "finished", "replaced"],
+            "choices": ["migrated", "withdrawn", "returned", *steps.FORMS],
             "default": "migrated",
         },
         "plan": {"type": "dict", "required": True},
@@ -294,7 +293,7 @@ def write(migration: OpenMigration, params: dict, check_mode: bool) -> dict:
         record = migration.store.begin_to_shift(record)
     begun = time.time()
     standing = [entry for entry in map(step_weights.shares, params["standing"] or []) if entry is not None]
-    done = migration.writer.write_all(FORMS[state], params["share"] or 0, standing)
+    done = migration.writer.write_all(steps.FORMS[state], params["share"] or 0, standing)
     changed = [(key, before, after) for key, before, after in done if before["spec"] != after["spec"]]
     if changed and not check_mode:
         detail = f" {params['share']}" if state == "shifted" else ""

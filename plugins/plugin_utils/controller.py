@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing.sprt import Bounds
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import FINISHED
+from ansible_collections.inference_gateway.migration.plugins.module_utils.steps import HOLDING, WITHDRAWAL
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import unproven
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.unproven import Unproven
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils import interrupts
@@ -157,15 +158,19 @@ class ShiftController:
         if not self.routed:
             return NOT_ROUTED
         self.keep(passed=100, shifting=True, standing=(100,))
-        self.write("finished")
-        self.keep(baseline_known=True)
-        self.probe_routes("present", "v1")
-        self.probe_routes("absent", "both")
-        self.say("v1alpha2 references are out of the routes; the probe route holds its backends until requests have ended")
-        self.settle("routes finished", ["v1", "user"], self.options["settle_seconds"])
-        self.drain("v1alpha2")
-        self.probe_routes("absent", "alpha")
-        self.gone(["alpha"])
+        for step in WITHDRAWAL:
+            if step.does == "write":
+                self.write(*step.what)
+                self.keep(baseline_known=True)
+            elif step.does == "settle":
+                self.say("v1alpha2 references are out of the routes; the probe route holds its backends until requests have ended")
+                self.settle("routes finished", list(step.what), self.options["settle_seconds"])
+            elif step.does == "drain":
+                self.drain(*step.what)
+            elif step.does == "gone":
+                self.gone(list(step.what))
+            else:
+                self.probe_routes(step.does, *step.what)
         return "no gateway instance sends anything to v1alpha2 any more"
 
     def give_up(self) -> str:
@@ -185,8 +190,8 @@ class ShiftController:
         served = bool(found["serves_v1"] or noted.get("shifted_since", True))
         self.keep(baseline_known=True, standing=(found["shares"],), known=tuple(found["kinds"]), shifting=served)
         made = []
-        if served:  # v1alpha2's last: the gateway instance that has taken these has taken the others too, by whose removal the drain begins
-            made = [name for variants in (("v1", "both"), ("alpha",)) for name in self.probe_routes("present", *variants)]
+        if served:
+            made = [name for step in HOLDING for name in self.probe_routes(step.does, *step.what)]
             self.say(f"v1alpha2 is asked by its probe routes before any weight is written; {len(made)} probe routes made")
         if ill := self.phases.alpha_is_ill(self.state, self.options["settle_seconds"] if made else PATIENCE):
             raise Stop("HELD", f"v1alpha2 does not answer ({ill}): see the pods of its endpoint picker and model servers")
