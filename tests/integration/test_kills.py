@@ -118,3 +118,24 @@ def test_simple(estate: World, play: Callable[..., Ended], write: Write) -> None
     before = estate.kubectl_json("get", "httproute", "llm-route")
     killed(estate, play, write, SIMPLE, {})
     migrated(estate, before, play(estate, SIMPLE))
+
+
+@pytest.mark.parametrize("how", ["failed", "cut-short", "taking-away-cut-short"])
+def test_an_installation_that_helm_did_not_finish(estate: World, play: Callable[..., Ended], how: str) -> None:
+    """Helm's module takes a release that failed for installed, and Helm refuses one that was cut short, or whose removal was."""
+    extra = {"migration_phases": ["plan", "install"]}
+    deployments = {"method": "POST", "path_regex": "/deployments$", "write": True}
+    if how == "failed":
+        estate.fault("status", status=403, count=0, message="somebody says no", match=deployments)
+        assert play(estate, extra=extra).status != 0
+        estate.proxy("/faults/clear", {})
+    else:
+        killed(estate, play, Write("POST", "/deployments$"), ZERO_DOWNTIME, extra)
+    if how == "taking-away-cut-short":
+        killed(estate, play, Write("DELETE", "/services/vllm-llama3-8b-instruct-ga-epp$"), ZERO_DOWNTIME, extra)
+    with unharmed(estate):
+        again = play(estate, extra=extra)
+    assert again.status == 0, again.reason
+    picker = estate.kubectl_json("get", "deployment", "vllm-llama3-8b-instruct-ga-epp")
+    assert picker["status"]["availableReplicas"] == 1
+    assert "deployed" in estate.helm("list", "--all", "--namespace", "default", "--filter", "vllm-llama3-8b-instruct-ga")
