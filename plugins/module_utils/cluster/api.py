@@ -364,7 +364,7 @@ def _api_error(method: str, path: str, error: Any) -> ApiError:
     try:
         message = json.loads(body).get("message") or str(body)
     except (ValueError, AttributeError):
-        message = str(body) or str(getattr(error, "reason", error))
+        message = str(body) or " ".join(str(getattr(error, "reason", error)).split())  # of an SSLError its name is a line by itself
     kind = NotAdmitted if status == 403 and _ADMISSION.search(message) else ERRORS.get(status, ApiError)
     remedy = ". The credential is not accepted (any more): renew it, then start again" if kind is Unauthorized else ""
     found = kind(f"{method} {path}: {message.strip()}{remedy}", status)
