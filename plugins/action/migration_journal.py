@@ -28,11 +28,12 @@ class ActionModule(ModuleAction):
         """Run the module; where another run holds the Lease, look until it is known whether that run lives."""
         if self._task.args.get("state") != "opened" or self._play_context.check_mode:
             return super().run(tmp, task_vars)
-        task_vars, lock, said = task_vars or {}, Lock(self._task.args.get("seen")), -inf
+        task_vars, said = task_vars or {}, -inf
         arguments = {option: value for option, value in self._task.args.items() if option not in (*auth_argument_spec(), "seen")}
         host = task_vars.get("inventory_hostname", "localhost")
         # A worker of ansible-playbook is its child.
         arguments["holder"] = {"origin": processes.origin(os.getppid()), "host": host}
+        lock = Lock(self._task.args.get("seen"), (arguments["holder"]["origin"], host))
         while True:
             result = self.execute("migration_journal", arguments, task_vars)
             seen = result.get("lease")

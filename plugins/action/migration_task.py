@@ -17,6 +17,8 @@ from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubern
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.passing import passes
 
 PAUSE = 2
+OF_A_RELEASE = ("name", "namespace", "status", "chart", "revision")
+"""What is shown of a Helm release: no values, and no manifest, which holds them too."""
 
 
 def argument_spec() -> dict[str, Any]:
@@ -68,7 +70,7 @@ class ActionModule(ModuleAction):
         # A module that is run by another's action plugin would show its arguments, and Helm's the values of the release
         result.pop("invocation", None)
         if isinstance(result.get("status"), dict):
-            result["status"] = {field: value for field, value in result["status"].items() if field != "values"}
+            result["status"] = {field: result["status"][field] for field in OF_A_RELEASE if field in result["status"]}
         return result
 
     def _connection_of(self, module: str) -> dict[str, Any]:

@@ -220,7 +220,7 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": journal.LABELS}}
             with suppress(Conflict):  # another run makes it at the same moment
                 cluster.create(collection_path("v1", "namespaces"), body)
-    lease.acquire(run, cast(Holder, (params["holder"] or {}) | {"modules": processes.machine()}), params["take"])
+    lease.acquire(run, cast(Holder, (params["holder"] or {}) | {"modules": processes.workplace()}), params["take"])
     try:
         with lease.held(run):
             return under_lease(cluster, store, params) | {"run": run}
@@ -267,7 +267,7 @@ def ended(cluster: Cluster, store: journal.Journal, params: dict, check_mode: bo
     state, run, lease = params["state"], params["run"], Lease(cluster)
     record = store.read()
     if check_mode or record is None:
-        return journal.summary(record) | {"changed": False}
+        return journal.summary(record) | {"changed": False, "steer": None}
     if state == "released":
         lease.release(run)
         return journal.summary(record) | {"changed": True}
@@ -333,7 +333,8 @@ def main() -> None:
             result = ended(cluster, store, module.params, module.check_mode)
     except LeaseHeld as error:
         holder = error.seen["holder"]
-        here = processes.same_machine(holder.get("modules") or {"host": "", "boot": "", "namespace": ""})
+        at = holder.get("modules")
+        here = at is not None and processes.same_machine(at) and processes.sees(at.get("user"))
         left = processes.marked(error.seen["run"]) if here else []
         module.fail_json(msg=str(error), lease=error.seen | {"here": here, "left": left})
     except Unreachable as error:

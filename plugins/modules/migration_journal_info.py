@@ -59,8 +59,10 @@ plan:
   type: dict
 """
 
+from contextlib import suppress
+
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, Forbidden, auth_argument_spec
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import Lease
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
@@ -79,7 +81,9 @@ def main() -> None:
         record = store.read()
         plan = {"plan": store.plan(record)} if record and record["status"] == "open" else {}
         found = {"id": cluster.identity(), "server": cluster.server}
-        held = Lease(cluster).seen()
+        held = None
+        with suppress(Forbidden):  # who only looks need not see it
+            held = Lease(cluster).seen()
     except (ApiError, journal.BackupBroken) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, cluster=found, **({"lease": held} if held else {}), **journal.summary(record), **plan)

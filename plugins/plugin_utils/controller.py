@@ -24,7 +24,7 @@ from ansible_collections.inference_gateway.migration.plugins.plugin_utils import
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.long_streams import LongStreams
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.phases import PATIENCE, Phases, TrafficSplit
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.session import STRETCH, Executor, Session
-from ansible_collections.inference_gateway.migration.plugins.plugin_utils.shift_state import ShiftState, Stop
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.shift_state import ShiftState, Stop, interrupted
 
 NOT_ROUTED = "no route names these pools: there was no traffic to shift or to lose, and nothing to prove v1 by"
 BOTH = "both stacks"
@@ -66,7 +66,7 @@ class ShiftController:
             return {"failed": True, "msg": f"{error}"}
         if self.check_mode:
             return self.preview()
-        with interrupts.saying(self.where):
+        with interrupts.saying(lambda: interrupted(self.state, self.session.host)):
             return self.shift()
 
     def shift(self) -> dict[str, Any]:
@@ -144,6 +144,7 @@ class ShiftController:
             self.passed(share)
         self.require(self.unproven)
         self.phases.prove(self.state)
+        self.session.heed(ask=True)
         evidence = self.state.evidence
         proven = f"v1 proven at 100 % by {sum(gate['pairs'] for gate in evidence)} pairs in {len(evidence)} gates"
         return "; ".join(filter(None, [proven, unproven.sentence(self.unproven)]))
@@ -157,10 +158,11 @@ class ShiftController:
         """
         if not self.routed:
             return NOT_ROUTED
+        self.session.heed(ask=True)
         self.keep(passed=100, shifting=True, standing=(100,))
         for step in WITHDRAWAL:
             if step.does == "write":
-                self.write(*step.what)
+                self.write(step.what[0])
                 self.keep(baseline_known=True)
             elif step.does == "settle":
                 self.say("v1alpha2 references are out of the routes; the probe route holds its backends until requests have ended")
@@ -322,15 +324,6 @@ class ShiftController:
         self.keep(passed=share)
         if share:
             self.session.execute("migration_journal", state="passed", share=share)
-
-    def where(self) -> str:
-        """Say where the traffic stands, to a person who interrupts the run."""
-        wanted = self.state.standing[-1] if self.state.standing else None
-        most = max(wanted.values(), default=0) if isinstance(wanted, dict) else wanted
-        stands = ("weights are as they were found" if most is None else "v1alpha2 is out of the users' routes" if most == FINISHED
-                  else f"v1 has {most} % of users' traffic")
-        return (f"{self.session.host}: interrupted: {stands}, the last share that passed its gate is {self.state.passed} %, and nothing is taken back by "
-                "itself. The same command goes on from here; to go back: ansible-playbook inference_gateway.migration.rollback")
 
     def settle(self, what: str, variants: list[str], seconds: int, check: str = "settled", watched: bool = False) -> None:
         """Wait until every gateway instance has taken the last change. :raises Stop: see :meth:`Phases.settle`."""

@@ -12,6 +12,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Timer
 from types import FrameType
 
 from ansible.utils.display import Display
@@ -26,14 +27,15 @@ def saying(line: Callable[[], str]) -> Iterator[None]:
 
     :param line: makes it, by what is known then.
     """
-    before, alarm = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM)
+    before = signal.getsignal(signal.SIGINT)
     parent, said = os.getppid(), False
 
     def interrupted(_number: int, frame: FrameType | None) -> None:
         nonlocal said
         said = said or written(line(), parent)
         if handing_on(frame):
-            signal.setitimer(signal.ITIMER_REAL, LATER_SECONDS)
+            # By a thread: the alarm is Ansible's own, for tasks that may not take longer
+            Timer(LATER_SECONDS, os.kill, (os.getpid(), signal.SIGINT)).start()
             return
         if not said:
             Display().display(line())
@@ -42,13 +44,10 @@ def saying(line: Callable[[], str]) -> Iterator[None]:
         before(signal.SIGINT, frame)
 
     signal.signal(signal.SIGINT, interrupted)
-    signal.signal(signal.SIGALRM, interrupted)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGINT, before)
-        signal.signal(signal.SIGALRM, alarm)
 
 
 def written(line: str, pid: int) -> bool:

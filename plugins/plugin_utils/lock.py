@@ -20,12 +20,13 @@ class Lock:
     """Watches the Lease of another run.
 
     :param seen: an earlier look of this run, see :func:`first_look`; None where there was none.
+    :param mine: process that began this run, and its host in the inventory.
     :param clock: seconds on a clock that nobody sets. :param lives: tells of a process whether it lives, None where that can't be seen from here.
     """
 
-    def __init__(self, seen: dict[str, Any] | None = None, clock: Callable[[], float] = time.monotonic,
+    def __init__(self, seen: dict[str, Any] | None = None, mine: tuple[Any, str] | None = None, clock: Callable[[], float] = time.monotonic,
                  lives: Callable[[Any], bool | None] = processes.lives) -> None:
-        self.clock, self.lives = clock, lives
+        self.clock, self.lives, self.mine = clock, lives, mine
         self.first = self.since = clock()
         self.beat: tuple[str, str] | None = None
         if seen and seen["at"] <= self.first:
@@ -37,6 +38,8 @@ class Lock:
         ``take``: the holder is dead. ``refuse``: it lives. ``wait``: look again.
         """
         origin = lease["holder"].get("origin")
+        if origin and (origin, lease["holder"].get("host")) == self.mine:  # an earlier path of this very playbook could not give it up
+            return "take"
         alive = self.lives(origin) if origin else None
         beat, before = (lease["run"], lease["beat"]), self.beat
         if beat != before:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.step_weights import FINISHED
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification.unproven import Streaming, Unproven
 
 
@@ -79,3 +80,13 @@ class ShiftState:
     pending_drain: str = ""
     new_failures: tuple[str, ...] = ()
     evidence: tuple[GateEvidence, ...] = ()
+
+
+def interrupted(state: ShiftState, host: str) -> str:
+    """Say where the traffic stands, and how to go on or back, to a person who interrupts a shift."""
+    wanted = state.standing[-1] if state.standing else None
+    most = max(wanted.values(), default=0) if isinstance(wanted, dict) else wanted
+    stands = ("weights are as they were found" if most is None else "v1alpha2 is out of the users' routes" if most == FINISHED
+              else f"v1 has {most} % of users' traffic")
+    return (f"{host}: interrupted: {stands}, the last share that passed its gate is {state.passed} %, and nothing is taken back by itself. "
+            "The same command goes on from here; to go back: ansible-playbook inference_gateway.migration.rollback")

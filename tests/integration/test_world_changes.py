@@ -26,14 +26,16 @@ def test_a_model_that_came_after_the_installation(make_world: Callable[..., Worl
     base = world.kubectl_json("get", "inferencemodels", "base-model")
     spec = base["spec"] | {"criticality": "Critical", "modelName": base["spec"]["modelName"] + "-late"}
     world.apply(json.dumps(MODEL | {"spec": spec}, indent=1))
-    world.reset_requests()
     held = play(world, extra=SHIFT)
     assert (held.verdict, alpha_share(world)[0][1]) == ("HELD", 1), held.reason
-    assert "is not any more what this migration was planned for" in held.reason and "-late" in held.reason and "migration_phases: [plan]" in held.reason
+    assert "is not any more what this migration was planned with" in held.reason and "-late" in held.reason and "migration_phases: [plan]" in held.reason
     world.kubectl("delete", "inferencemodels", "late")
     taken = play(world, extra=SHIFT)
     assert (taken.verdict, alpha_share(world)) == ("PROVEN", ON_V1), taken.reason
-    world.kubectl("patch", "gcpbackendpolicies", "--all", "--type=merge", "-p", json.dumps({"spec": {"default": {"timeoutSec": 777}}}), "-n", "default")
+    policies = world.kubectl_json("get", "gcpbackendpolicies", "-n", "default")["items"]
+    (alphas,) = [entry for entry in policies if entry["spec"]["targetRef"]["group"] == "inference.networking.x-k8s.io"]
+    world.kubectl("patch", "gcpbackendpolicy", alphas["metadata"]["name"], "-n", "default", "--type=merge", "-p",
+                  json.dumps({"spec": {"default": {"timeoutSec": 777}}}))
     refused = play(world, extra={"migration_phases": ["retire"]})
     assert refused.verdict == "HELD" and "timeout_seconds" in refused.reason, refused.reason
     assert alpha_share(world) == ON_V1

@@ -31,7 +31,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
     object_path,
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import LABELS, NAME
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.processes import Machine, Origin
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.processes import Origin, Workplace
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import Manifest
 
 NAMESPACE = NAME
@@ -55,7 +55,7 @@ class Holder(TypedDict, total=False):
     """
 
     origin: Origin
-    modules: Machine
+    modules: Workplace
     host: str
 
 
@@ -183,10 +183,10 @@ class Lease:
         :raises LeaseLost: when this run does not hold it.
         """
         self.renew(run)
-        self.cluster.fence = lambda: self.check_freshly(run)
         over = Event()
         # By a copy: what the server warned of with its last answer belongs to the block's own requests
         keeper = Thread(target=Lease(copy.copy(self.cluster))._keep, args=(run, over), daemon=True)
+        self.cluster.fence = lambda: self.check_freshly(run)
         keeper.start()
         try:
             yield

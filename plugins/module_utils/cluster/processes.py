@@ -32,10 +32,20 @@ class Machine(TypedDict):
 
 
 class Origin(Machine):
-    """The process that began a run. ``started``: clock ticks since the boot, by which a process id that was used again is known."""
+    """The process that began a run, and its user.
+
+    ``started``: clock ticks since the boot, by which a process id that was used again is known.
+    """
 
     pid: int
     started: str
+    user: int
+
+
+class Workplace(Machine):
+    """Where the modules of a run work, and as which user."""
+
+    user: int
 
 
 def machine() -> Machine:
@@ -62,7 +72,7 @@ def started(pid: int) -> str:
 def origin(pid: int) -> Origin:
     """Return what is to be known of a process of this machine."""
     here = machine()
-    return {"host": here["host"], "boot": here["boot"], "namespace": here["namespace"], "pid": pid, "started": started(pid)}
+    return {"host": here["host"], "boot": here["boot"], "namespace": here["namespace"], "pid": pid, "started": started(pid), "user": os.getuid()}
 
 
 def same_machine(one: Machine) -> bool:
@@ -72,10 +82,21 @@ def same_machine(one: Machine) -> bool:
 
 
 def lives(one: Origin) -> bool | None:
-    """Tell whether a process lives; None where that can't be seen from this machine."""
-    if not same_machine(one) or not one.get("started"):
+    """Tell whether a process lives; None where that can't be seen from this machine, or by this user: /proc may hide others' processes."""
+    if not same_machine(one) or not one.get("started") or not sees(one.get("user")):
         return None
     return started(one["pid"]) == one["started"]
+
+
+def sees(user: int | None) -> bool:
+    """Tell whether this process may see all processes of a user and their environments."""
+    return os.getuid() in (0, user)
+
+
+def workplace() -> Workplace:
+    """Return where this module works, and as which user."""
+    here = machine()
+    return {"host": here["host"], "boot": here["boot"], "namespace": here["namespace"], "user": os.getuid()}
 
 
 def marked(run: str) -> list[int]:

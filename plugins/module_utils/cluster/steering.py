@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TypedDict
 
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Cluster, Conflict, collection_path, object_path
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import Cluster, Conflict, Forbidden, collection_path, object_path
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import LABELS, NAME
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import NAMESPACE
 
@@ -37,7 +37,10 @@ class Steering:
 
     def asked(self, run: str | None) -> Asked | None:
         """Return what is asked of a run; None where it shall go on."""
-        data = (self.cluster.get(self._path) or {}).get("data") or {}
+        try:
+            data = (self.cluster.get(self._path) or {}).get("data") or {}
+        except Forbidden:  # whoever may not read it is not steered
+            return None
         command = data.get("command")
         if not run or data.get("run") != run or command not in COMMANDS or command == "go_on":
             return None

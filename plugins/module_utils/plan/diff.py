@@ -80,13 +80,18 @@ def approved_with(expected: Any, made: Plan) -> Plan:
     return cast(Plan, {**made, **{field: expected[field] for field in (*HASHED, "hash")}}) if same else made
 
 
-def _crds_by_now(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a plan says of definitions as it would say it once those that it installs and that are not missing any more are there."""
+def _crds_by_now(before: Mapping[str, Any], after: Mapping[str, Any], installed: bool = False) -> dict[str, Any]:
+    """Return what a plan says of definitions as it would say it once those that it installs and that are not missing any more are there.
+
+    :param installed: whether the migration itself has installed them since.
+    """
     crds, left = before["crds"], {entry["name"] for entry in after["crds"]["install"]}
     # A platform of some version counts as keeping this one, also where this migration has put it there.
     shipped = releases.V1_POOLS_CRD if releases.gke_ships_v1(dig(dict(after), "cluster", "version", default="")) else None
     came = [entry["name"] for entry in crds["install"] if entry["name"] not in left]
-    there = [{"name": name, "bundle": after["target"], "managed": name == shipped} for name in came]
+    now = {entry["name"]: entry["bundle"] for entry in after["crds"]["keep"]}
+    # A person's own source may hold another bundle, or say none; whatever it was, the trial has tried it.
+    there = [{"name": name, "bundle": now.get(name) if installed else after["target"], "managed": name == shipped} for name in came]
     return _sorted({**crds, "install": [entry for entry in crds["install"] if entry["name"] in left], "keep": [*crds["keep"], *there]})
 
 
@@ -105,7 +110,7 @@ def since(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """
     if not before["pools"]:
         return []
-    told = [*_differ("target", before["target"], after["target"]), *_differ("crds", _crds_by_now(before, after), _sorted(after["crds"]))]
+    told = [*_differ("target", before["target"], after["target"]), *_differ("crds", _crds_by_now(before, after, installed=True), _sorted(after["crds"]))]
     old, new = (_keyed([_of_the_world(pool) for pool in plan["pools"]]) for plan in (before, after))
     for name in [*old, *(name for name in new if name not in old)]:
         told += _differ(f"pools {name}", old.get(name), new.get(name))
@@ -122,8 +127,9 @@ def drift(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> dict[st
     lines = since(before, after) if before else []
     if not lines:
         return None
-    said = (f"The cluster is not any more what this migration was planned for: {'; '.join(lines)}. To take that in, make a new plan while v1 has no traffic "
-            "(migration_phases: [plan], after a rollback where it has), and go on with it; or put it back as it was, then start again")
+    said = (f"The cluster, or an option, is not any more what this migration was planned with: {'; '.join(lines)}. To take that in, make a new plan while v1 "
+            "has no traffic (migration_phases: [plan], after a rollback where it has), and go on with it; or put cluster and options back as they were, then "
+            "start again")
     return {"msg": said, "verdict": "HELD", "reason": said, "difference": lines}
 
 
@@ -135,7 +141,17 @@ def _without_use(pool: Mapping[str, Any]) -> dict[str, Any]:
         resources += [dig(container, "resources", default={}) for container in dig(entry, "spec", "template", "spec", "containers", default=[])]
     for entry in resources:
         entry.clear()
+    # A part that says nothing but resources is there only while some use is seen.
+    found["objects"] = [entry for entry in found.get("objects") or [] if entry.get("kind") != "Deployment" or _says(entry)]
     return found
+
+
+def _says(part: Mapping[str, Any]) -> bool:
+    """Tell whether a part to merge into a Deployment says anything but names of containers and (emptied) resources."""
+    spec = dig(dict(part), "spec", default={})
+    pod = dig(spec, "template", "spec", default={})
+    of_containers = [field for entry in pod.get("containers") or [] for field, value in entry.items() if field != "name" and value]
+    return bool(of_containers or set(spec) - {"template"} or set(dig(spec, "template", default={})) - {"spec"} or set(pod) - {"containers"})
 
 
 def _by_name(entries: Iterable[Any]) -> list[Any]:

@@ -19,7 +19,7 @@ class Watch:
 
     def __init__(self, alive: bool | None, seen: dict[str, Any] | None = None) -> None:
         self.now, self.alive = 100.0, alive
-        self.lock = Lock(seen, lambda: self.now, lambda _origin: self.alive)
+        self.lock = Lock(seen, ({"pid": 5}, "one"), lambda: self.now, lambda _origin: self.alive)
 
     def __call__(self, after: float = 0.0, beat: str = "1", run: str = "run-1", here: bool = True, left: tuple[int, ...] = ()) -> str:
         self.now += after

@@ -137,7 +137,6 @@ def test_a_definition_that_it_installs_may_count_as_the_platforms(demo):
     (lambda w: w.add("inference.networking.x-k8s.io/v1alpha2", "InferenceModel", "late", "default", spec={
         "modelName": "late", "criticality": "Critical", "poolRef": {"name": POOL}}), "late: added"),
     (lambda w: install(w, NAMES[0], **{"components.gke.io/component-name": "x"}), "managed"),
-    (lambda w: install(w, NAMES[0], bundle="v1.0.0"), "bundle"),
 ])
 def test_what_came_since_is_held_with_its_place_and_the_remedy(demo, change, said):
     before = demo.plan()
