@@ -69,9 +69,12 @@ def board(make_world: Callable[..., World], collections_path: Path, tmp_path_fac
     world.down()
 
 
-@pytest.mark.parametrize("estate", sorted(folder.name for folder in ESTATES.iterdir() if folder.is_dir()))
+@pytest.mark.parametrize("estate", sorted(folder.name for folder in ESTATES.iterdir() if folder.is_dir() and folder.name != "one_registry"))
 def test_an_estate_on_which_v1_is_installed_is_what_it_was_planned_for(board: Board, estate: str, tmp_path: Path) -> None:
-    """Of every estate, whatever stands in its way: charts and objects are made as the phase install makes them, then the plan is compared."""
+    """Of every estate, whatever stands in its way: charts and objects are made as the phase install makes them, then the plan is compared.
+
+    The policy of one_registry refuses the chart itself; test_estates.py migrates it.
+    """
     board.show(estate)
     world, options = board.world, {"endpoints": ["/v1/completions", "/v1/chat/completions"]}
     plan = board.plan(**options)
