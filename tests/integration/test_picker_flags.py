@@ -44,6 +44,10 @@ CASES = [
 """Pickers of releases between are built when one is first asked for, which takes minutes."""
 
 
+SILENT = {"v1.3.0": "v1.3.1"}
+"""A picker that logs its flags before its logger is set up, so that nothing is heard of them, and the one that is told the same and says so."""
+
+
 def rendered_args(release: str, extension: dict[str, Any], folder: Path) -> list[str]:
     """The arguments that a release's chart gives its picker with these values."""
     more = release not in assets.RELEASES
@@ -64,7 +68,11 @@ def test_v1_says_what_alpha_says(line: str, release: str, tmp_path: Path):
     container = {"image": f"example.com/epp:{tool.removeprefix('epp-')}", "args": args, "env": [{"name": name, "value": env[name]} for name in env]}
     target = releases.target(release)
     extension = {"flags": flags.chart_flags(flags.carried(epp_flags.read(container), target), target)}
-    alpha, v1 = its_flags(tool, args, env), its_flags(f"epp-{release}", rendered_args(release, extension, tmp_path))
+    given = rendered_args(release, extension, tmp_path)
+    if release in SILENT:
+        assert given == rendered_args(SILENT[release], extension, tmp_path)
+        return
+    alpha, v1 = its_flags(tool, args, env), its_flags(f"epp-{release}", given)
     compared = (alpha.keys() & v1.keys()) - OWN_FLAGS - {RENAMED_METRIC}
     assert len(compared) >= 10, "a picker did not say its flags"
     assert {name: v1[name] for name in compared} == {name: alpha[name] for name in compared}
