@@ -15,6 +15,8 @@ from igw_sandbox import tools
 
 RENAMED_METRIC = "kv-cache-usage-percentage-metric"
 """The one flag of which v1 has another default, from v1.3.0 on: finding kv-metric-renamed."""
+SILENT = {"v1.3.0": "v1.3.1"}
+"""A picker that logs its flags before its logger is set up, so that nothing is heard of them, and the one that is told the same and says so."""
 OWN_FLAGS = {"pool-name", "pool-group", "config-file", "config-text", "kubeconfig"}
 """Flags in which the two stacks must differ, or which say where the configuration lies."""
 

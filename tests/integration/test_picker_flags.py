@@ -22,7 +22,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.conver
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import epp_flags
 
 from igw_sandbox import assets, tools
-from tests.integration.picker_flags import OWN_FLAGS, RENAMED_METRIC, its_flags
+from tests.integration.picker_flags import OWN_FLAGS, RENAMED_METRIC, SILENT, its_flags
 
 LINES: dict[str, dict[str, Any]] = {
     "off": {"args": ["-v=2", "--enablePprof=false", "--modelServerMetricsHttpsInsecureSkipVerify=f", "--secureServing=0", "--refreshMetricsInterval=400ms"]},
@@ -42,10 +42,6 @@ CASES = [
     for line in LINES for release in RELEASES
 ]
 """Pickers of releases between are built when one is first asked for, which takes minutes."""
-
-
-SILENT = {"v1.3.0": "v1.3.1"}
-"""A picker that logs its flags before its logger is set up, so that nothing is heard of them, and the one that is told the same and says so."""
 
 
 def rendered_args(release: str, extension: dict[str, Any], folder: Path) -> list[str]:
