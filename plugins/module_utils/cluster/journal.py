@@ -237,9 +237,9 @@ class Journal:
         """Keep the record of an earlier migration under a name of its own, before another one takes its place."""
         name = f"{NAME}-{record['migration']}"
         meta = {"name": name, "namespace": self.namespace, "labels": LABELS}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"record": json.dumps(record, sort_keys=True)}}
         with suppress(Conflict):  # it was kept by a run that was killed right then
-            self.cluster.create(collection_path("v1", "configmaps", self.namespace), {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta,
-                                                                                       "data": {"record": json.dumps(record, sort_keys=True)}})
+            self.cluster.create(collection_path("v1", "configmaps", self.namespace), body)
 
     # -- plan and backup --------------------------------------------------------------------------------------------
 
