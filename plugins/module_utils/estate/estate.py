@@ -290,8 +290,18 @@ class Estate:
         near = self._pod_metrics.candidates(namespace_of(deployment), selector)
         return [entry for entry in near if selects(selector, dig(entry, "metadata", "labels", default={}))]
 
+    @cached_property
+    def _epps(self) -> dict[tuple[str, str, str], Epp]:
+        return {}
+
     def epp(self, pool: Manifest) -> Epp:
         """Find the endpoint picker of an alpha pool as traffic finds it: by the selector of the Service that the pool names."""
+        key = (pool.get("apiVersion") or "", namespace_of(pool), name_of(pool))
+        if key not in self._epps:
+            self._epps[key] = self._epp_of(pool)
+        return self._epps[key]
+
+    def _epp_of(self, pool: Manifest) -> Epp:
         name = dig(pool, "spec", "extensionRef", "name", default="")
         service = self.named.get(("services", namespace_of(pool), name))
         deployment = next(iter(self.selected(namespace_of(pool), dig(service or {}, "spec", "selector", default={}))), None)

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from itertools import chain
+from typing import Any, TypeVar
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import managers
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, Forbidden, NotServed, collection_path
@@ -22,6 +25,11 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.releas
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.body_routing import names_models
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.listeners import wants_labels
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import references
+
+WORKERS = 4
+"""Lists at a time."""
+One = TypeVar("One")
+Result = TypeVar("Result")
 
 
 def read_estate(cluster: Cluster, namespaces: list[str]) -> Estate:
@@ -50,6 +58,12 @@ def asked(found: Mapping[str, tuple[Manifest, ...]]) -> Iterator[Manifest]:
     yield from (route for route in routes if (helm_owner(route) or hooked(route)) and any(entry.target.group == ALPHA_GROUP for entry in references(route)))
 
 
+def beside(work: Callable[[One], Result], each: Iterable[One]) -> list[Result]:
+    """Do some work for each kind or namespace, several at a time, since each waits for the server, and return what it gave, in their order."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(work, each))
+
+
 class _Reader:
     """Reads one cluster into an Estate: one LIST for each kind; skips kinds that are not served, and notes forbidden ones."""
 
@@ -61,16 +75,16 @@ class _Reader:
 
     def estate(self) -> Estate:
         """Read the estate; nothing but the alpha kinds where these show that v1alpha2 is not in use."""
-        found = {listing.name: tuple(self.read(listing, self.namespaces)) for listing in LISTINGS if listing.scope == "alpha"}
+        found = self.all_of({"alpha"}, lambda listing: tuple(self.read(listing, self.namespaces)))
         alpha = (*found["pools"], *found["models"])
         crds: dict[str, Manifest] = {}
         if alpha or self.refused:
             scope = frozenset(namespace_of(entry) for entry in alpha)
-            for listing in LISTINGS:
-                if listing.scope == "pools":
-                    found[listing.name] = in_scope(self.read(listing, self.namespaces), scope)
-                elif listing.scope == "cluster":
-                    found[listing.name] = tuple(self.read(listing))
+
+            def read(listing: Listing) -> tuple[Manifest, ...]:
+                return in_scope(self.read(listing, self.namespaces), scope) if listing.scope == "pools" else tuple(self.read(listing))
+
+            found |= self.all_of({"pools", "cluster"}, read)
             found |= self.namespace_labels(None if wants_labels(found["gateways"]) else scope) | self.limits(scope) | self.usage(scope)
             if not any(map(names_models, found["http_routes"])):
                 # Then no rule depends on what such an extension sets, and a Role from before need not list them.
@@ -92,6 +106,13 @@ class _Reader:
             return estate
         return replace(estate, config_maps=config_maps, refused=refused, hidden_records=hidden | unseen)
 
+    def all_of(self, scopes: set[str], read: Callable[[Listing], tuple[Manifest, ...]]) -> dict[str, tuple[Manifest, ...]]:
+        """Read every listing of some scopes; what is refused is noted in their order."""
+        listings, known = [listing for listing in LISTINGS if listing.scope in scopes], len(self.refused)
+        found = dict(zip([listing.name for listing in listings], beside(read, listings)))
+        self.refused[known:] = sorted(self.refused[known:], key=lambda entry: listings.index(entry.listing) if entry.listing else 0)
+        return found
+
     def workloads(self, estate: Estate, found: dict[str, tuple[Manifest, ...]]) -> None:
         """Add to ``found`` what runs as an EPP's ServiceAccount, by one list for each kind.
 
@@ -102,17 +123,20 @@ class _Reader:
         def of_accounts(manifests: Iterator[Manifest]) -> Iterator[Manifest]:
             return (workloads.bare(entry) for entry in manifests if workloads.account(entry) in accounts)
 
-        for listing in (entry for entry in LISTINGS if entry.scope == "workloads" and accounts):
-            found[listing.name] = tuple(of_accounts(self.read(listing, self.namespaces)))
+        if accounts:
+            found |= self.all_of({"workloads"}, lambda listing: tuple(of_accounts(self.read(listing, self.namespaces))))
         open_: dict[str, list[str]] = defaultdict(list)
         for (namespace, account), others in sorted(workloads.others(estate).items()):
             if not others:
                 open_[namespace].append(account)
-        for listing in (entry for entry in LISTINGS if entry.scope == "crowds"):
+
+        def of_namespace(listing: Listing, namespace: str) -> list[Manifest]:
             # The server can choose pods by account, and no other kind.
-            query = {name: {"fieldSelector": f"spec.serviceAccountName={of[0]}"} for name, of in open_.items() if listing.name == "pods" and len(of) == 1}
-            every = (entry for namespace in open_ for entry in self.read(listing, [namespace], **query.get(namespace, {})))
-            found[listing.name] = tuple(of_accounts(every))
+            known = open_[namespace] if listing.name == "pods" else []
+            query = {"fieldSelector": f"spec.serviceAccountName={known[0]}"} if len(known) == 1 else {}
+            return list(of_accounts(self.read(listing, [namespace], **query)))
+
+        found |= self.all_of({"crowds"}, lambda listing: tuple(chain.from_iterable(map(partial(of_namespace, listing), open_))))
 
     def monitored(self, estate: Estate, found: dict[str, tuple[Manifest, ...]]) -> None:
         """Add to ``found`` the pods and Services that the monitors of alpha EPPs read, of whatever namespace and kind of workload."""
@@ -210,18 +234,26 @@ class _Reader:
                 wanted[release[0]].add(release[1])
             elif hooked(manifest):
                 by_hook[namespace_of(manifest)].add((manifest["kind"], name_of(manifest)))
-        for namespace in sorted({*wanted, *by_hook} - {""}):
-            names = wanted[namespace]
-            try:
-                # Superseded revisions are most of a history, and the newest one is not among them unless somebody deleted Secrets.
-                records = self.records(namespace, "status!=superseded")
-                for name in sorted(names):
-                    one = records if name in records else self.records(namespace, f"name={name}")
-                    found |= {(namespace, name): one[name]} if name in one else {}
-                found |= {(namespace, name): record for name, record in records.items() if record and by_hook[namespace] & {*record.hooks}}
-            except Forbidden:
+        namespaces = sorted({*wanted, *by_hook} - {""})
+        for namespace, records in zip(namespaces, beside(lambda name: self.records_of(name, wanted.get(name, set())), namespaces)):
+            if records is None:
                 hidden.add(namespace)
+                continue
+            named = wanted.get(namespace, set())
+            found |= {(namespace, name): record for name, record in records.items()
+                      if name in named or record and by_hook.get(namespace, set()) & {*record.hooks}}
         return found, frozenset(hidden)
+
+    def records_of(self, namespace: str, names: set[str]) -> dict[str, HelmRelease | None] | None:
+        """Read the newest records of a namespace, those of the named releases among them where there are any; None where it refuses to show them."""
+        try:
+            # Superseded revisions are most of a history, and the newest one is not among them unless somebody deleted Secrets.
+            records = self.records(namespace, "status!=superseded")
+            for name in sorted(names - {*records}):
+                records |= self.records(namespace, f"name={name}")
+        except Forbidden:
+            return None
+        return records
 
     def records(self, namespace: str, selector: str) -> dict[str, HelmRelease | None]:
         """Read the newest record of each release of a namespace among the records that a label selector chooses."""

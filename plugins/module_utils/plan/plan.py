@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Optional
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion import chart_values, objectives, v1_objects
@@ -153,6 +153,7 @@ def _kept(context: CheckContext, name: str) -> KeptCrd:
 def pool(migration: PoolMigration, context: CheckContext) -> PlannedPool:
     """Return all that will be created, changed and deleted for one pool: its entry in the Plan."""
     epp = migration.alpha_epp
+    alpha = [(entry, _needed(migration, context, entry)) for entry in _all_of_alpha(migration, context)]
     return {
         "namespace": migration.namespace,
         "name": migration.name,
@@ -160,7 +161,7 @@ def pool(migration: PoolMigration, context: CheckContext) -> PlannedPool:
         "release": migration.v1_name,
         "epp": {"deployment": migration.epp, "service": migration.epp, "port": DEFAULT_EPP_PORT},
         "alpha_epp": {"deployment": name_of(epp.deployment) if epp.deployment else None, "service": epp.name or None, "port": epp.port},
-        "owner": owner(migration) | {"objects": [_address(entry) for entry in released(migration, context)]},
+        "owner": owner(migration) | {"objects": [_address(entry) for entry in released(migration, context, alpha)]},
         "chart": chart(migration),
         "objects": context.planned[migration.key],
         "failure_mode": migration.failure_mode,
@@ -169,9 +170,9 @@ def pool(migration: PoolMigration, context: CheckContext) -> PlannedPool:
         "references": references(migration),
         "gateways": gateways(migration),
         "timeout_seconds": migration.timeout,
-        "retire": [_address(entry) for entry in retired(migration, context)],
+        "retire": [_address(entry) for entry in retired(migration, alpha)],
         "repoint": [objectives.repointed(entry, migration.v1_name) for entry in migration.objectives],
-        "stays": [entry._asdict() for entry in stays(migration, context)],
+        "stays": [entry._asdict() for entry in stays(migration, context, alpha)],
         "client_headers": client_headers(migration),
     }
 
@@ -264,15 +265,18 @@ def client_headers(migration: PoolMigration) -> list[dict[str, str]]:
 
 # -- retire -------------------------------------------------------------------------------------------------------------
 
+OfAlpha = Sequence[tuple[Manifest, Optional[str]]]  # noqa: UP045 (pylint of ansible-test knows | between types as an error)
+"""All objects of one alpha pool, each with why it is left, None where it goes."""
 
-def retired(migration: PoolMigration, context: CheckContext) -> Iterator[Manifest]:
+
+def retired(migration: PoolMigration, alpha: OfAlpha) -> Iterator[Manifest]:
     """Yield what is deleted object by object, in order: models, pool, EPP, its RBAC, monitoring, policies.
 
     What a Helm release owns is left to Helm, unless all of alpha is deleted object by object (:attr:`PoolMigration.by_hand`).
     """
     release = None if migration.by_hand else migration.release_key
-    for manifest in _all_of_alpha(migration, context):
-        if (release is None or helm_owner(manifest) != release) and not _needed(migration, context, manifest):
+    for manifest, why in alpha:
+        if not why and (release is None or helm_owner(manifest) != release):
             yield manifest
 
 
@@ -299,14 +303,14 @@ def _all_of_alpha(migration: PoolMigration, context: CheckContext) -> Iterator[M
     yield from migration.estate.policies.get(migration.key, [])
 
 
-def released(migration: PoolMigration, context: CheckContext) -> Iterator[Manifest]:
+def released(migration: PoolMigration, context: CheckContext, alpha: OfAlpha) -> Iterator[Manifest]:
     """Yield what Helm's uninstall deletes, as far as it is known; nothing where Helm does not uninstall the release.
 
     kubernetes.core.helm takes an uninstall that was cut short for a finished one, so what it left of these objects is deleted one by one.
     """
     if not migration.uninstalled:
         return
-    for manifest in _all_of_alpha(migration, context):
+    for manifest, _why in alpha:
         if helm_owner(manifest) == migration.release_key and dig(manifest, "metadata", "annotations", _POLICY) != "keep":
             yield manifest
     account = rbac.account(migration.namespace, migration.alpha_epp)
@@ -314,10 +318,9 @@ def released(migration: PoolMigration, context: CheckContext) -> Iterator[Manife
         yield from context.rights.of(account)
 
 
-def stays(migration: PoolMigration, context: CheckContext) -> Iterator[rbac.Stay]:
+def stays(migration: PoolMigration, context: CheckContext, alpha: OfAlpha) -> Iterator[rbac.Stay]:
     """Yield what of alpha is left on purpose, and why: what others own or use as well, a Helm release that is not uninstalled, and RBAC that others may use."""
-    for manifest in _all_of_alpha(migration, context):
-        why = _needed(migration, context, manifest)
+    for manifest, why in alpha:
         if why:
             yield rbac.Stay(describe(manifest), why)
     yield from (rbac.Stay(describe(entry.manifest), entry.why or "") for entry in context.monitoring.staying(migration))
