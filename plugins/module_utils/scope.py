@@ -30,6 +30,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
     POOL_KIND,
     V1_GROUP,
     Manifest,
+    describe,
     dig,
     name_of,
     namespace_of,
@@ -46,6 +47,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 
 GKE_VERSION = "networking.gke.io/v1"
 ROUTING_EXTENSIONS = "gcproutingextensions"
+ROUTE_KINDS = ("HTTPRoute", "GRPCRoute")
 
 
 def moves(plan: Mapping[str, Any]) -> dict[PoolKey, str]:
@@ -55,8 +57,25 @@ def moves(plan: Mapping[str, Any]) -> dict[PoolKey, str]:
 
 def route_keys(plan: Mapping[str, Any]) -> list[RouteKey]:
     """Return every route that a Plan changes, once."""
-    found = (RouteKey(ref["api_version"], ref["kind"], ref["namespace"], ref["name"]) for pool in plan["pools"] for ref in pool["references"])
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(_route_of(ref) for pool in plan["pools"] for ref in pool["references"]))
+
+
+def _route_of(reference: Mapping[str, Any]) -> RouteKey:
+    return RouteKey(reference["api_version"], reference["kind"], reference["namespace"], reference["name"])
+
+
+def as_it_is(cluster: Cluster, plan: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return a Plan without the routes that are gone since it was made, and these: what nobody sends requests by needs no way back."""
+    gone = {key for key in route_keys(plan) if cluster.get(route_path(key)) is None}
+    pools = [{**pool, "references": [ref for ref in pool["references"] if _route_of(ref) not in gone]} for pool in plan["pools"]]
+    return {**plan, "pools": pools}, sorted(map(str, gone))
+
+
+def missing(cluster: Cluster, backup: Sequence[Manifest]) -> list[str]:
+    """Return what of v1alpha2 was there when the migration began and is not any more; routes are not of it."""
+    saved_ = (manifest for manifest in backup if manifest["kind"] not in ROUTE_KINDS)
+    return [describe(manifest) for manifest in saved_
+            if cluster.get(object_path(manifest["apiVersion"], manifest["kind"], namespace_of(manifest) or None, name_of(manifest))) is None]
 
 
 def plan_of(cluster: Cluster, pools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -150,7 +169,7 @@ class MigrationScope:
         missing = [str(key) for key in keys if key not in live]
         if missing:
             raise ApiError(f"{', '.join(missing)}: gone since the plan was made. Make a new plan.")
-        saved = {references.route_key(manifest): manifest for manifest in backup or [] if manifest["kind"] in ("HTTPRoute", "GRPCRoute")}
+        saved = {references.route_key(manifest): manifest for manifest in backup or [] if manifest["kind"] in ROUTE_KINDS}
         originals = {key: saved.get(key, live[key]) for key in keys}
         current = {key: weights.current(live[key], original, moves(plan)) for key, original in originals.items()}
         named = {parent[:2] for route in current.values() for parent in references.parents(route)}

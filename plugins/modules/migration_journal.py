@@ -62,6 +62,12 @@ options:
     elements: str
     choices: [plan, install, shift, retire]
     default: [plan]
+  returns:
+    description:
+      - Whether the run rolls the migration back, with O(state=opened). Routes that are gone since the plan was made are left out of the returned RV(plan), and
+        named in RV(gone).
+    type: bool
+    default: false
   stack:
     description: What of v1 a shift proved, with O(phase=shift), as M(inference_gateway.migration.shift_traffic) returns it.
     type: dict
@@ -141,6 +147,11 @@ plan:
   description: The plan of the open migration.
   returned: when O(state=opened) and a migration is open
   type: dict
+gone:
+  description: Routes of the plan that are not there any more.
+  returned: when O(returns=true)
+  type: list
+  elements: str
 steer:
   description: What a person asks of the run, as M(inference_gateway.migration.migration_steer) takes it; V(null) where it shall go on.
   returned: when O(state=kept)
@@ -169,7 +180,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import NAMESPACE, Holder, Lease, LeaseHeld, LeaseLost
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.steering import Steering
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import saved
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import as_it_is, missing, saved
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
@@ -180,6 +191,7 @@ def argument_spec() -> dict:
         "run": {"type": "str"},
         "plan": {"type": "dict"},
         "phases": {"type": "list", "elements": "str", "choices": list(steps.PHASES), "default": ["plan"]},
+        "returns": {"type": "bool", "default": False},
         "stack": {"type": "dict"},
         "answers": {"type": "dict"},
         "phase": {"type": "str", "choices": list(steps.PHASES[1:])},
@@ -212,7 +224,7 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
     """
     record = continued(store.read(), params["plan"], params["phases"])
     if check_mode:
-        plan = {"plan": store.plan(record)} if record else {}
+        plan = planned(cluster, store.plan(record), params["returns"]) if record else {}
         return journal.summary(record) | plan | {"changed": True, "run": "check-mode", "continued": record is not None, "retiring": False}
     run, lease = params["run"] or f"run-{secrets.token_hex(6)}", Lease(cluster)
     for namespace in dict.fromkeys((NAMESPACE, store.namespace)):
@@ -228,6 +240,11 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
         # Nobody would learn this run's name, and the next one would wait for the Lease to run out.
         lease.release(run)
         raise
+
+
+def planned(cluster: Cluster, plan: dict, returns: bool) -> dict:
+    """Return ``plan``, for a rollback as far as its routes are there, and what is not under ``gone``."""
+    return dict(zip(("plan", "gone"), as_it_is(cluster, plan))) if returns else {"plan": plan}
 
 
 def continued(record: journal.Record | None, plan: dict | None, phases: list[str]) -> journal.Record | None:
@@ -249,6 +266,9 @@ def under_lease(cluster: Cluster, store: journal.Journal, params: dict) -> dict:
         record = found
     wanted = set(params["phases"])
     retiring = bool(record.get("retiring_since")) and "retire" in wanted
+    if record.get("retiring_since") and "shift" in wanted and not retiring and (gone := missing(cluster, store.backup(record["backup"]))):
+        raise ApiError(f"{', '.join(gone[:3])} of v1alpha2 went in the phase retire already, so there is nothing to shift from: finish that phase "
+                       "(migration_phases).")
     if wanted - {"plan"}:
         record = store.go_forth(record)
     # Before an installation there are definitions and a trial, and what that refuses may need another plan: the installation says itself when it begins.
@@ -256,7 +276,8 @@ def under_lease(cluster: Cluster, store: journal.Journal, params: dict) -> dict:
         record = store.begin(record)
     if "shift" in wanted and "shift" in record["phases"] and not retiring:
         record = store.update(record, "shifts again: the shift before counts no more", **journal.without_shift(record))
-    return journal.summary(record) | {"plan": store.plan(record), "changed": True, "continued": found is not None, "retiring": retiring}
+    said = {"changed": True, "continued": found is not None, "retiring": retiring}
+    return journal.summary(record) | planned(cluster, store.plan(record), params["returns"]) | said
 
 
 def ended(cluster: Cluster, store: journal.Journal, params: dict, check_mode: bool) -> dict:

@@ -63,7 +63,7 @@ lease:
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal, lease, processes, steering
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, auth_argument_spec
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import weights
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, as_it_is
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import standing
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
@@ -85,7 +85,8 @@ def work(cluster: Cluster, params: dict) -> dict:
     store, seen = journal.Journal(cluster, params["state_namespace"]), lease.Lease(cluster).seen()
     record, share = store.read(), None
     if record and record["status"] == "open":
-        scope = MigrationScope.read(cluster, store.plan(record), record["nonce"], store.backup(record["backup"]))
+        plan, _gone = as_it_is(cluster, store.plan(record))
+        scope = MigrationScope.read(cluster, plan, record["nonce"], store.backup(record["backup"]))
         share = standing.share_of([weights.share_of(scope.live[key], original, scope.moves) for key, original in scope.originals.items()])
     asked = steering.Steering(cluster).asked(seen["run"]) if seen else None
     return {

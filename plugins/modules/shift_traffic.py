@@ -205,7 +205,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import step_weights, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import references, route_key
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, OpenMigration, open_migration
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, OpenMigration, missing, open_migration
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof, unproven
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
@@ -267,12 +267,16 @@ def begin_to_retire(scope: MigrationScope, store: journal.Journal, record: journ
 
     From then on a run goes on here, even if its command has earlier phases too.
 
-    :raises ApiError: when v1alpha2 may not be taken away; then the note is removed from the journal too, and the next run shifts again.
+    :raises ApiError: when v1alpha2 may not be taken away; then the note is removed from the journal too, and the next run shifts again. It stays where
+        something of v1alpha2 is gone already.
     """
     try:
         refuse_unless_shifted(scope, record)
-    except ApiError:
+    except ApiError as error:
         if record.get("retiring_since"):
+            if gone := missing(scope.cluster, store.backup(record["backup"])):
+                raise ApiError(f"{', '.join(gone[:3])} of v1alpha2 went already, and there is no way on without a downtime from here ({error}): finish "
+                               "with the playbook simple.") from error
             store.update(record, "v1alpha2 may not be taken away", **journal.without_shift(record))
         raise
     return store.begin_to_retire(record)

@@ -13,7 +13,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.journal import Journal
 from ansible_collections.inference_gateway.migration.plugins.modules import migration_journal, migration_journal_info
 
-from tests.unit.helpers.migration_fakes import ALPHA, NAMESPACE, FakeCluster, http_route, make_plan, rule, run_module
+from tests.unit.helpers.migration_fakes import ALPHA, NAMESPACE, FakeCluster, http_route, make_plan, plan_pool, rule, run_module
 
 Manifest = dict[str, Any]
 PLAN = make_plan()
@@ -186,9 +186,9 @@ def test_no_connection_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 PROVEN = {"default/llama-ga": "as proven"}
 
 
-def shifted(here: Here, *more: str) -> str:
+def shifted(here: Here, *more: str, plan: Manifest = PLAN) -> str:
     """A migration whose shift ended PROVEN; the name of the run that goes on."""
-    run = here("opened", plan=PLAN, phases=["plan", "install", "shift"])["run"]
+    run = here("opened", plan=plan, phases=["plan", "install", "shift"])["run"]
     noted = here("noted", run=run, phase="shift", stack=PROVEN)
     assert noted["journal"]["stack"] == PROVEN and "shift" in noted["journal"]["phases"]
     for state in more:
@@ -279,3 +279,30 @@ def test_when_v1_first_had_traffic_is_kept(here: Here) -> None:
     again = here("opened")["run"]
     assert here("returning", run=again)["journal"]["shifted_since"] == first["shifted_since"]
     assert here("returned", run=again)["journal"]["shifted_since"] is None, "its requests have ended"
+
+
+# -- what is gone ---------------------------------------------------------------------------------------------------------
+
+POOL = {"apiVersion": f"{ALPHA['group']}/v1alpha2", "kind": "InferencePool", "metadata": {"name": ALPHA["name"], "namespace": "default"}, "spec": {}}
+
+
+def test_nothing_is_shifted_from_a_v1alpha2_that_is_partly_gone(here: Here) -> None:
+    """Else the journal would forget that v1alpha2 goes, and a rollback would be let through."""
+    path = here.cluster.put(POOL)
+    run = shifted(here, "retiring", plan=make_plan(plan_pool(retire=[POOL])))
+    assert not here("opened", run=run, phases=["shift", "retire"])["failed"]
+    here.cluster.objects.pop(path)
+    found = here("opened", run=run, phases=["plan", "install", "shift"])
+    assert found["failed"] and f"InferencePool default/{ALPHA['name']}" in found["msg"] and "finish that phase" in found["msg"]
+    assert here.info()["journal"]["retiring_since"] and here("opened", run=run, phases=["shift", "retire"])["retiring"]
+
+
+def test_a_rollback_leaves_out_routes_that_are_gone(here: Here) -> None:
+    run = here("opened", plan=PLAN, phases=["shift"])["run"]
+    whole = here("opened", run=run, returns=True)
+    assert (whole["plan"], whole["gone"]) == (PLAN, [])
+    here.cluster.objects.pop(here.cluster.put(ROUTE))
+    for check_mode in (False, True):
+        rest = here("opened", run=run, returns=True, check_mode=check_mode)
+        assert rest["gone"] == ["HTTPRoute default/llm-route"] and rest["plan"]["pools"][0]["references"] == []
+    assert here("opened", run=run)["plan"] == PLAN, "any other run has the plan whole, and is refused by what reads the routes"

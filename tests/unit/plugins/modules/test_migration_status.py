@@ -128,3 +128,10 @@ def test_a_lost_answer_of_steering_does_no_harm(here: Here) -> None:
     here.cluster.losing = [("POST", "steer")]
     assert not here.steer("back")["failed"] and here.cluster.losing == []
     assert Lease(here.cluster).seen()["run"] == here.run
+
+
+def test_a_route_that_is_gone_is_no_reason_to_say_nothing(here: Here) -> None:
+    here.journal("opened", plan=PLAN, phases=["shift"])
+    here.shift(state="shifted", share=50)
+    here.cluster.objects.pop(here.cluster.put(http_route(rule(ALPHA))))
+    assert here.status()["phase"] == "shift"

@@ -44,7 +44,7 @@ class Here:
         self.cluster, self.plan = FakeCluster(gateway(), *manifests), plan
         self.store = Journal(self.cluster, NAMESPACE)
         Lease(self.cluster).acquire("run-1", {})
-        self.store.open(plan, [manifest for manifest in self.cluster.objects.values() if manifest["kind"] == "HTTPRoute"])
+        self.store.open(plan, [manifest for manifest in self.cluster.objects.values() if manifest["kind"] in ("HTTPRoute", "InferencePool")])
         self.cluster.requests.clear()
 
     def work(self, state: str, check_mode: bool = False, run: str | None = "run-1", share: int | None = None, **given: Any) -> dict[str, Any]:
@@ -466,6 +466,20 @@ def test_a_refusal_lets_the_next_run_shift_again(here: Here) -> None:
         here.work("finished")
     record = here.store.read()
     assert record is not None and record["retiring_since"] is None and "shift" not in record["phases"]
+
+
+def test_a_refusal_with_v1alpha2_partly_gone_keeps_the_note_and_names_the_path_with_a_downtime() -> None:
+    pool = {"apiVersion": f"{ALPHA['group']}/v1alpha2", "kind": "InferencePool", "metadata": {"name": ALPHA["name"], "namespace": "default"}}
+    here = Here(FIRST, SECOND, pool)
+    here.work("shifted", share=100)
+    note_shift(here)
+    here.work("finished")
+    here.cluster.put(FIRST)
+    here.cluster.objects.pop(here.cluster.put(pool))
+    with pytest.raises(ApiError, match="InferencePool default/llama-preview of v1alpha2 went already.*playbook simple"):
+        here.work("finished")
+    record = here.store.read()
+    assert record is not None and record["retiring_since"] and "shift" in record["phases"]
 
 
 def test_another_chart_than_the_one_that_was_proven(here: Here) -> None:
