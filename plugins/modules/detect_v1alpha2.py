@@ -117,6 +117,9 @@ options:
       - The plan of a migration that goes on. The task fails with verdict V(HELD) where models, policies, time-outs, endpoint pickers or definitions are not
         any more what it was made for; the failure says what differs. What the migration itself has changed counts for nothing.
     type: dict
+  run:
+    description: The holder of the Lease, with O(open_plan). It is renewed meanwhile, for on a large cluster that takes longer than a Lease lasts.
+    type: str
   dry_run:
     description:
       - Whether the planned objects are tried on the server (a dry run writes nothing). Objects of kinds that are not installed yet, or that the
@@ -276,11 +279,13 @@ plan:
 """
 
 import gc
+from contextlib import nullcontext
 from typing import Any
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import releases
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Cluster, auth_argument_spec
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.dry_run import attempt
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import Lease, LeaseLost
 from ansible_collections.inference_gateway.migration.plugins.module_utils.conversion.pool_migration import Options
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate.reader import read_estate
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import plan, render
@@ -314,6 +319,7 @@ def argument_spec() -> dict[str, Any]:
         },
         "expected_plan": {"type": "raw"},
         "open_plan": {"type": "dict"},
+        "run": {"type": "str"},
         "dry_run": {"type": "bool", "default": True},
         "report": {"type": "path"},
         "brief": {"type": "bool", "default": False},
@@ -357,9 +363,11 @@ def main() -> None:
     try:
         chosen = options(module.params)
         caller = http_client.client(module.params) if module.params["connect"] else None
-        made = approved_with(module.params["expected_plan"], work(Cluster(module), chosen, module.params["dry_run"], caller))
+        cluster, run = Cluster(module), module.params["run"]
+        with Lease(cluster).held(run) if run else nullcontext():
+            made = approved_with(module.params["expected_plan"], work(cluster, chosen, module.params["dry_run"], caller))
         refused = refusal(module.params["expected_plan"], made) or drift(module.params["open_plan"], made)
-    except (ValueError, ApiError) as error:
+    except (ValueError, ApiError, LeaseLost) as error:
         module.fail_json(msg=str(error))
         return
     found = result(made, bool(module.params["report"]), module.params["brief"])

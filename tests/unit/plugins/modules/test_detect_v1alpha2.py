@@ -10,16 +10,18 @@ import json
 import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Conflict, Forbidden, NotServed, WrongCluster
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import Lease
 from ansible_collections.inference_gateway.migration.plugins.module_utils.estate import reader
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan import options
 from ansible_collections.inference_gateway.migration.plugins.modules import detect_v1alpha2
 
 from tests.unit.helpers.estate_changes import chosen_by_label
+from tests.unit.helpers.migration_fakes import FakeCluster
 
 POOL = "vllm-llama3-8b-instruct-preview"
 PARAMS = {
     "namespaces": [], "target_version": "v1.5.0", "pool_names": {}, "criticality": "preserve_shedding", "accept": [], "endpoints": None, "expected_plan": None,
-    "open_plan": None,
+    "open_plan": None, "run": None,
     "epp_resources": "preserve", "epp_image": None, "chart_values": {}, "dry_run": True, "report": None, "brief": False, "models": {}, "connect": False,
     "shift": {}, "probe_rate": 60,
 }
@@ -421,3 +423,14 @@ def test_metrics_that_are_not_served_are_not_asked_for(fake_cluster, demo):
     cluster = fake_cluster(demo.manifests)
     reader.read_estate(cluster, [])
     assert USAGE not in cluster.lists
+
+
+def test_a_comparison_keeps_the_lease_and_ends_where_it_is_lost(run, monkeypatch, fake_cluster, demo):
+    """On a large cluster it takes longer than a Lease lasts, and what is written next relies on it."""
+    made, held, cluster = run(fake_cluster(demo.manifests))["plan"], [], FakeCluster()
+    Lease(cluster).acquire("run-1", {})
+    monkeypatch.setattr(detect_v1alpha2, "work", lambda *_arguments: held.append(cluster.fence is not None) or made)
+    found = run(cluster, run="run-2")
+    assert found["failed"] and "held by run-1" in found["msg"] and held == []
+    assert not run(cluster, run="run-1")["failed"] and not run(cluster)["failed"]
+    assert held == [True, False]
