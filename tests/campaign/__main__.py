@@ -44,6 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="leave out what the shard's record has already, and add to it")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="make N runs at most, beside those without a fault (default: all)")
     parser.add_argument("--only", default="", metavar="TEXT", help="make only runs whose name has this text")
+    parser.add_argument("--moments", type=int, default=0, metavar="N", help="instead of the sample make N runs that are killed at random moments")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="begin no run that could end later than this (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=sample.SEED, help="of the sample (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="print the runs of the shard and make none")
@@ -64,10 +65,18 @@ def follows() -> list[str]:
 
 def chosen(options: argparse.Namespace, number: int, of: int) -> list[sample.Case]:
     """Return the shard's runs."""
-    cases = [sample.Case(None, "shift", kind, 0, then) for kind in disturbances.KINDS for then in follows()]
-    cases += sample.pairwise(census.load(), follows(), options.seed)
+    if options.moments:
+        cases = sample.moments(options.moments, follows(), options.seed)
+    else:
+        cases = [sample.Case(None, "shift", kind, 0, then) for kind in disturbances.KINDS for then in follows()]
+        cases += sample.pairwise(census.load(), follows(), options.seed)
     say(f"sample: {len(cases)} runs by seed {options.seed}; this is shard {number} of {of}")
     return [case for case in sample.shard(cases, number, of) if options.only in case.name]
+
+
+def kind(options: argparse.Namespace) -> str:
+    """Return what the records' files are called."""
+    return "moments" if options.moments else "shard"
 
 
 def told(outcome: Outcome) -> str:
@@ -85,7 +94,7 @@ def parts(number: int, of: int, jobs: int) -> list[tuple[int, int]]:
 def side_by_side(options: argparse.Namespace, shards: list[tuple[int, int]]) -> int:
     """Make each shard in a process of its own, show what they say, and sum up."""
     said = ["--jobs", "1", "--minutes", str(options.minutes), "--seed", str(options.seed), "--only", options.only]
-    said += ["--resume"] if options.resume else []
+    said += (["--resume"] if options.resume else []) + (["--moments", str(options.moments)] if options.moments else [])
     children: list[subprocess.Popen[bytes]] = []
     try:
         for place, (number, of) in enumerate(shards):
@@ -101,7 +110,8 @@ def side_by_side(options: argparse.Namespace, shards: list[tuple[int, int]]) -> 
                 child.send_signal(signal.SIGTERM)
         for child in children:
             child.wait(120)
-    whole = record.Record(record.path_of(1, 1), options.seed, [run for number, of in shards for run in record.Record.load(record.path_of(number, of)).runs])
+    runs = [run for number, of in shards for run in record.Record.load(record.path_of(number, of, kind(options))).runs]
+    whole = record.Record(record.path_of(1, 1), options.seed, runs)
     print(whole.last_line(), flush=True)
     return 0 if whole.good() and not any(statuses) else 1
 
@@ -115,7 +125,7 @@ def make(cases: list[sample.Case], options: argparse.Namespace, kept: record.Rec
     collections = link_tree(ROOT / "build" / "collections")
     world = prepare.sandbox(f"campaign-{os.getpid()}", say)
     try:
-        runner, requests = prepare.undisturbed(world, collections, folder, say, kept.add, {case.phase for case in cases})
+        runner, requests = prepare.undisturbed(world, collections, folder, say, kept.add, set() if options.moments else {case.phase for case in cases})
         if options.census:
             census.save(requests)
             say(f"census: {sum(request.write for request in requests)} distinct writes and {sum(not request.write for request in requests)} reads")
@@ -149,7 +159,7 @@ def main() -> int:
     if options.list:
         print("\n".join(case.name for case in cases))
         return 0
-    path = options.record or record.path_of(number, of)
+    path = options.record or record.path_of(number, of, kind(options))
     kept = record.Record.load(path) if options.resume else record.Record(path, options.seed)
     cases = [case for case in cases if case.name not in kept.names()]
     cases = cases[:options.limit] if options.limit else cases

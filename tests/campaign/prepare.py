@@ -11,7 +11,7 @@ from pathlib import Path
 
 from igw_sandbox.world import World
 from tests.campaign import census
-from tests.campaign.runs import PHASES, Outcome, Runner
+from tests.campaign.runs import PHASES, Outcome, Runner, Undisturbed
 from tests.e2e.product import ZERO_DOWNTIME
 from tests.integration.harness import ESTATES
 
@@ -47,6 +47,8 @@ def undisturbed(world: World, collections: Path, folder: Path, say: Say, keep: C
                 watching.play("check", ZERO_DOWNTIME, {}, arguments=("--check",))
             play = watching.play("fault", ZERO_DOWNTIME, {"migration_phases": phases})
             runner.end_well(outcome, play)
+            taken = outcome.plays[-1]
+            runner.undisturbed[phase] = Undisturbed(taken["seconds"], taken["to_first_write"])
             before, calls = watching.observed_now()
             if phase == "retire":
                 runner.end_well(outcome, watching.play("rerun", ZERO_DOWNTIME, {"migration_phases": phases}))

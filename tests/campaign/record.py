@@ -22,9 +22,9 @@ from tools.stage import ROOT
 FOLDER = Path(__file__).resolve().parent / "results"
 
 
-def path_of(number: int, of: int) -> Path:
+def path_of(number: int, of: int, what: str = "shard") -> Path:
     """Return the file of a shard's record."""
-    return FOLDER / f"shard-{number}-of-{of}.json"
+    return FOLDER / f"{what}-{number}-of-{of}.json"
 
 
 def commit() -> str:

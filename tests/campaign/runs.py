@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from igw_sandbox import load
 from igw_sandbox.load_writes import read_lines
@@ -22,7 +22,7 @@ from igw_sandbox.world import World
 from tests.campaign import disturbances, invariants
 from tests.campaign.evidence import Evidence, Manifest, Play, Request, State
 from tests.campaign.observer import Observer, ObserverError
-from tests.campaign.sample import FAULTS, Case
+from tests.campaign.sample import AT_A_MOMENT, FAULTS, PARTS, Case
 from tests.e2e.product import COLLECTION, ZERO_DOWNTIME, PlaybookRun
 from tests.integration.harness import QUICK, journalled_plan, users_routes
 
@@ -36,6 +36,7 @@ LOAD = load.Options(rate=10, streams=0.5, stream_seconds=(6.0, 8.0), log_seconds
 PLAY_SECONDS = 600.0
 """A playbook that lasts longer is ended, and the run is broken."""
 SUCCEEDS = 0
+AT_WORK_SECONDS = 5.0
 
 
 @dataclass
@@ -61,6 +62,13 @@ class Outcome:
     seconds: float = 0.0
 
 
+class Undisturbed(NamedTuple):
+    """Seconds that a phase takes, and those from its command's start to its first write."""
+
+    seconds: float
+    to_first_write: float
+
+
 class Runner:
     """Makes runs on one sandbox.
 
@@ -72,6 +80,8 @@ class Runner:
     def __init__(self, world: World, collections: Path, folder: Path, snapshots: Mapping[str, Path], baseline: Sequence[Manifest]) -> None:
         self.world, self.collections, self.folder = world, collections, folder
         self.snapshots, self.baseline = snapshots, baseline
+        self.undisturbed: dict[str, Undisturbed] = {}
+        """Phase to what it takes where nobody disturbs it."""
         self._number = 0
 
     def run(self, case: Case) -> Outcome:
@@ -87,6 +97,9 @@ class Runner:
                 self.end_well(outcome, watching.play("rollback", ROLLBACK, {}))
             else:
                 self.end_well(outcome, watching.play("again", ZERO_DOWNTIME, {"migration_phases": PHASES[case.phase]}))
+            if case.fault == AT_A_MOMENT:
+                self.was_soon_at_work(case, outcome)
+            if case.then == "again":
                 if case.phase == "retire":
                     self.end_well(outcome, watching.play("rerun", ZERO_DOWNTIME, {"migration_phases": PHASES[case.phase]}))
         outcome.seconds = round(time.monotonic() - began, 1)
@@ -94,7 +107,9 @@ class Runner:
 
     def _disturbed(self, case: Case, outcome: Outcome, watching: Watching) -> None:
         """Run the playbook and disturb it as the case says."""
-        if case.request is None:
+        if case.fault == AT_A_MOMENT:
+            self._killed_at_a_moment(case, outcome, watching)
+        elif case.request is None:
             self._disturbed_at_a_line(case, outcome, watching)
         else:
             self._disturbed_at_a_request(case, outcome, watching)
@@ -110,6 +125,18 @@ class Runner:
 
         watching.play("fault", ZERO_DOWNTIME, {"migration_phases": PHASES[case.phase]}, show=show)
         disturbances.undo(self.world)
+
+    def _killed_at_a_moment(self, case: Case, outcome: Outcome, watching: Watching) -> None:
+        """Kill the playbook with all that it has started. A phase takes a little longer or shorter each time, so its last part is left out."""
+        killers: list[threading.Timer] = []
+
+        def begun(pid: int) -> None:
+            killers.append(threading.Timer(self.undisturbed[case.phase].seconds * 0.9 * case.after / PARTS, os.killpg, (pid, signal.SIGKILL)))
+            killers[0].start()
+
+        play = watching.play("fault", ZERO_DOWNTIME, {"migration_phases": PHASES[case.phase]}, begun=begun)
+        killers[0].cancel()
+        outcome.fired = int(play.status == -signal.SIGKILL)
 
     def _disturbed_at_a_request(self, case: Case, outcome: Outcome, watching: Watching) -> None:
         assert case.request is not None
@@ -128,6 +155,15 @@ class Runner:
             watching.play("second", ZERO_DOWNTIME, {"migration_phases": PHASES[case.phase]})
             watching.wait_for_orphans()
         outcome.fired = sum(fault["fired"] for fault in self.world.proxy("/faults"))
+
+    def was_soon_at_work(self, case: Case, outcome: Outcome) -> None:
+        """Note it where the command after a kill took much longer to its first write than one that nobody had killed before.
+
+        What it waits for is that the processes of the dead run have ended, so :data:`AT_WORK_SECONDS` count from there.
+        """
+        late = outcome.plays[-1]["to_first_write"] - self.undisturbed[case.phase].to_first_write
+        if late > AT_WORK_SECONDS:
+            outcome.broken.append(f"at work only {late:.1f} s later than a command after which nobody had killed one")
 
     def end_well(self, outcome: Outcome, play: Play) -> None:
         """Note it where the run that has to make all good does not."""
@@ -203,8 +239,13 @@ class Watching:
         play = Play(user, what, status, report["verdict"], begin, time.time())
         self._plays.append(play)
         self.outcome.plays.append({"what": what, "status": status, "verdict": report["verdict"], "reason": report["reason"].replace(f"{folder}/", "")[:600],
-                                   "seconds": round(play.end - begin, 1)})
+                                   "seconds": round(play.end - begin, 1), "to_first_write": self._to_first_write(play)})
         return play
+
+    def _to_first_write(self, play: Play) -> float:
+        """Return the seconds from a play's start to its first write; those that it lasted where there is none."""
+        calls = read_lines(self._log)[self._skip:]
+        return round(min((call["time"] for call in calls if call["user"] == play.user and call["write"]), default=play.end) - play.begin, 1)
 
     def _too_long(self, job: PlaybookRun, what: str) -> None:
         self.outcome.broken.append(f"the run '{what}' did not end within {PLAY_SECONDS:.0f} s")

@@ -39,11 +39,15 @@ FAULTS = {True: WRITE_FAULTS, False: READ_FAULTS}
 SEED = 20261129
 
 
+AT_A_MOMENT = "killed-at-a-moment"
+PARTS = 1000
+
+
 class Case(NamedTuple):
     """One run to be made.
 
     :param request: what is disturbed; None where ``fault`` is no fault of a request.
-    :param after: how many equal requests pass before.
+    :param after: how many equal requests pass before; for :data:`AT_A_MOMENT` how many thousandths of what the phase takes undisturbed.
     :param then: ``again`` or ``rollback``.
     """
 
@@ -56,7 +60,7 @@ class Case(NamedTuple):
     @property
     def name(self) -> str:
         """What tells this run from all others, also in another campaign."""
-        what = f"{self.request.method} {self.request.path} #{self.after}" if self.request else "-"
+        what = f"{self.request.method} {self.request.path} #{self.after}" if self.request else f"{self.after}/{PARTS}" if self.after else "-"
         return f"{self.phase}: {what}: {self.fault}, then {self.then}"
 
 
@@ -111,6 +115,14 @@ def pairwise(requests: Sequence[Request], follows: Sequence[str], seed: int = SE
         open_requests.discard(possible[best].request)
     # Writes first: where the time is up before the end, reads are what is left out
     return sorted(chosen, key=lambda case: case.request is not None and not case.request.write)
+
+
+def moments(count: int, follows: Sequence[str], seed: int = SEED) -> list[Case]:
+    """Return runs that are killed for good at random moments, as many in each phase; what follows them changes with each."""
+    chance = random.Random(seed)
+    phases = ("install", "shift", "retire")
+    chosen = [(phases[number % len(phases)], follows[number // len(phases) % len(follows)]) for number in range(count)]
+    return [Case(None, phase, AT_A_MOMENT, chance.randrange(PARTS), "again" if phase == "retire" else then) for phase, then in chosen]
 
 
 def shard(cases: Sequence[Case], number: int, of: int) -> list[Case]:
