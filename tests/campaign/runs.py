@@ -99,9 +99,8 @@ class Runner:
                 self.end_well(outcome, watching.play("again", ZERO_DOWNTIME, {"migration_phases": PHASES[case.phase]}))
             if case.fault == AT_A_MOMENT:
                 self.was_soon_at_work(case, outcome)
-            if case.then == "again":
-                if case.phase == "retire":
-                    self.end_well(outcome, watching.play("rerun", ZERO_DOWNTIME, {"migration_phases": PHASES[case.phase]}))
+            if case.then == "again" and case.phase == "retire":
+                self.end_well(outcome, watching.play("rerun", ZERO_DOWNTIME, {"migration_phases": PHASES[case.phase]}))
         outcome.seconds = round(time.monotonic() - began, 1)
         return outcome
 
