@@ -119,6 +119,8 @@ def since(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 
 def _of_the_world(pool: Mapping[str, Any]) -> dict[str, Any]:
     bare = _without_use(pool)
+    # A model that no InferenceModel declares was said or learnt: v1 serves it whoever knows of it, and a server may list another one each hour.
+    bare["models"] = [model for model in bare.get("models") or [] if model.get("objective")]
     return {field: bare[field] for field in ("namespace", "name", *OF_THE_WORLD) if field in bare}
 
 

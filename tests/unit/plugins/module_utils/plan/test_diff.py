@@ -123,6 +123,16 @@ def test_what_the_migration_itself_does_is_no_drift(demo):
     assert since(before, demo.plan()) == [] and drift(before, demo.plan()) is None and drift(None, demo.plan()) is None
 
 
+def test_a_model_that_nobody_declares_may_come_and_go(demo):
+    """It was learnt from the server, whom another adapter or a moment of silence makes say something else."""
+    key = f"default/{POOL}"
+    before = demo.plan(models={key: ["learnt"]})
+    assert before["hash"] != demo.plan()["hash"]
+    assert since(before, demo.plan()) == since(demo.plan(), before) == []
+    demo.remove("InferenceModel", "food-review")
+    assert since(before, demo.plan(models={key: ["food-review"]})), "an InferenceModel that went is another thing"
+
+
 def test_a_definition_that_it_installs_may_count_as_the_platforms(demo):
     """By GKE's version, which says nothing of who put it there."""
     demo.version = "v1.34.1-gke.100"
