@@ -126,7 +126,7 @@ def report(found: Found) -> Iterator[str]:
 def main() -> None:
     """Search with every guard, then without each one, or without those that are named, and print what is found."""
     known = GUARDS | LACKING
-    if unknown := {part for name in sys.argv[1:] for part in name.split(",")} - {*known}:
+    if unknown := {part for name in sys.argv[1:] for part in name.split(",")} - {*known, ""}:
         sys.exit(f"There is no guard {', '.join(sorted(unknown))}. There are {', '.join(known)}; several at once with a comma between them.")
     for name in sys.argv[1:] or ["", *known, ",".join(LACKING)]:
         print(f"without {name}:" if name else "with every guard:", *report(search(*filter(None, name.split(",")))), sep="\n")
