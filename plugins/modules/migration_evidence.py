@@ -134,6 +134,10 @@ answers:
   description: For a model the further models that answers to requests for it named, beyond what the plan expects.
   returned: with O(check=baseline)
   type: dict
+served:
+  description: With O(check=baseline) whether v1 ever had traffic of users in this migration, unless a rollback has ended it.
+  returned: with O(check=baseline)
+  type: bool
 serves_v1:
   description: Whether the users' rules give v1 any traffic already. Then nothing was asked, for it would not be v1alpha2's baseline.
   returned: with O(check=baseline)

@@ -267,7 +267,7 @@ class ShiftController:
         """
         # Where v1 may have had traffic, a write that changes nothing may follow one whose answer got lost.
         moved = (self.write("shifted", back) if back else self.write("restored"))["changed"] or self.state.shifting
-        self.keep(pending_drain="v1" if moved and not back else "")
+        self.keep(pending_drain="" if back else "v1" if moved else self.state.pending_drain)
         self.say(f"traffic is back at {back} % on v1: {why}")
         self.settle("way back", ["alpha", "user"] if self.state.shifting else ["user"], self.options["settle_seconds"])
         if moved and not back:
@@ -293,8 +293,11 @@ class ShiftController:
         order. In the middle of a withdrawal they do not, so :meth:`retreat` leaves the probe routes to the next run.
         """
         try:
-            if self.state.pending_drain:  # the way back did not get so far: requests end before their probe routes go
-                self.wait(self.state.pending_drain)
+            if side := self.state.pending_drain:  # the way back did not get so far: requests end before their probe routes go
+                self.keep(standing=())  # where they stand is not asked here: somebody else may have written them
+                if self.probe_routes("absent", "both"):
+                    self.gone(["both"])
+                self.wait(side)
             self.probe_routes("absent")
         except Stop as further:
             return [f"Probe routes may be left: {further.reason}"]
@@ -310,7 +313,8 @@ class ShiftController:
         found = self.phases.baseline(self.state)
         known_now = unproven.of_options(found.streaming, self.options["tracers"], self.options["stream_seconds"])
         self.keep(known=found.kinds, shifting=found.serves_v1, baseline_known=True, standing=(found.shares,), stack=found.stack,
-                  unproven=(*found.unproven, *known_now), streaming=found.streaming, passed=min(found.passed, found.share))
+                  unproven=(*found.unproven, *known_now), streaming=found.streaming, passed=min(found.passed, found.share),
+                  pending_drain="v1" if found.served and not found.share else "")
         if found.stop:
             raise found.stop
         if found.answers:
@@ -389,7 +393,8 @@ class ShiftController:
         :raises Stop: HELD where somebody else wrote them.
         """
         wanted = {"restored": 0, "finished": FINISHED}.get(state, share)
-        self.keep(standing=(*self.state.standing, wanted))
+        # While a rule is split it holds v1's backends itself.
+        self.keep(standing=(*self.state.standing, wanted), pending_drain="" if share else self.state.pending_drain)
         result = self.change("shift_traffic", state=state, standing=list(self.state.standing), **({} if share is None else {"share": share}))
         self.keep(standing=(wanted,), diff=(*self.state.diff, *(result.get("diff") or ())))
         return result

@@ -82,6 +82,7 @@ class Baseline:
     :param passed: the last share that a gate of an earlier run let through, by the journal.
     :param share: percent at which the routes stand, over 0 in a run that goes on where another ended. :param shares: the same for each route.
     :param kinds: kinds of failure. :param serves_v1: whether v1 has traffic of users already; then nothing was asked.
+    :param served: whether it ever had any since it was installed, by the journal.
     :param stack: fingerprints of what is installed of v1. :param answers: for a model the further models that answers named.
     :param unproven: what can't be asked. :param streaming: what can be asked for long streams.
     :param stop: why the shift must not go on, None where it may.
@@ -92,6 +93,7 @@ class Baseline:
     shares: dict[str, Any]
     kinds: tuple[str, ...]
     serves_v1: bool
+    served: bool
     stack: dict[str, str]
     answers: dict[str, list[str]]
     unproven: tuple[Unproven, ...]
@@ -145,8 +147,8 @@ class Phases:
             self.say(f"baseline: none, v1 has {found['share']} % of users' traffic already: every kind of failure counts as new")
         else:
             self.say("baseline: v1alpha2 serves every way" + (f", with failures: {'; '.join(found['faults'])}" if found["faults"] else ""))
-        return Baseline(int(found["share"]), int(found["passed"]), found["shares"], tuple(found["kinds"]), found["serves_v1"], found["stack"], found["answers"],
-                        tuple(found["unproven"]), tuple(found["streaming"]), stop)
+        return Baseline(int(found["share"]), int(found["passed"]), found["shares"], tuple(found["kinds"]), found["serves_v1"], found["served"], found["stack"],
+                        found["answers"], tuple(found["unproven"]), tuple(found["streaming"]), stop)
 
     def _too_long(self, found: dict[str, Any]) -> str:
         """Return which stages could not end in their time, an empty text where all can: one probe at a time on each model server may be too few."""

@@ -94,6 +94,8 @@ class Lease:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self.renewed = float("-inf")
+        """When this run's last renewal was asked for, on the clock of time.monotonic."""
         self._path = object_path("coordination.k8s.io/v1", "Lease", NAMESPACE, NAME)
 
     def acquire(self, run: str, holder: Holder, take: str | None = None) -> None:
@@ -136,13 +138,18 @@ class Lease:
         return lease
 
     def check_freshly(self, run: str | None) -> None:
-        """Check that this run holds the Lease, by an answer that is young enough for a write to follow.
+        """Check that this run holds the Lease, by an answer that is young enough for a write to follow, and that nobody may take it meanwhile.
+
+        A Lease that was not renewed for so long that another run may take it within :data:`SENT_SECONDS` is renewed first.
 
         :raises LeaseLost: as :meth:`check`. :raises Unreachable: when the server is too slow for a safe write.
         """
         for _attempt in range(ATTEMPTS):
             asked = time.monotonic()
-            self.check(run)
+            if asked - self.renewed > SECONDS - SENT_SECONDS:
+                self.renew(run)
+            else:
+                self.check(run)
             if time.monotonic() - asked <= SENT_SECONDS - CONNECT_SECONDS:
                 return
         raise Unreachable(f"{self.cluster.server} takes so long to answer that nothing can be written safely: the lock may be another run's by then.")
@@ -150,9 +157,11 @@ class Lease:
     def renew(self, run: str | None) -> None:
         """Renew the Lease. :raises LeaseLost: when somebody else holds it, or nobody, or somebody else keeps writing it."""
         for _attempt in range(ATTEMPTS):
+            asked = time.monotonic()
             lease = self.check(run)
             try:
                 self.cluster.replace(self._path, lease | {"spec": lease["spec"] | {"renewTime": datetime.now(timezone.utc).strftime(TIME)}})
+                self.renewed = asked
                 return
             except Conflict:
                 continue
@@ -184,8 +193,7 @@ class Lease:
         """
         self.renew(run)
         over = Event()
-        # By a copy: what the server warned of with its last answer belongs to the block's own requests
-        keeper = Thread(target=Lease(copy.copy(self.cluster))._keep, args=(run, over), daemon=True)
+        keeper = Thread(target=self._keep, args=(run, over), daemon=True)
         self.cluster.fence = lambda: self.check_freshly(run)
         keeper.start()
         try:
@@ -195,9 +203,12 @@ class Lease:
             self.cluster.fence = None
 
     def _keep(self, run: str | None, over: Event) -> None:
+        # By a copy: what the server warned of with its last answer belongs to the block's own requests
+        beside = Lease(copy.copy(self.cluster))
         while not over.wait(RENEW_SECONDS):
             try:
-                self.renew(run)
+                beside.renew(run)
+                self.renewed = beside.renewed
             except LeaseLost:  # the next write meets it
                 return
             except ApiError:

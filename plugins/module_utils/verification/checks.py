@@ -169,6 +169,8 @@ def baseline(cluster: Cluster, params: Params, deadline: float) -> Result:
     record = journal.Journal(cluster, params["state_namespace"]).read()
     at = {
         "passed": (record.get("passed") if record else 0) or 0,
+        # Also where a killed run has taken all traffic back: requests may be open on v1. A journal of an earlier version does not say.
+        "served": bool(record and record.get("shifted_since", True)),
         "targets": len(scope.targets),
         "shares": shares, "stack": proof.stack(scope), "share": min(shares.values(), default=0), "others": list(proof.others(scope, "shift")),
         "unproven": unproven.of_targets(scope.current.values(), scope.listeners, scope.pools(), {target: scope.pool_of(target) for target in scope.targets}),

@@ -44,14 +44,10 @@ GUARDS = {
     "drain": _guard("12.3", "plugins/plugin_utils/controller.py", "requests in flight end before anything of their stack goes", "I4"),
     "holds": _guard("6.4", "plugins/plugin_utils/controller.py", "probe routes hold the backends of a stack until its drain is over", "I4"),
     "referred": _guard("13.3", "plugins/modules/migration_v1_objects.py", "nothing of v1 goes while a route names it", "I2", "I4"),
-}
-"""Every guard that the model has, by its name there."""
-
-LACKING = {
     "renewed": _guard("11.1", "plugins/module_utils/cluster/lease.py",
                       "whoever has not renewed the Lease for so long that another may take it does so before a write", "I6"),
     "waited": _guard("10.3", "plugins/plugin_utils/controller.py", "what a killed run took from v1 is waited for before an ending removes probe routes", "I4"),
     "followed": _guard("12.4", "plugins/plugin_utils/controller.py", "the wait of an ending counts from when every gateway instance took the change", "I4"),
     "begun": _guard("13.1", "plugins/modules/shift_traffic.py", "the journal goes on saying that v1alpha2 goes once something of it is deleted", "I5"),
 }
-"""Guards that the product does not have yet: with them every invariant holds, and without each of them one may be broken."""
+"""Every guard that the model has, by its name there."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.unit.model.guards import GUARDS, LACKING
+from tests.unit.model.guards import GUARDS
 from tests.unit.model.moves import Move, Moves
 from tests.unit.model.world import Runner, World, faults
 
@@ -125,10 +125,9 @@ def report(found: Found) -> Iterator[str]:
 
 def main() -> None:
     """Search with every guard, then without each one, or without those that are named, and print what is found."""
-    known = GUARDS | LACKING
-    if unknown := {part for name in sys.argv[1:] for part in name.split(",")} - {*known, ""}:
-        sys.exit(f"There is no guard {', '.join(sorted(unknown))}. There are {', '.join(known)}; several at once with a comma between them.")
-    for name in sys.argv[1:] or ["", *known, ",".join(LACKING)]:
+    if unknown := {part for name in sys.argv[1:] for part in name.split(",")} - {*GUARDS, ""}:
+        sys.exit(f"There is no guard {', '.join(sorted(unknown))}. There are {', '.join(GUARDS)}; several at once with a comma between them.")
+    for name in sys.argv[1:] or ["", *GUARDS]:
         print(f"without {name}:" if name else "with every guard:", *report(search(*filter(None, name.split(",")))), sep="\n")
 
 

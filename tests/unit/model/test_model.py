@@ -11,7 +11,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils import
 from ansible_collections.inference_gateway.migration.plugins.module_utils.steps import Step
 
 from tests.unit.model import effects
-from tests.unit.model.guards import GUARDS, LACKING
+from tests.unit.model.guards import GUARDS
 from tests.unit.model.search import Found, report, search
 from tests.unit.model.ways import FINISHED, NOTHING, SOMETHING, WAYS, pieces, way
 from tests.unit.model.world import ENDED, OPEN, ROLLED_BACK, Log, World, faults
@@ -44,24 +44,23 @@ def test_every_piece_of_every_way_is_begun(whole: Found) -> None:
     assert whole.done == pieces_of
 
 
-@pytest.mark.parametrize("name", [*GUARDS, *LACKING])
+@pytest.mark.parametrize("name", GUARDS)
 def test_without_a_guard_an_invariant_is_broken(name: str) -> None:
     """A guard without which nothing breaks is not in the model, whatever the model says."""
     found = search(name)
-    print(f"without {name} ({(GUARDS | LACKING)[name].says}):", *report(found), sep="\n")
+    print(f"without {name} ({GUARDS[name].says}):", *report(found), sep="\n")
     assert found.broken, f"nothing is broken without {name}, so nothing shows that the model has it"
-    assert found.broken.invariant in (GUARDS | LACKING)[name].breaks
+    assert found.broken.invariant in GUARDS[name].breaks
     assert len(found.broken.lines) > 3
 
 
 def test_guards_name_rules_invariants_and_files_that_there_are() -> None:
     protocol = (ROOT / "docs" / "protocol.md").read_text()
-    for name, guard in (GUARDS | LACKING).items():
+    for name, guard in GUARDS.items():
         assert (ROOT / guard.where).exists(), f"{name}: {guard.where} is not there"
         for rule in guard.rule.split(", "):
             assert f"**{rule}** " in protocol or f"\n## {rule}. " in protocol, f"{name}: rule {rule} is not in docs/protocol.md"
         assert guard.breaks <= INVARIANTS, name
-    assert not set(GUARDS) & set(LACKING)
 
 
 def test_every_table_of_steps_is_gone_through() -> None:

@@ -267,6 +267,18 @@ def test_a_run_that_goes_on_has_no_baseline_and_goes_back_by_alphas_probe_routes
     assert any("v1 has 0 % of users' traffic already" in line for line in lines)
 
 
+@pytest.mark.parametrize("served", [False, True])
+def test_what_a_killed_run_took_from_v1_ends_before_probe_routes_go(start: Start, lines: list[str], served: bool) -> None:
+    """The route is back at 0, and nobody knows since when."""
+    result, played = start(("baseline", BASELINE | {"served": served, "ok": False, "faults": ["chat: status 503"]}))
+    assert result["verdict"] == "HELD" and played.done[-1] == CLEAN_UP
+    assert ("east: waiting 7 s for requests in flight to v1 to end" in lines) is served
+    assert ("gone both" in played.done) is served
+    undecided = [("gate", UNDECIDED)] * 30
+    ended, played = start(("baseline", BASELINE | {"served": served}), ("gate", GOOD_GATE), *undecided, on_held="stay")
+    assert ended["verdict"] == "HELD" and "gone both" not in played.done, "a rule that is split holds them itself"
+
+
 @pytest.mark.parametrize(("at", "expected"), [(0, [10, 50, 100]), (10, [10, 50, 100]), (30, [50, 100]), (50, [50, 100]), (100, [100])])
 def test_a_run_that_goes_on_takes_nothing_back_to_give_it_again(start: Start, at: int, expected: list[int]) -> None:
     result, played = start(("baseline", BASELINE | {"serves_v1": at > 0, "share": at}))

@@ -31,7 +31,8 @@ def test_weights_that_somebody_else_writes_are_held_and_left_alone(start: Start,
 def test_a_writer_found_on_the_way_back_is_left_alone_too(start: Start, lines: list[str]) -> None:
     result, played = start(("gate", GOOD_GATE), ("gate", REJECTED), ("restored", FOREIGN))
     assert result["verdict"] == "HELD" and f"On the way back: {FOREIGN['msg']}" in result["reason"]
-    assert played.done[-2:] == ["restored", CLEAN_UP] and "east: waiting 7 s for requests in flight to both stacks to end" in lines
+    assert played.done[-4:] == ["restored", "absent both", "gone both", CLEAN_UP], "requests that it took are waited for from when all have taken its change"
+    assert "east: waiting 7 s for requests in flight to both stacks to end" in lines
 
 
 def test_every_stretch_demands_the_share_of_its_own_step(start: Start) -> None:

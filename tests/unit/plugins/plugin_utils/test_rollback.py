@@ -97,7 +97,7 @@ def test_somebody_elses_weights_are_left_alone(start: Start) -> None:
     assert played.done == ["baseline"], "not even the journal is written"
     assert result["verdict"] == "HELD" and result["reason"] == f"rule 0 was written by argocd-controller. Traffic stays where that writer put it{GO_ON}"
     late, played = start(("baseline", AT_50), ("restored", foreign), state="returned")
-    assert late["verdict"] == "HELD" and played.done[-2:] == ["restored", "absent"] and "Traffic stays" in late["reason"]
+    assert late["verdict"] == "HELD" and played.done[-4:] == ["restored", "absent both", "gone both", "absent"] and "Traffic stays" in late["reason"]
 
 
 def test_a_write_is_noted_first(start: Start) -> None:

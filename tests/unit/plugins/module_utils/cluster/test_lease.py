@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import lease as lease_file
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import ApiError, Conflict, Unreachable, object_path
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import NAMESPACE, SECONDS, Lease, LeaseHeld, LeaseLost
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import NAMESPACE, SECONDS, SENT_SECONDS, Lease, LeaseHeld, LeaseLost
 from ansible_collections.inference_gateway.migration.plugins.module_utils.manifests import FIELD_MANAGER
 
 from tests.unit.helpers.migration_fakes import FakeCluster
@@ -192,6 +192,25 @@ def test_a_slow_answer_is_too_old_for_a_write(lease: Lease, cluster: FakeCluster
         lease.check_freshly("run-1")
     now, cluster.before = 0.0, lambda *_request: None
     lease.check_freshly("run-1")
+
+
+def test_a_lease_that_another_run_may_take_meanwhile_is_renewed_before_a_write(lease: Lease, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where renewals failed for a while, the look at its holder alone says nothing of the next five seconds."""
+    now = 100.0
+    lease.acquire("run-1", {})
+    monkeypatch.setattr(lease_file, "time", type("Clock", (), {"monotonic": staticmethod(lambda: now)}))
+    lease.renew("run-1")
+    before = version(cluster)
+    now += SECONDS - SENT_SECONDS
+    lease.check_freshly("run-1")
+    assert version(cluster) == before
+    now += 0.1
+    lease.check_freshly("run-1")
+    assert version(cluster) != before
+    spec(cluster)["holderIdentity"] = "run-2"
+    now += SECONDS
+    with pytest.raises(LeaseLost, match="held by run-2"):
+        lease.check_freshly("run-1")
 
 
 def test_it_is_renewed_while_the_block_runs_and_not_after(lease: Lease, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
