@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.utils.display import Display
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils import fenced_helm
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.interrupts import saying
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubernetes_action import ModuleAction
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.passing import passes
@@ -19,6 +21,7 @@ from ansible_collections.inference_gateway.migration.plugins.plugin_utils.passin
 PAUSE = 2
 OF_A_RELEASE = ("name", "namespace", "status", "chart", "revision")
 """What is shown of a Helm release: no values, and no manifest, which holds them too."""
+OF_AN_OBJECT = ("name", "namespace")
 
 
 def argument_spec() -> dict[str, Any]:
@@ -26,6 +29,7 @@ def argument_spec() -> dict[str, Any]:
     return auth_argument_spec() | {
         "module": {"type": "str", "required": True},
         "arguments": {"type": "dict", "default": {}},
+        "expected_values": {"type": "dict"},
         "run": {"type": "str"},
         "state_namespace": {"type": "str", "default": "inference-gateway-migration"},
         "patience": {"type": "int", "default": 120},
@@ -43,42 +47,85 @@ class ActionModule(ModuleAction):
             return self._patiently(options, task_vars)
 
     def _patiently(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        deadline = time.monotonic() + options["patience"]
-        while True:
-            result = self._once(options, task_vars)
-            if not passes(result) and not result.get("unreachable_api"):
-                return result
-            if time.monotonic() >= deadline:
-                return result
+        deadline, orphaned_until = time.monotonic() + options["patience"], 0.0
+        module, arguments = options["module"], options["arguments"]
+        cut_short = fenced_helm.unfinished(arguments) if module == "kubernetes.core.helm" else None
+        result = self._once(module, arguments, options, task_vars)
+        while (passes(result) or result.get("unreachable_api")) and time.monotonic() < deadline:
             left = deadline - time.monotonic()
             said = str(result.get("msg") or result.get("stderr") or "").strip().splitlines()
             Display().display(f"{task_vars.get('inventory_hostname', 'localhost')}: no usable answer; trying again for up to {left:.0f} s more. "
                               + (said[-1][:300] if said else ""))
+            if result.get("lost") and module in fenced_helm.RUNS_HELM:
+                orphaned_until = time.monotonic() + fenced_helm.MODULE_SECONDS
             time.sleep(PAUSE)
+            # Behind a connection that was lost helm may still be at work
+            orphaned = math.ceil(orphaned_until - time.monotonic())
+            result = self._kept(options, task_vars, orphaned) if orphaned > 0 else {}
+            if cut_short and not result.get("failed"):
+                result = self._once("kubernetes.core.k8s", cut_short, options, task_vars)
+            if not result.get("failed"):
+                result = self._once(module, arguments, options, task_vars)
+        return result
 
-    def _once(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        if not self._play_context.check_mode:
-            kept = self.execute("migration_journal", {"state": "kept", "seconds": 0, "run": options["run"], "state_namespace": options["state_namespace"]},
-                                task_vars)
-            if kept.get("failed"):
-                return kept
+    def _kept(self, options: dict[str, Any], task_vars: dict[str, Any], seconds: int = 0) -> dict[str, Any]:
+        """Renew the Lease, for some seconds or once, and return the module's result."""
+        said = {"state": "kept", "seconds": seconds, "run": options["run"], "state_namespace": options["state_namespace"]}
+        return {} if self._play_context.check_mode else self.execute("migration_journal", said, task_vars)
+
+    def _once(self, module: str, arguments: dict[str, Any], options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        began = time.monotonic()
+        kept = self._kept(options, task_vars)
+        if kept.get("failed"):
+            return kept
         try:
-            arguments = self._connection_of(options["module"]) | options["arguments"]
-            result = self._execute_module(module_name=options["module"], module_args=arguments, task_vars=task_vars)
+            fenced = self._fenced(kept.get("programs") or {}, arguments) if module in fenced_helm.RUNS_HELM else {}
+            if fenced and time.monotonic() - began > fenced_helm.BEGIN_SECONDS:
+                return {"failed": True, "unreachable_api": True, "msg": "The host or the API server is so slow that helm can't be run under the lock."}
+            result = self._execute_module(module_name=module, module_args=self._connection_of(module) | arguments | fenced, task_vars=task_vars)
         except AnsibleConnectionFailure as error:
-            return {"failed": True, "unreachable_api": True, "msg": f"No connection to the host on which modules run: {error}"}
+            return {"failed": True, "unreachable_api": True, "lost": True, "msg": f"No connection to the host on which modules run: {error}"}
         # A module that is run by another's action plugin would show its arguments, and Helm's the values of the release
         result.pop("invocation", None)
         if isinstance(result.get("status"), dict):
-            result["status"] = {field: result["status"][field] for field in OF_A_RELEASE if field in result["status"]}
+            result["status"] = of_a_release(result["status"], options["expected_values"])
         return result
 
+    def _fenced(self, programs: dict[str, str], arguments: dict[str, Any]) -> dict[str, str]:
+        """Write the program that bounds helm on the host on which modules run, until the task ends, and return it as an argument of a helm module.
+
+        :param programs: where Python and helm are there. Without helm it is the module that says so.
+        """
+        helm = arguments.get("binary_path") or programs.get("helm")
+        if not helm or not programs.get("python"):
+            return {}
+        shell = self._connection._shell
+        if not shell.tmpdir:
+            self._make_tmp_path()
+        path = shell.join_path(shell.tmpdir, "helm")
+        self._transfer_data(path, fenced_helm.program(programs["python"], helm))
+        self._fixup_perms2((shell.tmpdir, path))
+        return {"binary_path": path}
+
     def _connection_of(self, module: str) -> dict[str, Any]:
-        """Return the task's connection as a module of kubernetes.core takes it; none for a module of any other collection."""
-        if not module.startswith("kubernetes.core."):
+        """Return the task's connection as a module of kubernetes.core takes it; none for a module of any other collection, and for one that needs none."""
+        if not module.startswith("kubernetes.core.") or module in fenced_helm.OFFLINE:
             return {}
         connection = {option: self._task.args[option] for option in auth_argument_spec()
                       if option != "cluster_id" and self._task.args.get(option) is not None}
         if connection.get("kubeconfig"):
             self.get_kubeconfig(connection["kubeconfig"], self._connection.transport != "local", connection)
         return connection
+
+
+def of_a_release(status: dict[str, Any], expected_values: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what may be shown of a Helm release: of its values whether they are the expected ones, of its manifest which objects it has."""
+    shown = {field: status[field] for field in OF_A_RELEASE if field in status}
+    if "manifest" in status:
+        shown["objects"] = [
+            {"apiVersion": entry["apiVersion"], "kind": entry["kind"],
+             "metadata": {field: entry["metadata"][field] for field in OF_AN_OBJECT if field in entry["metadata"]}}
+            for entry in status["manifest"] or () if entry]
+    if expected_values is not None:
+        shown["as_expected"] = status.get("release_values", status.get("values")) == expected_values
+    return shown

@@ -156,6 +156,10 @@ steer:
   description: What a person asks of the run, as M(inference_gateway.migration.migration_steer) takes it; V(null) where it shall go on.
   returned: when O(state=kept)
   type: dict
+programs:
+  description: Where the Python of modules (C(python)) and C(helm) are on the host on which modules run; without helm it is not named.
+  returned: when O(state=kept)
+  type: dict
 lease:
   description: What is to be seen of the Lease that another run holds.
   returned: when another run is at work, or was killed lately
@@ -163,9 +167,12 @@ lease:
 """
 
 import secrets
+import sys
 import time
 from contextlib import suppress
 from typing import cast
+
+from ansible.module_utils.common.process import get_bin_path
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils import steps
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster import journal, processes
@@ -295,11 +302,19 @@ def ended(cluster: Cluster, store: journal.Journal, params: dict, check_mode: bo
     with lease.held(run):
         if state == "kept":
             time.sleep(params["seconds"])
-            return {"changed": False, "steer": Steering(cluster).asked(run)}
+            return {"changed": False, "steer": Steering(cluster).asked(run), "programs": programs()}
         record = noted(store, store.read() or record, params)
     if state == "closed":
         lease.release(run)
     return journal.summary(record) | {"changed": True}
+
+
+def programs() -> dict[str, str]:
+    """Return the paths of Python and helm, found as kubernetes.core's modules find it."""
+    found = {"python": sys.executable}
+    with suppress(ValueError):
+        found["helm"] = get_bin_path("helm")
+    return found
 
 
 def noted(store: journal.Journal, record: journal.Record, params: dict) -> journal.Record:

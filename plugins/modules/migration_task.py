@@ -15,6 +15,10 @@ description:
     again, it renews the Lease, so that a run which lost it writes nothing more.
   - While the API server can't be reached, is overloaded or has an internal error, the module is tried again, with a line that says so.
   - Give it pieces that end within half a minute, and no wait of their own. The Lease is not renewed while the module runs.
+  - Helm can't look at the Lease, so modules of kubernetes.core that run helm do so by a small program of this collection, which lies in the task's temporary
+    folder on the host on which modules run. It ends a helm command after a third of the Lease's duration and all those of one module after two thirds, and on
+    Linux helm ends with its module. An installation that was ended so, or failed because the API server was away, is made anew. For that Helm's record of it is
+    deleted (C(failed), C(pending-install), C(pending-upgrade)), and Helm adopts what it has made already.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - inference_gateway.migration.attributes
@@ -38,6 +42,9 @@ options:
     description: Its options, without those of the connection.
     type: dict
     default: {}
+  expected_values:
+    description: Values that a Helm release should have. RV(status) then says whether it has them (C(as_expected)).
+    type: dict
   run:
     description: The Lease's holder, as M(inference_gateway.migration.migration_journal) returns it.
     type: str
@@ -66,7 +73,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 status:
-  description: What the module returns, as it returns it; of a Helm release (C(status)) without its values.
+  description:
+    - What the module returns, as it returns it; of a Helm release without its values. In the place of C(manifest) there is C(objects), with kinds and names
+      alone.
   returned: as the module does
   type: raw
 """

@@ -14,8 +14,11 @@ _PASSING = re.compile(
     r"max retries exceeded|connection (?:refused|reset|aborted|broken|lost)|remote end closed|no route to host|network is unreachable|cluster unreachable"
     r"|read timed out|i/o timeout|tls handshake timeout|unexpected eof|: eof\b|etcdserver: |too many requests|internalerror|internal error occurred"
     r"|server is currently unable|the server has asked for the client|reason: unauthorized|\"code\": ?(?:401|429|500|502|503|504)\b"
-    r"|\((?:401|429|500|502|503|504)\)", re.IGNORECASE)
-"""What the Python client, Helm and API servers say of a server that is away, overloaded or in trouble, and of a credential that may be renewed."""
+    r"|\((?:401|429|500|502|503|504)\)|was ended at its deadline|failed to delete release", re.IGNORECASE)
+"""What the Python client, Helm and API servers say of a server that is away, overloaded or in trouble, of a credential that may be renewed, and helm_wrapper.py
+of helm that got no answer in time. Why a release could not be deleted Helm never says: tried again, its module leaves it as one that is being uninstalled, and
+what deletes the rest names the cause.
+"""
 
 
 def passes(result: Mapping[str, Any]) -> bool:

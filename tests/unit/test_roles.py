@@ -256,12 +256,10 @@ def test_a_persons_module_defaults_lead_no_step_to_another_cluster(collections_p
 
 
 def test_a_path_replaces_all_that_a_person_says_for_modules_of_kubernetes_core() -> None:
-    """Where helm goes only a real cluster would show, so its defaults are read here: by name the guard's connection, by group nothing of a person's."""
+    """Where helm goes only a real cluster would show, so its defaults are read here: by group nothing of a person's, and by name no task asks for any."""
     (path,) = (task["module_defaults"] for task in yaml.safe_load((ROLE / "tasks" / "path.yml").read_text()) if "module_defaults" in task)
     used = {key for file in product() if file.parent.name == "tasks" for task, _guarded in tasks_of(file) for key in task if key.startswith("kubernetes.core.")}
-    # It renders a chart on the controller and has no connection
-    helm = {"kubernetes.core.helm_info": "{{ __migration_connection | combine(__migration_helm_kubeconfig) }}"}
-    assert {name: path.get(name) for name in used - {"kubernetes.core.helm_template"}} == helm
+    assert used == set(), "all run by migration_task, which renews the Lease, waits for the API server and bounds helm"
     assert (path["group/kubernetes.core.k8s"], path["group/kubernetes.core.helm"]) == ({}, {})
 
 

@@ -13,6 +13,7 @@ from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.inference_gateway.migration.plugins.action import migration_task
 from ansible_collections.inference_gateway.migration.plugins.action.migration_task import ActionModule
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils import fenced_helm
 
 Result = dict[str, Any]
 AWAY = {"failed": True, "msg": "Max retries exceeded"}
@@ -25,7 +26,8 @@ class Plugin(ActionModule):
     def __init__(self, *answers: Result | Exception, check_mode: bool = False, **args: Any) -> None:
         self._task = SimpleNamespace(args={"module": "kubernetes.core.k8s", "run": "run-1"} | args)
         self._play_context = SimpleNamespace(check_mode=check_mode)
-        self._connection = SimpleNamespace(transport="local")
+        self._connection = SimpleNamespace(transport="local", _shell=SimpleNamespace(tmpdir="/tmp/task", join_path=lambda *parts: "/".join(parts)))
+        self.written: dict[str, str] = {}
         self.answers, self.lease, self.executed = list(answers), Result(), list[tuple[str, Result]]()
 
     def validate_argument_spec(self, spec: Result) -> tuple[None, Result]:
@@ -42,6 +44,12 @@ class Plugin(ActionModule):
         if isinstance(answer, Exception):
             raise answer
         return dict(answer)
+
+    def _transfer_data(self, path: str, text: str) -> None:
+        self.written[path] = text
+
+    def _fixup_perms2(self, paths: tuple[str, ...]) -> None:
+        assert "/tmp/task/helm" in paths
 
     @property
     def modules(self) -> list[str]:
@@ -101,3 +109,83 @@ def test_another_collections_module_gets_no_connection_and_arguments_go_first() 
 def test_the_result_says_no_values() -> None:
     told = {"changed": True, "invocation": {"module_args": {"values": "v"}}, "status": {"status": "deployed", "values": {"password": "p"}}}
     assert Plugin(told).run() == {"changed": True, "status": {"status": "deployed"}}
+
+
+# -- helm ---------------------------------------------------------------------------------------------------------------
+
+HELM = "kubernetes.core.helm"
+PROGRAMS = {"programs": {"python": "/python", "helm": "/usr/bin/helm"}}
+RELEASE = {"release_name": "chat", "release_namespace": "default"}
+RECORDS = {"state": "absent", "kind": "Secret", "namespace": "default", "delete_all": True,
+           "label_selectors": ["owner=helm", "name=chat", "status in (failed,pending-install,pending-upgrade)"]}
+
+
+@pytest.mark.parametrize("module", fenced_helm.RUNS_HELM)
+def test_helm_is_run_by_the_program_that_bounds_it(module: str) -> None:
+    plugin = Plugin({"changed": True}, module=module, arguments=RELEASE, context="b")
+    plugin.lease = PROGRAMS
+    plugin.run()
+    connection = {} if module in fenced_helm.OFFLINE else {"context": "b"}
+    assert plugin.executed[-1] == (module, RELEASE | connection | {"binary_path": "/tmp/task/helm"})
+    assert plugin.written["/tmp/task/helm"] == fenced_helm.program("/python", "/usr/bin/helm")
+
+
+def test_a_persons_own_helm_is_bounded_too() -> None:
+    plugin = Plugin({"changed": True}, module=HELM, arguments={"binary_path": "/opt/helm"})
+    plugin.lease = PROGRAMS
+    plugin.run()
+    assert "run('/opt/helm', " in plugin.written["/tmp/task/helm"] and plugin.executed[-1][1]["binary_path"] == "/tmp/task/helm"
+
+
+@pytest.mark.parametrize(("module", "lease", "check_mode"), [(HELM, {"programs": {"python": "/python"}}, False), (HELM, PROGRAMS, True),
+                                                             ("kubernetes.core.k8s", PROGRAMS, False)], ids=["no-helm", "check-mode", "no-helm-module"])
+def test_what_needs_no_bound_is_run_as_it_is(module: str, lease: Result, check_mode: bool) -> None:
+    plugin = Plugin({"changed": True}, module=module, check_mode=check_mode)
+    plugin.lease = lease
+    plugin.run()
+    assert plugin.executed[-1] == (module, {}) and not plugin.written
+
+
+def test_helm_is_not_begun_long_after_the_lease_was_renewed(clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = Plugin({"changed": True}, module=HELM, patience=0)
+    plugin.lease = PROGRAMS
+    monkeypatch.setattr(plugin, "_transfer_data", lambda *_: setattr(clock, "seconds", fenced_helm.BEGIN_SECONDS + 1))
+    assert plugin.run()["failed"] and plugin.modules == ["migration_journal"]
+
+
+@pytest.mark.parametrize("cut_short", [AWAY, {"failed": True, "stderr": "helm upgrade was ended at its deadline"}], ids=["away", "deadline"])
+def test_an_installation_that_was_cut_short_is_made_anew(cut_short: Result) -> None:
+    """Helm would refuse to go on with its record, or its module take it for installed."""
+    plugin = Plugin(cut_short, AWAY, {"changed": True}, {"changed": True, "status": {"status": "deployed"}}, module=HELM, arguments=RELEASE)
+    assert plugin.run() == {"changed": True, "status": {"status": "deployed"}}
+    assert plugin.modules == ["migration_journal", "helm", *["migration_journal", "k8s"] * 2, "migration_journal", "helm"]
+    assert plugin.executed[3] == ("kubernetes.core.k8s", RECORDS)
+
+
+def test_a_record_that_may_not_be_deleted_ends_it() -> None:
+    plugin = Plugin(AWAY, {"failed": True, "msg": "forbidden"}, module=HELM, arguments=RELEASE)
+    assert plugin.run()["msg"] == "forbidden" and plugin.modules[-1] == "k8s"
+
+
+def test_no_record_is_deleted_where_nothing_is_installed() -> None:
+    plugin = Plugin(AWAY, {"changed": True}, module=HELM, arguments=RELEASE | {"state": "absent"})
+    plugin.run()
+    assert plugin.modules == ["migration_journal", "helm"] * 2
+
+
+def test_behind_a_lost_connection_helm_is_waited_for_under_the_lease(clock: SimpleNamespace) -> None:
+    """It may still be at work there, and a second one beside it would spoil the release."""
+    plugin = Plugin(AnsibleConnectionFailure("no route"), {"changed": True}, module=HELM, arguments=RELEASE)
+    plugin.run()
+    kept = [arguments["seconds"] for name, arguments in plugin.executed if name == KEEP]
+    assert kept == [0, 22, 0, 0] and migration_task.PAUSE + 22 >= fenced_helm.MODULE_SECONDS
+    assert plugin.modules == ["migration_journal", "helm", *["migration_journal"] * 2, "k8s", "migration_journal", "helm"]
+
+
+def test_of_a_release_it_says_what_there_is_and_whether_its_values_are_the_expected_ones() -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "n", "annotations": {"a": "value"}}, "data": {"key": "value"}}
+    told = {"status": {"status": "deployed", "values": {"a": 1}, "manifest": [None, secret], "hooks": ["value"], "notes": "value"}}
+    objects = [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "n"}}]
+    for expected, as_expected in (({"a": 1}, True), ({"a": 2}, False)):
+        plugin = Plugin(told, module="kubernetes.core.helm_info", arguments=RELEASE, expected_values=expected)
+        assert plugin.run() == {"status": {"status": "deployed", "objects": objects, "as_expected": as_expected}}

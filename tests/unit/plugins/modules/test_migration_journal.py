@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -217,6 +219,14 @@ def test_the_same_command_goes_on_with_a_retirement_that_had_begun(here: Here, p
     again = here("opened", phases=phases)
     assert again["retiring"] is retiring
     assert ("shift" in again["journal"]["phases"]) is (phases != ["shift"]), "who asks for a shift alone gets one"
+
+
+def test_whoever_keeps_the_lease_hears_where_python_and_helm_are(here: Here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run = here("opened", plan=PLAN)["run"]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert here("kept", run=run, seconds=0)["programs"] == {"python": sys.executable}
+    (tmp_path / "helm").touch(mode=0o755)
+    assert here("kept", run=run, seconds=0)["programs"] == {"python": sys.executable, "helm": str(tmp_path / "helm")}
 
 
 def test_when_v1alpha2_began_to_go_is_kept(here: Here) -> None:

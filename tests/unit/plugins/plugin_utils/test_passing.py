@@ -23,6 +23,8 @@ AWAY = "HTTPSConnectionPool(host='127.0.0.1', port=6443): Max retries exceeded w
     {"msg": "", "stderr": "Error: UPGRADE FAILED: the server is currently unable to handle the request"},
     {"msg": 'Failed to patch object: b\'{"kind":"Status","code":500}\'', "error": '{"code":503}'},
     {"msg": "Failed to retrieve requested object: etcdserver: request timed out"},
+    {"msg": "Failure when executing Helm command. Exited 1.", "stderr": "Error: failed to delete release: chat\n"},
+    {"msg": "Failure when executing Helm command. Exited 124.", "stderr": "helm upgrade was ended at its deadline, after 11.7 seconds, so that"},
 ])
 def test_a_server_that_is_away_or_in_trouble_passes(said: dict[str, Any]) -> None:
     assert passes({"failed": True} | said)
