@@ -247,7 +247,8 @@ def test_a_persons_module_defaults_lead_no_step_to_another_cluster(collections_p
         (tmp_path / file).write_text(yaml.safe_dump(crd | {"metadata": {"name": name}}))
     with api_server([*raw_estate(), crd | {"metadata": {"name": "widgets.example.com"}}]) as api, api_server([]) as elsewhere:
         there = {"kubeconfig": str(elsewhere.kubeconfig(tmp_path / "elsewhere.json")), "proxy": elsewhere.url}
-        options = {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json")), "migration_phases": ["plan", "install"]}
+        options = {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json")), "migration_phases": ["plan", "install"],
+                   "migration_chart_ref": str(tmp_path)}  # no pull, for which helm would be asked first
         play = {"hosts": "clusters", "gather_facts": False, "roles": [PATH], "vars": {"migration_crds_source": str(tmp_path)},
                 "module_defaults": {name: {"kube_context": "there"} if "helm" in name else there for name in names}}
         ended = run(tmp_path, collections_path, {"one": options}, [play], default=elsewhere)
@@ -366,6 +367,7 @@ def test_phases_may_be_said_as_text(collections_path, tmp_path, phases):
     """As -e says them without JSON: a run of the letters would do nothing and end well."""
     with api_server(raw_estate()) as api:
         options = {"migration_kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig.json")), "migration_crds_source": str(tmp_path)}
+        options["migration_chart_ref"] = str(tmp_path)  # no pull, for which helm would be asked first
         ended = run(tmp_path, collections_path, {"one": options}, PATH, "-e", f"migration_phases={phases}", default=api)
     installs = "install" in phases
     assert ("Install the definitions" in ended.stdout or "Read the definitions from their files" in ended.stdout) is installs, ended.stdout[-3000:]
