@@ -45,8 +45,8 @@ class Plugin(ActionModule):
             raise answer
         return dict(answer)
 
-    def _transfer_data(self, path: str, text: str) -> None:
-        self.written[path] = text
+    def _transfer_data(self, remote_path: str, data: str) -> None:
+        self.written[remote_path] = data
 
     def _fixup_perms2(self, paths: tuple[str, ...]) -> None:
         assert "/tmp/task/helm" in paths
