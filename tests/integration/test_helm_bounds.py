@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -49,10 +51,11 @@ def break_off(world: World, fault: dict[str, Any], match: dict[str, Any]) -> Non
 def test_an_installation_that_helm_gets_no_answer_to_is_made_anew_by_the_same_run(demo: World, play: Callable[..., Ended]) -> None:
     """One pull serves all of it."""
     break_off(demo, SLOW, DEPLOYMENT)
-    ended = play(demo, extra=INSTALL)
+    ended = play(demo, extra=INSTALL, arguments=("-v",))
     assert "helm upgrade was ended at its deadline" in ended.log, ended.log[-3000:]
     installed(demo, ended)
-    assert not list(Path("/tmp").glob("inference-gateway-migration-*")), "the pulled chart is removed"
+    (folder,) = set(re.findall(rf"{tempfile.gettempdir()}/inference-gateway-migration-\w+", ended.log))
+    assert not Path(folder).exists(), "the pulled chart is removed"
 
 
 @pytest.mark.matrix
