@@ -13,6 +13,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.utils.display import Display
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.api import auth_argument_spec
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import CHECK_MODE
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils import fenced_helm
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.interrupts import saying
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubernetes_action import ModuleAction
@@ -71,7 +72,15 @@ class ActionModule(ModuleAction):
     def _kept(self, options: dict[str, Any], task_vars: dict[str, Any], seconds: int = 0) -> dict[str, Any]:
         """Renew the Lease, for some seconds or once, and return the module's result."""
         said = {"state": "kept", "seconds": seconds, "run": options["run"], "state_namespace": options["state_namespace"]}
-        return {} if self._play_context.check_mode else self.execute("migration_journal", said, task_vars)
+        checks = self._task.check_mode
+        if checks and options["run"] in (None, CHECK_MODE):
+            return {}
+        # A trial is in check mode within a run that is not, and may take longer than the Lease lasts.
+        self._task.check_mode = False
+        try:
+            return self.execute("migration_journal", said, task_vars)
+        finally:
+            self._task.check_mode = checks
 
     def _once(self, module: str, arguments: dict[str, Any], options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         began = time.monotonic()

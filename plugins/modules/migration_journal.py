@@ -185,7 +185,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
     collection_path,
     object_path,
 )
-from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import NAMESPACE, Holder, Lease, LeaseHeld, LeaseLost
+from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import CHECK_MODE, NAMESPACE, Holder, Lease, LeaseHeld, LeaseLost
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.steering import Steering
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import as_it_is, missing, saved
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
@@ -232,7 +232,7 @@ def opened(cluster: Cluster, store: journal.Journal, params: dict, check_mode: b
     record = continued(store.read(), params["plan"], params["phases"])
     if check_mode:
         plan = planned(cluster, store.plan(record), params["returns"]) if record else {}
-        return journal.summary(record) | plan | {"changed": True, "run": "check-mode", "continued": record is not None, "retiring": False}
+        return journal.summary(record) | plan | {"changed": True, "run": CHECK_MODE, "continued": record is not None, "retiring": False}
     run, lease = params["run"] or f"run-{secrets.token_hex(6)}", Lease(cluster)
     for namespace in dict.fromkeys((NAMESPACE, store.namespace)):
         if cluster.get(object_path("v1", "Namespace", None, namespace)) is None:

@@ -36,6 +36,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 
 NAMESPACE = NAME
 """One Lease a cluster, always here, wherever the journal lies: two runs must meet at it."""
+CHECK_MODE = "check-mode"
+"""What stands for the name of a run in check mode, which takes no Lease."""
 SECONDS = 35
 """A holder that did not renew the Lease for so long is dead. After a kill it is taken by 45 s: this, a look, and two module executions."""
 RENEW_SECONDS = 8

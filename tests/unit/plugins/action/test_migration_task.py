@@ -24,8 +24,7 @@ class Plugin(ActionModule):
     """The plugin without Ansible around it; answers in turn, and the last one for ever."""
 
     def __init__(self, *answers: Result | Exception, check_mode: bool = False, **args: Any) -> None:
-        self._task = SimpleNamespace(args={"module": "kubernetes.core.k8s", "run": "run-1"} | args)
-        self._play_context = SimpleNamespace(check_mode=check_mode)
+        self._task = SimpleNamespace(args={"module": "kubernetes.core.k8s", "run": "run-1"} | args, check_mode=check_mode)
         self._connection = SimpleNamespace(transport="local", _shell=SimpleNamespace(tmpdir="/tmp/task", join_path=lambda *parts: "/".join(parts)))
         self.written: dict[str, str] = {}
         self.answers, self.lease, self.executed = list(answers), Result(), list[tuple[str, Result]]()
@@ -39,6 +38,7 @@ class Plugin(ActionModule):
     def _execute_module(self, module_name: str, module_args: Result, task_vars: Result, wrap_async: bool = False) -> Result:
         self.executed.append((module_name, module_args))
         if module_name == KEEP:
+            assert not self._task.check_mode, "in check mode nothing would be renewed"
             return self.lease
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
@@ -81,8 +81,14 @@ def test_a_run_that_lost_the_lease_does_nothing() -> None:
 
 
 def test_check_mode_leaves_the_lease_alone() -> None:
-    plugin = Plugin({"changed": True}, check_mode=True)
+    plugin = Plugin({"changed": True}, check_mode=True, run="check-mode")
     assert plugin.run() == {"changed": True} and plugin.modules == ["k8s"]
+
+
+def test_a_trial_of_a_run_that_writes_renews_the_lease() -> None:
+    """The task is in check mode, its run is not, and it may take longer than the Lease lasts."""
+    plugin = Plugin({"changed": True}, check_mode=True)
+    assert plugin.run() == {"changed": True} and plugin.modules == ["migration_journal", "k8s"] and plugin._task.check_mode
 
 
 def test_a_server_that_is_away_is_waited_for(clock: SimpleNamespace) -> None:
@@ -140,7 +146,7 @@ def test_a_persons_own_helm_is_bounded_too() -> None:
 @pytest.mark.parametrize(("module", "lease", "check_mode"), [(HELM, {"programs": {"python": "/python"}}, False), (HELM, PROGRAMS, True),
                                                              ("kubernetes.core.k8s", PROGRAMS, False)], ids=["no-helm", "check-mode", "no-helm-module"])
 def test_what_needs_no_bound_is_run_as_it_is(module: str, lease: Result, check_mode: bool) -> None:
-    plugin = Plugin({"changed": True}, module=module, check_mode=check_mode)
+    plugin = Plugin({"changed": True}, module=module, check_mode=check_mode, **({"run": "check-mode"} if check_mode else {}))
     plugin.lease = lease
     plugin.run()
     assert plugin.executed[-1] == (module, {}) and not plugin.written
