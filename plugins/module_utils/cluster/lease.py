@@ -193,10 +193,12 @@ class Lease:
 
         :raises LeaseLost: when this run does not hold it.
         """
-        self.renew(run)
+        # By a copy: it has no fence, which would look at itself, and what the server warned of with its last answer belongs to the block's own requests
+        beside = Lease(copy.copy(self.cluster))
+        beside.renew(run)
         over = Event()
-        keeper = Thread(target=self._keep, args=(run, over), daemon=True)
-        self.cluster.fence = lambda: self.check_freshly(run)
+        keeper = Thread(target=beside._keep, args=(run, over), daemon=True)
+        self.cluster.fence = lambda: beside.check_freshly(run)
         keeper.start()
         try:
             yield
@@ -205,12 +207,9 @@ class Lease:
             self.cluster.fence = None
 
     def _keep(self, run: str | None, over: Event) -> None:
-        # By a copy: what the server warned of with its last answer belongs to the block's own requests
-        beside = Lease(copy.copy(self.cluster))
         while not over.wait(RENEW_SECONDS):
             try:
-                beside.renew(run)
-                self.renewed = beside.renewed
+                self.renew(run)
             except LeaseLost:  # the next write meets it
                 return
             except ApiError:

@@ -213,6 +213,17 @@ def test_a_lease_that_another_run_may_take_meanwhile_is_renewed_before_a_write(l
         lease.check_freshly("run-1")
 
 
+def test_a_write_of_the_block_renews_a_stale_lease_first(lease: Lease, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    lease.acquire("run-1", {})
+    monkeypatch.setattr(lease_file, "time", type("Clock", (), {"monotonic": staticmethod(lambda: now)}))
+    with lease.held("run-1"):
+        before = version(cluster)
+        now += SECONDS
+        cluster.create(NOTES, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "default"}})
+        assert version(cluster) != before
+
+
 def test_it_is_renewed_while_the_block_runs_and_not_after(lease: Lease, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_file, "RENEW_SECONDS", 0.01)
     lease.acquire("run-1", {})
