@@ -28,6 +28,8 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 
 WORKERS = 4
 """Lists at a time."""
+SINGLE = 20
+"""Namespaces that are listed one by one, at most; of more the whole cluster is one list."""
 One = TypeVar("One")
 Result = TypeVar("Result")
 
@@ -116,7 +118,7 @@ class _Reader:
     def workloads(self, estate: Estate, found: dict[str, tuple[Manifest, ...]]) -> None:
         """Add to ``found`` what runs as an EPP's ServiceAccount, by one list for each kind.
 
-        Kinds with very many objects are listed only where nothing else is known yet to run as the account.
+        Kinds with very many objects are listed only where nothing else is known yet to run as the account, and only in these namespaces unless they are many.
         """
         accounts = workloads.others(estate).keys()
 
@@ -136,7 +138,13 @@ class _Reader:
             query = {"fieldSelector": f"spec.serviceAccountName={known[0]}"} if len(known) == 1 else {}
             return list(of_accounts(self.read(listing, [namespace], **query)))
 
-        found |= self.all_of({"crowds"}, lambda listing: tuple(chain.from_iterable(map(partial(of_namespace, listing), open_))))
+        def read(listing: Listing) -> tuple[Manifest, ...]:
+            if len(open_) > SINGLE and not self.namespaces:
+                return tuple(entry for entry in of_accounts(self.read(listing)) if namespace_of(entry) in open_)
+            return tuple(chain.from_iterable(map(partial(of_namespace, listing), open_)))
+
+        if open_:
+            found |= self.all_of({"crowds"}, read)
 
     def monitored(self, estate: Estate, found: dict[str, tuple[Manifest, ...]]) -> None:
         """Add to ``found`` the pods and Services that the monitors of alpha EPPs read, of whatever namespace and kind of workload."""

@@ -379,6 +379,19 @@ def test_kinds_with_very_many_objects_are_listed_where_the_pools_are_and_pods_by
     assert ("pods", {"fieldSelector": "spec.serviceAccountName=llama-epp"}) in cluster.queries
 
 
+def test_of_many_namespaces_they_are_listed_at_once(run, fake_cluster, raw, monkeypatch):
+    raw.add("v1", "Pod", "debug", "models", spec={"serviceAccountName": "llama-epp", "containers": []})
+    raw.add("v1", "Pod", "debug", "elsewhere", spec={"serviceAccountName": "llama-epp", "containers": []})
+    one_by_one = run(fake_cluster(raw.manifests))["plan"]
+    monkeypatch.setattr(reader, "SINGLE", 0)
+    cluster = fake_cluster(raw.manifests)
+    assert run(cluster)["plan"] == one_by_one and "/api/v1/pods" in cluster.lists and "/api/v1/namespaces/models/pods" not in cluster.lists
+    assert "in use by Pod models/debug" in str(one_by_one)
+    cluster = fake_cluster(raw.manifests)
+    run(cluster, namespaces=["models"])
+    assert "/api/v1/namespaces/models/pods" in cluster.lists and "/api/v1/pods" not in cluster.lists, "who chose namespaces may see no others"
+
+
 def test_kinds_with_very_many_objects_are_not_listed_where_the_answer_is_known(fake_cluster, raw):
     served = {entry["apiVersion"] for entry in raw.manifests} | {"batch/v1"}
     raw.get("Deployment")["spec"]["template"]["spec"].pop("serviceAccountName")
