@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
@@ -48,25 +49,29 @@ class ActionModule(ModuleAction):
             return self._patiently(options, task_vars)
 
     def _patiently(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        deadline, orphaned_until = time.monotonic() + options["patience"], 0.0
+        deadline = time.monotonic() + options["patience"]
         module, arguments = options["module"], options["arguments"]
         cut_short = fenced_helm.unfinished(arguments) if module == "kubernetes.core.helm" else None
         result = self._once(module, arguments, options, task_vars)
+        orphaned_until = orphan(module, result)
         while (passes(result) or result.get("unreachable_api")) and time.monotonic() < deadline:
             left = deadline - time.monotonic()
             said = str(result.get("msg") or result.get("stderr") or "").strip().splitlines()
             Display().display(f"{task_vars.get('inventory_hostname', 'localhost')}: no usable answer; trying again for up to {left:.0f} s more. "
                               + (said[-1][:300] if said else ""))
-            if result.get("lost") and module in fenced_helm.RUNS_HELM:
-                orphaned_until = time.monotonic() + fenced_helm.MODULE_SECONDS
             time.sleep(PAUSE)
-            # Behind a connection that was lost helm may still be at work
             orphaned = math.ceil(orphaned_until - time.monotonic())
             result = self._kept(options, task_vars, orphaned) if orphaned > 0 else {}
-            if cut_short and not result.get("failed"):
+            if result.get("failed"):
+                continue
+            orphaned_until = 0.0
+            if cut_short:
                 result = self._once("kubernetes.core.k8s", cut_short, options, task_vars)
             if not result.get("failed"):
                 result = self._once(module, arguments, options, task_vars)
+                orphaned_until = orphan(module, result)
+        if (orphaned := math.ceil(orphaned_until - time.monotonic())) > 0:  # the Lease is not given up while it may be at work
+            self._kept(options, task_vars, orphaned)
         return result
 
     def _kept(self, options: dict[str, Any], task_vars: dict[str, Any], seconds: int = 0) -> dict[str, Any]:
@@ -100,7 +105,7 @@ class ActionModule(ModuleAction):
             result["status"] = of_a_release(result["status"], options["expected_values"])
         return result
 
-    def _fenced(self, programs: dict[str, str], arguments: dict[str, Any]) -> dict[str, str]:
+    def _fenced(self, programs: dict[str, Any], arguments: dict[str, Any]) -> dict[str, str]:
         """Write the program that bounds helm on the host on which modules run, until the task ends, and return it as an argument of a helm module.
 
         :param programs: where Python and helm are there. Without helm it is the module that says so.
@@ -112,7 +117,7 @@ class ActionModule(ModuleAction):
         if not shell.tmpdir:
             self._make_tmp_path()
         path = shell.join_path(shell.tmpdir, "helm")
-        self._transfer_data(path, fenced_helm.program(programs["python"], helm))
+        self._transfer_data(path, fenced_helm.program(programs["python"], helm, programs["now"]))
         self._fixup_perms2((shell.tmpdir, path))
         return {"binary_path": path}
 
@@ -127,6 +132,20 @@ class ActionModule(ModuleAction):
         return connection
 
 
+def orphan(module: str, result: dict[str, Any]) -> float:
+    """Return until when, on the clock of time.monotonic, helm may be at work behind a connection that was lost; 0 where it is not."""
+    return time.monotonic() + fenced_helm.MODULE_SECONDS if result.get("lost") and module in fenced_helm.RUNS_HELM else 0.0
+
+
+def objects(manifests: Any) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a release's manifest, those of its lists too, and nothing that names none."""
+    for entry in manifests or ():
+        if isinstance(entry, dict) and isinstance(entry.get("items"), list):
+            yield from objects(entry["items"])
+        elif isinstance(entry, dict) and isinstance(entry.get("metadata"), dict) and "apiVersion" in entry and "kind" in entry:
+            yield entry
+
+
 def of_a_release(status: dict[str, Any], expected_values: dict[str, Any] | None) -> dict[str, Any]:
     """Return what may be shown of a Helm release: of its values whether they are the expected ones, of its manifest which objects it has."""
     shown = {field: status[field] for field in OF_A_RELEASE if field in status}
@@ -134,7 +153,7 @@ def of_a_release(status: dict[str, Any], expected_values: dict[str, Any] | None)
         shown["objects"] = [
             {"apiVersion": entry["apiVersion"], "kind": entry["kind"],
              "metadata": {field: entry["metadata"][field] for field in OF_AN_OBJECT if field in entry["metadata"]}}
-            for entry in status["manifest"] or () if entry]
+            for entry in objects(status["manifest"])]
     if expected_values is not None:
         shown["as_expected"] = status.get("release_values", status.get("values")) == expected_values
     return shown

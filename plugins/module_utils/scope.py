@@ -368,5 +368,8 @@ def open_migration(cluster: Cluster, params: Mapping[str, Any], check_mode: bool
         return
     with nullcontext() if check_mode else Lease(cluster).held(params["run"]):
         record = record if check_mode else store.read() or record
-        scope = MigrationScope.read(cluster, params["plan"], record["nonce"], store.backup(record["backup"]))
-        yield OpenMigration(store, record, scope, RouteWriter(cluster, scope.originals, scope.moves, check_mode))
+        backup = store.backup(record["backup"])
+        scope = MigrationScope.read(cluster, params["plan"], record["nonce"], backup)
+        # Probe routes of a route that is gone are there all the same.
+        places = {references.route_key(manifest) for manifest in backup if manifest["kind"] in ROUTE_KINDS}
+        yield OpenMigration(store, record, scope, RouteWriter(cluster, scope.originals, scope.moves, check_mode, frozenset(places)))

@@ -157,7 +157,7 @@ steer:
   returned: when O(state=kept)
   type: dict
 programs:
-  description: Where the Python of modules (C(python)) and C(helm) are on the host on which modules run; without helm it is not named.
+  description: Where the Python of modules (C(python)) and C(helm) are on the host on which modules run; without helm it is not named. C(now) is its clock.
   returned: when O(state=kept)
   type: dict
 lease:
@@ -170,7 +170,7 @@ import secrets
 import sys
 import time
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 from ansible.module_utils.common.process import get_bin_path
 
@@ -309,9 +309,9 @@ def ended(cluster: Cluster, store: journal.Journal, params: dict, check_mode: bo
     return journal.summary(record) | {"changed": True}
 
 
-def programs() -> dict[str, str]:
-    """Return the paths of Python and helm, found as kubernetes.core's modules find it."""
-    found = {"python": sys.executable}
+def programs() -> dict[str, Any]:
+    """Return the paths of Python and helm, found as kubernetes.core's modules find it, and the time on this host's clock."""
+    found: dict[str, Any] = {"python": sys.executable, "now": time.time()}
     with suppress(ValueError):
         found["helm"] = get_bin_path("helm")
     return found

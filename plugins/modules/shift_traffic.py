@@ -272,11 +272,13 @@ def begin_to_retire(scope: MigrationScope, store: journal.Journal, record: journ
     """
     try:
         refuse_unless_shifted(scope, record)
+    except Unreachable:  # of which nothing follows
+        raise
     except ApiError as error:
         if record.get("retiring_since"):
             if gone := missing(scope.cluster, store.backup(record["backup"])):
-                raise ApiError(f"{', '.join(gone[:3])} of v1alpha2 went already, and there is no way on without a downtime from here ({error}): finish "
-                               "with the playbook simple.") from error
+                raise ApiError(f"{error} {', '.join(gone[:3])} of v1alpha2 went already, so where that can't be mended, finish with the playbook simple, "
+                               "which has a downtime.") from error
             store.update(record, "v1alpha2 may not be taken away", **journal.without_shift(record))
         raise
     return store.begin_to_retire(record)

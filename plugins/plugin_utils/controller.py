@@ -186,11 +186,15 @@ class ShiftController:
         self.session.limit = inf  # a rollback may send probes whatever the way there was allowed
         found: dict[str, Any] = self.session.verify((), STRETCH, check="baseline") if self.routed else {}
         noted = self.session.execute("migration_journal", state="returning")["journal"] or {}
-        if not self.routed:
-            return GIVEN_BACK
         # A journal of an earlier version does not say whether v1 ever had traffic.
-        served = bool(found["serves_v1"] or noted.get("shifted_since", True))
-        self.keep(baseline_known=True, standing=(found["shares"],), known=tuple(found["kinds"]), shifting=served)
+        served = bool(found.get("serves_v1") or noted.get("shifted_since", True))
+        if not self.routed:  # no route is left, or none ever was: no new request can come
+            if served:
+                self.wait("v1")
+            self.probe_routes("absent")
+            return GIVEN_BACK
+        self.keep(baseline_known=True, standing=(found["shares"],), known=tuple(found["kinds"]), shifting=served,
+                  pending_drain="v1" if served and not found["share"] else "")
         made = []
         if served:
             made = [name for step in HOLDING for name in self.probe_routes(step.does, *step.what)]
@@ -235,10 +239,7 @@ class ShiftController:
         return "The same command goes on from here, the playbook rollback gives the migration up" if stop.steered else GO_ON
 
     def leave_alone(self, stop: Stop) -> str:
-        """Leave the traffic where another writer put it, and return a sentence that says so.
-
-        Either stack may still answer requests that this writer took from it.
-        """
+        """Leave the traffic where another writer put it, and return a sentence that says so. Either stack may answer requests that it took from it."""
         self.say(f"stopped, {stop.reason}")
         self.keep(pending_drain=BOTH)
         return "Traffic stays where that writer put it"
@@ -278,11 +279,8 @@ class ShiftController:
 
     def halt(self, stop: Stop) -> Stop:
         """End a rollback that can't go on: weights stay as they are by now, and the probe routes go. :returns: HELD, with what was left added."""
-        weights = "Weights stay as they are"
-        if stop.foreign:
-            weights = self.leave_alone(stop)
-        elif self.state.standing == (0,):
-            weights = "The routes are as they were before the migration"
+        weights = (self.leave_alone(stop) if stop.foreign else "The routes are as they were before the migration" if self.state.standing == (0,)
+                   else "Weights stay as they are")
         left = self.clean_up() if self.state.baseline_known else []
         return Stop("HELD", ". ".join([stop.reason.rstrip("."), weights, *left, GO_ON]))
 

@@ -22,12 +22,13 @@ OFFLINE = RUNS_HELM[2:]
 """Those without a connection to a cluster."""
 
 
-def program(python: str, helm: str) -> str:
+def program(python: str, helm: str, now: float) -> str:
     """Return the text of a program that runs helm within its bounds.
 
     :param python: path of the Python that modules run by. :param helm: path of the real helm.
+    :param now: when the Lease was renewed, in seconds since the epoch, on that host's clock.
     """
-    call = f"sys.exit(run({helm!r}, sys.argv[1:], {COMMAND_SECONDS!r}, {MODULE_SECONDS!r}, os.stat(__file__).st_mtime))"
+    call = f"sys.exit(run({helm!r}, sys.argv[1:], {COMMAND_SECONDS!r}, {MODULE_SECONDS!r}, {now!r}))"
     # Isolated, and without site: it is there in a few milliseconds, whatever the environment says of Python
     return f"#!{python} -IS\n{SOURCE.read_text(encoding='utf-8')}\n\n{call}\n"
 

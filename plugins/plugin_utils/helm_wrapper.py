@@ -33,7 +33,7 @@ def run(helm: str, arguments: Sequence[str], seconds: float, altogether: float, 
     """Run helm and return its exit code. Standard input, output and error are its own.
 
     :param seconds: for which it may run. :param altogether: for which it may run after ``made``, whenever it begins.
-    :param made: when this file was written, in seconds since the epoch: all helm commands of one module have one file.
+    :param made: when the Lease was renewed, in seconds since the epoch: all helm commands of one module have one file.
     """
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
     left = altogether - max(0.0, time.time() - made)

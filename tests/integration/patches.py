@@ -39,7 +39,7 @@ UNMARKED_PROBES: Patch = {
 }
 DRAIN: Patch = {CONTROLLER: [
     ('            self.drain("v1")\n', "            pass\n"),
-    ("                self.wait(self.state.pending_drain)\n", "                pass\n"),
+    ("                self.wait(side)\n", "                pass\n"),
 ]}
 
 # -- the proof at the end of a phase ------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ def test_the_result_says_no_values() -> None:
 # -- helm ---------------------------------------------------------------------------------------------------------------
 
 HELM = "kubernetes.core.helm"
-PROGRAMS = {"programs": {"python": "/python", "helm": "/usr/bin/helm"}}
+PROGRAMS = {"programs": {"python": "/python", "helm": "/usr/bin/helm", "now": 5.0}}
 RELEASE = {"release_name": "chat", "release_namespace": "default"}
 RECORDS = {"state": "absent", "kind": "Secret", "namespace": "default", "delete_all": True,
            "label_selectors": ["owner=helm", "name=chat", "status in (failed,pending-install,pending-upgrade)"]}
@@ -133,7 +133,7 @@ def test_helm_is_run_by_the_program_that_bounds_it(module: str) -> None:
     plugin.run()
     connection = {} if module in fenced_helm.OFFLINE else {"context": "b"}
     assert plugin.executed[-1] == (module, RELEASE | connection | {"binary_path": "/tmp/task/helm"})
-    assert plugin.written["/tmp/task/helm"] == fenced_helm.program("/python", "/usr/bin/helm")
+    assert plugin.written["/tmp/task/helm"] == fenced_helm.program("/python", "/usr/bin/helm", 5.0)
 
 
 def test_a_persons_own_helm_is_bounded_too() -> None:
@@ -186,6 +186,9 @@ def test_behind_a_lost_connection_helm_is_waited_for_under_the_lease(clock: Simp
     kept = [arguments["seconds"] for name, arguments in plugin.executed if name == KEEP]
     assert kept == [0, 22, 0, 0] and migration_task.PAUSE + 22 >= fenced_helm.MODULE_SECONDS
     assert plugin.modules == ["migration_journal", "helm", *["migration_journal"] * 2, "k8s", "migration_journal", "helm"]
+    plugin = Plugin(AnsibleConnectionFailure("no route"), module=HELM, arguments=RELEASE, patience=0)
+    assert plugin.run()["failed"], "and nobody takes the Lease while it works"
+    assert [arguments["seconds"] for name, arguments in plugin.executed if name == KEEP] == [0, 24]
 
 
 def test_of_a_release_it_says_what_there_is_and_whether_its_values_are_the_expected_ones() -> None:

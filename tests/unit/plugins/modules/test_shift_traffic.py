@@ -443,6 +443,15 @@ def test_the_way_back_leaves_what_somebody_else_wrote_and_restores_the_rest(here
     assert here.weights() == [("llama-preview", 80), ("llama-ga", 20)] and here.weights(SECOND) == [("llama-preview", 3), ("plain", 1)]
 
 
+def test_probe_routes_of_a_route_that_is_gone_are_removed(here: Here) -> None:
+    """By a rollback, whose plan has no such route any more."""
+    here.work("present")
+    for route in (FIRST, SECOND):
+        here.cluster.objects.pop(path_of(route))
+    here.plan = {"pools": [pool | {"references": []} for pool in PLAN["pools"]]}
+    assert here.probe_routes() and here.work("absent")["changed"] and here.probe_routes() == []
+
+
 # -- before v1alpha2 goes ------------------------------------------------------------------------------------------------
 
 

@@ -19,17 +19,17 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils import fenced_helm
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.passing import passes
 
-Written = Callable[[str], Path]
+Written = Callable[..., Path]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process end with its parent")
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> Written:
-    """Writes the program that stands for helm, and a shell script for helm itself; returns the former."""
-    def write(script: str) -> Path:
+    """Writes the program that stands for helm, and a shell script for helm itself; returns the former. The Lease was renewed now, or when it is said."""
+    def write(script: str, renewed: float = 0.0) -> Path:
         helm, program = tmp_path / "real-helm", tmp_path / "helm"
         helm.write_text(f"#!/bin/sh\n{script}\n")
-        program.write_text(fenced_helm.program(sys.executable, str(helm)))
+        program.write_text(fenced_helm.program(sys.executable, str(helm), renewed or time.time()))
         for path in (helm, program):
             path.chmod(0o755)
         return program
@@ -82,12 +82,12 @@ def test_a_pull_may_take_longer_but_not_longer_than_all_of_a_module(written: Wri
 
 
 def test_no_command_begins_after_the_modules_time(written: Written, tmp_path: Path) -> None:
-    program = written(f"touch {tmp_path / 'begun'}")
-    then = time.time() - fenced_helm.MODULE_SECONDS - 1
-    os.utime(program, (then, then))
+    script = f"touch {tmp_path / 'begun'}"
+    program = written(script, time.time() - fenced_helm.MODULE_SECONDS - 1)
+    os.utime(program, (time.time() + 3600, time.time() + 3600))  # the clock of a file server says nothing
     done = subprocess.run([program, "upgrade"], capture_output=True, text=True, check=False)
     assert (done.returncode, (tmp_path / "begun").exists()) == (124, False)
-    os.utime(program, (time.time() + 3600, time.time() + 3600))
+    program = written(script, time.time() + 3600)
     assert subprocess.run([program, "upgrade"], check=False).returncode == 0, "a clock that was set back gives no less time, and no more than to a command"
 
 

@@ -91,6 +91,12 @@ def test_a_v1alpha2_that_does_not_answer_keeps_the_weights(start: Start) -> None
                                 f"Weights stay as they are{GO_ON}")
 
 
+def test_what_a_killed_run_took_from_v1_ends_also_where_v1alpha2_is_ill(start: Start, clock: Clock) -> None:
+    """Killed right after the write of its way back: the probe routes hold v1's backends, and nothing else does."""
+    result, played = start((NOTE, noted(50.0)), ("present v1+both", NONE), ("present alpha", NONE), ("baseline alpha", ALPHA_ILL), state="returned")
+    assert result["verdict"] == "HELD" and played.done[-3:] == ["absent both", "gone both", "absent"] and clock.slept >= 7
+
+
 def test_somebody_elses_weights_are_left_alone(start: Start) -> None:
     foreign = {"failed": True, "held": True, "foreign": True, "msg": "rule 0 was written by argocd-controller"}
     result, played = start(("baseline", foreign), state="returned")
@@ -132,9 +138,12 @@ def test_what_was_not_measured_is_named(start: Start, options: dict[str, Any], s
     assert result["verdict"] == "ROLLED BACK" and said in result["reason"] and [entry["kind"] for entry in result["unproven"]] == ["share"]
 
 
-def test_without_routes_there_is_nothing_to_give_back(start: Start) -> None:
-    result, played = start(state="returned", plan=make_plan(plan_pool(references=[])))
-    assert played.done == [NOTE] and result["verdict"] == "ROLLED BACK" and "no traffic to give back" in result["reason"]
+def test_without_routes_there_is_nothing_to_give_back(start: Start, clock: Clock) -> None:
+    """Where there were some, their probe routes go once v1's requests have ended."""
+    _result, played = start((NOTE, noted(50.0)), state="returned", plan=make_plan(plan_pool(references=[])))
+    assert played.done == [NOTE, "absent"] and clock.slept == 7
+    result, played = start((NOTE, noted(None)), state="returned", plan=make_plan(plan_pool(references=[])))
+    assert played.done == [NOTE, "absent"] and clock.slept == 7 and result["verdict"] == "ROLLED BACK" and "no traffic to give back" in result["reason"]
 
 
 def test_check_mode_and_diff_mode_show_the_route(start: Start) -> None:
