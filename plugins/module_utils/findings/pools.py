@@ -124,7 +124,9 @@ def pool_without_models(context: CheckContext) -> Iterator[Occurrence]:
 @finding(
     "objective-needs-header", "info",
     about="The v1 EPP does not look at the model to find an objective: only requests that carry the header get its priority, all others get 0.",
-    remedy=f"Let the clients send {OBJECTIVE_HEADER} with the name that the plan lists under client_headers.",
+    remedy=f"Let the clients send {OBJECTIVE_HEADER} with the name that the plan lists under client_headers. Where all models of a rule have one priority, a "
+           "RequestHeaderModifier of that rule may set the header for them, if the gateway shows its endpoint picker what filters set: Envoy does where it "
+           "asks the picker behind them, of others it is not known, so try it with one request before you rely on it.",
     source="inference-extension v1.0.0, pkg/epp/metadata/consts.go",
 )
 def objective_needs_header(context: CheckContext) -> Iterator[Occurrence]:
