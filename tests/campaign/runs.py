@@ -94,7 +94,7 @@ class Runner:
         with self.observed(outcome) as watching:
             self._disturbed(case, outcome, watching)
             if case.then == "rollback":
-                self.end_well(outcome, watching.play("rollback", ROLLBACK, {}))
+                self.end_well(outcome, watching.play("rollback", ROLLBACK, {"migration_remove_v1": True}))
             else:
                 self.end_well(outcome, watching.play("again", ZERO_DOWNTIME, {"migration_phases": PHASES[case.phase]}))
             if case.fault == AT_A_MOMENT:
