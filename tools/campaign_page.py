@@ -19,8 +19,9 @@ HEAD = """\
 # Fault campaign
 
 Made by `python -m tools.campaign_page` from the records in `tests/campaign/results`; `make campaign` makes those. Each run begins at the snapshot of a phase,
-under load. One request of the playbook is disturbed, then the same command runs again, or the rollback, and one piece of code judges all that was observed by
-the invariants I1 to I10; `tests/campaign/invariants.py` says what they are and by which evidence. A run is broken when its fault did not fire, an invariant
+under load. One request of the playbook is disturbed, or the playbook is killed at a moment (nth: in thousandths of what the phase takes), then the same command
+runs again, or the rollback, and one piece of code judges all that was observed by the invariants I1 to I10;
+`tests/campaign/invariants.py` says what they are and by which evidence. A run is broken when its fault did not fire, an invariant
 does not hold, the second run does not end well, or the load's books do not balance.
 
 """

@@ -24,6 +24,8 @@ PAUSE = 2
 OF_A_RELEASE = ("name", "namespace", "status", "chart", "revision")
 """What is shown of a Helm release: no values, and no manifest, which holds them too."""
 OF_AN_OBJECT = ("name", "namespace")
+SLOW = ("The API server, or the host on which modules run, is so slow that helm can't be run under the lock: look at their load, and at pipelining where the "
+        "connection is ssh, then start again.")
 
 
 def argument_spec() -> dict[str, Any]:
@@ -95,7 +97,7 @@ class ActionModule(ModuleAction):
         try:
             fenced = self._fenced(kept.get("programs") or {}, arguments) if module in fenced_helm.RUNS_HELM else {}
             if fenced and time.monotonic() - began > fenced_helm.BEGIN_SECONDS:
-                return {"failed": True, "unreachable_api": True, "msg": "The host or the API server is so slow that helm can't be run under the lock."}
+                return {"failed": True, "unreachable_api": True, "msg": SLOW}
             result = self._execute_module(module_name=module, module_args=self._connection_of(module) | arguments | fenced, task_vars=task_vars)
         except AnsibleConnectionFailure as error:
             return {"failed": True, "unreachable_api": True, "lost": True, "msg": f"No connection to the host on which modules run: {error}"}

@@ -71,11 +71,10 @@ def as_it_is(cluster: Cluster, plan: Mapping[str, Any]) -> tuple[dict[str, Any],
     return {**plan, "pools": pools}, sorted(map(str, gone))
 
 
-def missing(cluster: Cluster, backup: Sequence[Manifest]) -> list[str]:
+def gone_of_alpha(cluster: Cluster, backup: Sequence[Manifest]) -> list[str]:
     """Return what of v1alpha2 was there when the migration began and is not any more; routes are not of it."""
-    saved_ = (manifest for manifest in backup if manifest["kind"] not in ROUTE_KINDS)
-    return [describe(manifest) for manifest in saved_
-            if cluster.get(object_path(manifest["apiVersion"], manifest["kind"], namespace_of(manifest) or None, name_of(manifest))) is None]
+    return [describe(manifest) for manifest in backup if manifest["kind"] not in ROUTE_KINDS
+            and cluster.get(object_path(manifest["apiVersion"], manifest["kind"], namespace_of(manifest) or None, name_of(manifest))) is None]
 
 
 def plan_of(cluster: Cluster, pools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -370,6 +369,5 @@ def open_migration(cluster: Cluster, params: Mapping[str, Any], check_mode: bool
         record = record if check_mode else store.read() or record
         backup = store.backup(record["backup"])
         scope = MigrationScope.read(cluster, params["plan"], record["nonce"], backup)
-        # Probe routes of a route that is gone are there all the same.
-        places = {references.route_key(manifest) for manifest in backup if manifest["kind"] in ROUTE_KINDS}
-        yield OpenMigration(store, record, scope, RouteWriter(cluster, scope.originals, scope.moves, check_mode, frozenset(places)))
+        begun_with = frozenset(references.route_key(manifest) for manifest in backup if manifest["kind"] in ROUTE_KINDS)
+        yield OpenMigration(store, record, scope, RouteWriter(cluster, scope.originals, scope.moves, check_mode, begun_with))

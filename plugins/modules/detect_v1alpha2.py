@@ -118,7 +118,7 @@ options:
         any more what it was made for; the failure says what differs. What the migration itself has changed counts for nothing.
     type: dict
   run:
-    description: The holder of the Lease, with O(open_plan). It is renewed meanwhile, for on a large cluster that takes longer than a Lease lasts.
+    description: The holder of the Lease, in the middle of a migration. It is renewed meanwhile, for a large cluster takes longer than a Lease lasts.
     type: str
   dry_run:
     description:

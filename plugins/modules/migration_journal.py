@@ -187,7 +187,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 )
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import CHECK_MODE, NAMESPACE, Holder, Lease, LeaseHeld, LeaseLost
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.steering import Steering
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import as_it_is, missing, saved
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import as_it_is, gone_of_alpha, saved
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 
@@ -273,7 +273,7 @@ def under_lease(cluster: Cluster, store: journal.Journal, params: dict) -> dict:
         record = found
     wanted = set(params["phases"])
     retiring = bool(record.get("retiring_since")) and "retire" in wanted
-    if record.get("retiring_since") and "shift" in wanted and not retiring and (gone := missing(cluster, store.backup(record["backup"]))):
+    if record.get("retiring_since") and "shift" in wanted and not retiring and (gone := gone_of_alpha(cluster, store.backup(record["backup"]))):
         raise ApiError(f"{', '.join(gone[:3])} of v1alpha2 went in the phase retire already, so there is nothing to shift from: finish that phase "
                        "(migration_phases).")
     if wanted - {"plan"}:

@@ -205,7 +205,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.manife
 from ansible_collections.inference_gateway.migration.plugins.module_utils.probing import http_client
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes import step_weights, weights
 from ansible_collections.inference_gateway.migration.plugins.module_utils.routes.references import references, route_key
-from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, OpenMigration, missing, open_migration
+from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope, OpenMigration, gone_of_alpha, open_migration
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import proof, unproven
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
@@ -272,11 +272,11 @@ def begin_to_retire(scope: MigrationScope, store: journal.Journal, record: journ
     """
     try:
         refuse_unless_shifted(scope, record)
-    except Unreachable:  # of which nothing follows
+    except Unreachable:  # nothing is known of the routes, so the note stays
         raise
     except ApiError as error:
         if record.get("retiring_since"):
-            if gone := missing(scope.cluster, store.backup(record["backup"])):
+            if gone := gone_of_alpha(scope.cluster, store.backup(record["backup"])):
                 raise ApiError(f"{error} {', '.join(gone[:3])} of v1alpha2 went already, so where that can't be mended, finish with the playbook simple, "
                                "which has a downtime.") from error
             store.update(record, "v1alpha2 may not be taken away", **journal.without_shift(record))

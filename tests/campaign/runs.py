@@ -37,6 +37,7 @@ PLAY_SECONDS = 600.0
 """A playbook that lasts longer is ended, and the run is broken."""
 SUCCEEDS = 0
 AT_WORK_SECONDS = 5.0
+"""So much later, at most, a command after a kill does its first write."""
 
 
 @dataclass
@@ -158,7 +159,7 @@ class Runner:
     def was_soon_at_work(self, case: Case, outcome: Outcome) -> None:
         """Note it where the command after a kill took much longer to its first write than one that nobody had killed before.
 
-        What it waits for is that the processes of the dead run have ended, so :data:`AT_WORK_SECONDS` count from there.
+        It counts from the command's start, though it may have to wait until the last process of the dead run has ended: never too few seconds.
         """
         late = outcome.plays[-1]["to_first_write"] - self.undisturbed[case.phase].to_first_write
         if late > AT_WORK_SECONDS:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from tests.campaign.census import Request
+from tests.campaign.census import PHASES, Request
 from tests.campaign.evidence import STATE_NAMESPACE
 
 DENIED = 'admission webhook "policy.example.com" denied the request: not at this hour'
@@ -37,10 +37,10 @@ READ_FAULTS: dict[str, dict[str, Any]] = {
 }
 FAULTS = {True: WRITE_FAULTS, False: READ_FAULTS}
 SEED = 20261129
-
-
 AT_A_MOMENT = "killed-at-a-moment"
+"""The fault of a run that is killed at some moment, whatever it does then."""
 PARTS = 1000
+"""Of what a phase takes, in which moments are counted."""
 
 
 class Case(NamedTuple):
@@ -120,8 +120,7 @@ def pairwise(requests: Sequence[Request], follows: Sequence[str], seed: int = SE
 def moments(count: int, follows: Sequence[str], seed: int = SEED) -> list[Case]:
     """Return runs that are killed for good at random moments, as many in each phase; what follows them changes with each."""
     chance = random.Random(seed)
-    phases = ("install", "shift", "retire")
-    chosen = [(phases[number % len(phases)], follows[number // len(phases) % len(follows)]) for number in range(count)]
+    chosen = [(PHASES[number % len(PHASES)], follows[number // len(PHASES) % len(follows)]) for number in range(count)]
     return [Case(None, phase, AT_A_MOMENT, chance.randrange(PARTS), "again" if phase == "retire" else then) for phase, then in chosen]
 
 

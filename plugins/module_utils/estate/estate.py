@@ -291,12 +291,12 @@ class Estate:
         return [entry for entry in near if selects(selector, dig(entry, "metadata", "labels", default={}))]
 
     @cached_property
-    def _epps(self) -> dict[tuple[str, str, str], Epp]:
+    def _epps(self) -> dict[PoolKey, Epp]:
         return {}
 
     def epp(self, pool: Manifest) -> Epp:
         """Find the endpoint picker of an alpha pool as traffic finds it: by the selector of the Service that the pool names."""
-        key = (pool.get("apiVersion") or "", namespace_of(pool), name_of(pool))
+        key = alpha_key(pool)
         if key not in self._epps:
             self._epps[key] = self._epp_of(pool)
         return self._epps[key]

@@ -45,14 +45,14 @@ class RouteWriter:
     :param originals: the users' routes as they were before the migration.
     :param moves: alpha pool to the name of its v1 pool.
     :param dry_run: whether the API server only checks each write and stores none.
-    :param gone: further routes that the migration began with, of which no more than probe routes may be left.
+    :param begun_with: the routes that the migration began with: of one that is gone probe routes may be left.
     """
 
     cluster: Cluster
     originals: Mapping[RouteKey, Manifest]
     moves: Mapping[PoolKey, str]
     dry_run: bool = False
-    gone: frozenset[RouteKey] = frozenset()
+    begun_with: frozenset[RouteKey] = frozenset()
 
     # -- users' routes ----------------------------------------------------------------------------------------------
 
@@ -154,7 +154,7 @@ class RouteWriter:
     def remove_probe_routes(self, variants: Sequence[Variant]) -> list[RouteKey]:
         """Delete the probe routes of some variants by their label, whichever migration made them, and return their keys."""
         removed = []
-        for api_version, kind, namespace in sorted({(key.api_version, key.kind, key.namespace) for key in (*self.originals, *self.gone)}):
+        for api_version, kind, namespace in sorted({(key.api_version, key.kind, key.namespace) for key in (*self.originals, *self.begun_with)}):
             path = collection_path(api_version, plural(kind), namespace)
             for manifest in list(self.cluster.list(path, labelSelector=f"{LABEL} in ({','.join(variants)})")):
                 self.cluster.delete(route_path(route_key(manifest)), self.dry_run)

@@ -15,6 +15,17 @@ WRITES = ("journal", "route", "probe")
 BLIND = ("journal", "installed", "ended")
 """Looks that do not look at the routes."""
 ILL = ": v1alpha2 does not answer"
+NOTES: dict[str, dict[str, bool]] = {
+    "noted install": {"installed": True},
+    "giving": {"shifted": True},
+    "unsaid": {"proven": False, "retiring": False},
+    "noted shift": {"proven": True},
+    "retiring": {"retiring": True},
+    "noted retire": {"retired": True, "retiring": True},
+    "returning": {"proven": False, "installed": False},
+    "returned": {"shifted": False},
+}
+"""What the journal says after each note that needs no look at what it said before."""
 
 
 # -- writes -------------------------------------------------------------------------------------------------------------
@@ -51,26 +62,11 @@ def drifted(world: World, runner: Runner | Orphan, op: Op, off: Set[str]) -> boo
 
 def noted(log: Log, op: Op, way: int) -> Log:
     """Return what the journal says after a note."""
-    name = op.name
-    if name == "opened":
+    if op.name in NOTES:
+        return log._replace(**NOTES[op.name])
+    if op.name == "opened":
         return log._replace(proven=log.proven and log.retiring)
-    if name == "noted install":
-        return log._replace(installed=True)
-    if name == "giving":
-        return log._replace(shifted=True)
-    if name == "unsaid":
-        return log._replace(proven=False, retiring=False)
-    if name == "noted shift":
-        return log._replace(proven=True)
-    if name == "retiring":
-        return log._replace(retiring=True)
-    if name == "noted retire":
-        return log._replace(retired=True, retiring=True)
-    if name == "returning":
-        return log._replace(proven=False, installed=False)
-    if name == "returned":
-        return log._replace(shifted=False)
-    assert name == "closed", name
+    assert op.name == "closed", op.name
     return log._replace(status=ROLLED_BACK if way == BACK else ENDED if log.retired else OPEN)
 
 
