@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import h2.exceptions
 import pytest
 
 from igw_sandbox.context import SandboxError, start_time
 from igw_sandbox.world import World
-from sandbox.tests.picker_client import ask, ask_often
+from sandbox.tests.picker_client import Verdict, ask, ask_often
 
 DEMO = Path(__file__).resolve().parents[1] / "estates" / "demo"
 BASE = "meta-llama/Llama-3.1-8B-Instruct"
@@ -86,6 +87,17 @@ def until(what: Callable[[], Any], timeout: float = 90.0) -> Any:
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.1)
     return found
+
+
+def settled(address: str, wanted: Callable[[Verdict], bool], count: int = 1) -> None:
+    """Ask a picker until ``count`` answers in a row on one connection are as wanted; a connection that its listener's exchange ends is asked anew."""
+    def attempt() -> bool:
+        try:
+            return all(wanted(verdict) for verdict in ask_often(address, 9002, BASE, count))
+        except (OSError, h2.exceptions.ProtocolError):  # closed, or told to go away while an answer was on its way
+            return False
+
+    until(attempt)
 
 
 def waiting(world: World, selector: str, reason: str, namespace: str = "default") -> dict[str, Any]:
@@ -206,9 +218,9 @@ def test_a_share_of_a_pickers_streams_is_reset_and_no_other_pickers(world: World
     address = only(world, f"inferencepool={EPP}")["status"]["podIP"]
     alpha = only(world, "inferencepool=vllm-llama3-8b-instruct-preview-epp")["status"]["podIP"]
     assert world.fault("epp_reset", deployment=EPP, percent=100)["fired"] == 0
-    until(lambda: ask(address, 9002, BASE).status == "14")
+    settled(address, lambda verdict: verdict.status == "14")
     world.fault("epp_reset", deployment=EPP, percent=50)
-    until(lambda: ask(address, 9002, BASE).picked)
+    settled(address, lambda verdict: verdict.picked)
     verdicts = ask_often(address, 9002, BASE, 80)
     reset = sum(verdict.status == "14" for verdict in verdicts)
     assert reset + sum(verdict.picked for verdict in verdicts) == 80
@@ -217,7 +229,7 @@ def test_a_share_of_a_pickers_streams_is_reset_and_no_other_pickers(world: World
     # Aborts of earlier asks count as well; the counter begins again when a fault's share changes.
     assert world.fault("epp_reset", deployment=EPP)["fired"] >= reset
     world.fault("epp_reset", deployment=EPP, percent=0)
-    until(lambda: all(verdict.picked for verdict in ask_often(address, 9002, BASE, 20)))
+    settled(address, lambda verdict: verdict.picked, count=20)
 
 
 def test_a_fault_can_be_there_before_its_pod(world: World, v1: dict[str, Any]) -> None:
@@ -227,7 +239,7 @@ def test_a_fault_can_be_there_before_its_pod(world: World, v1: dict[str, Any]) -
     until(lambda: len(pods(world, f"inferencepool={EPP}")) == 1)
     assert ask(only(world, f"inferencepool={EPP}")["status"]["podIP"], 9002, BASE).status == "14"
     world.fault("epp_reset", deployment=EPP, percent=0)
-    until(lambda: ask(only(world, f"inferencepool={EPP}")["status"]["podIP"], 9002, BASE).picked)
+    settled(only(world, f"inferencepool={EPP}")["status"]["podIP"], lambda verdict: verdict.picked)
 
 
 def test_a_fault_says_what_is_wrong_with_its_arguments(world: World) -> None:
