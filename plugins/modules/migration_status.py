@@ -50,6 +50,11 @@ share:
   description: Percent of the users' traffic that the routes give to v1; V(null) where they stand at no share of the migration.
   returned: always
   type: int
+gone:
+  description: The routes of the plan that are not there any more, while a migration is open. They have no part in RV(share).
+  returned: always
+  type: list
+  elements: str
 verdict:
   description: The last verdict; empty where there is none yet.
   returned: always
@@ -84,14 +89,16 @@ def work(cluster: Cluster, params: dict) -> dict:
     """Read journal, Lease and routes, and return the module's result."""
     store, seen = journal.Journal(cluster, params["state_namespace"]), lease.Lease(cluster).seen()
     record, share = store.read(), None
+    gone: list[str] = []
     if record and record["status"] == "open":
-        plan, _gone = as_it_is(cluster, store.plan(record))
+        plan, gone = as_it_is(cluster, store.plan(record))
         scope = MigrationScope.read(cluster, plan, record["nonce"], store.backup(record["backup"]))
         share = standing.share_of([weights.share_of(scope.live[key], original, scope.moves) for key, original in scope.originals.items()])
     asked = steering.Steering(cluster).asked(seen["run"]) if seen else None
     return {
-        "line": standing.line(record, share, holder_of(seen) if seen else "", asked["command"] if asked else ""),
-        "phase": standing.phase(record, share) if record else "", "share": share, "verdict": (record["verdict"] if record else None) or "", "lease": seen,
+        "line": standing.line(record, share, holder_of(seen) if seen else "", asked["command"] if asked else "", gone),
+        "phase": standing.phase(record, share) if record else "", "share": share, "gone": gone,
+        "verdict": (record["verdict"] if record else None) or "", "lease": seen,
     }
 
 

@@ -99,7 +99,7 @@ class Runner:
             else:
                 self.end_well(outcome, watching.play("again", ZERO_DOWNTIME, {"migration_phases": PHASES[case.phase]}))
             if case.fault == AT_A_MOMENT:
-                self.was_soon_at_work(case, outcome)
+                self.was_soon_at_work(case, outcome, watching)
             if case.then == "again" and case.phase == "retire":
                 self.end_well(outcome, watching.play("rerun", ZERO_DOWNTIME, {"migration_phases": PHASES[case.phase]}))
         outcome.seconds = round(time.monotonic() - began, 1)
@@ -137,6 +137,7 @@ class Runner:
         play = watching.play("fault", ZERO_DOWNTIME, {"migration_phases": PHASES[case.phase]}, begun=begun)
         killers[0].cancel()
         outcome.fired = int(play.status == -signal.SIGKILL)
+        watching.note_last_death()
 
     def _disturbed_at_a_request(self, case: Case, outcome: Outcome, watching: Watching) -> None:
         assert case.request is not None
@@ -156,14 +157,13 @@ class Runner:
             watching.wait_for_orphans()
         outcome.fired = sum(fault["fired"] for fault in self.world.proxy("/faults"))
 
-    def was_soon_at_work(self, case: Case, outcome: Outcome) -> None:
-        """Note it where the command after a kill took much longer to its first write than one that nobody had killed before.
-
-        It counts from the command's start, though it may have to wait until the last process of the dead run has ended: never too few seconds.
-        """
-        late = outcome.plays[-1]["to_first_write"] - self.undisturbed[case.phase].to_first_write
+    def was_soon_at_work(self, case: Case, outcome: Outcome, watching: Watching) -> None:
+        """Note it where the command after a kill wrote much later than one before which nobody was killed, and than the dead run's last process lived."""
+        killed, after = watching.plays[-2:]
+        due = max(after.begin + self.undisturbed[case.phase].to_first_write, killed.end + watching.last_death())
+        late = after.begin + outcome.plays[-1]["to_first_write"] - due
         if late > AT_WORK_SECONDS:
-            outcome.broken.append(f"at work only {late:.1f} s later than a command after which nobody had killed one")
+            outcome.broken.append(f"at work only {late:.1f} s later than an undisturbed command, or than what was killed had ended")
 
     def end_well(self, outcome: Outcome, play: Play) -> None:
         """Note it where the run that has to make all good does not."""
@@ -190,7 +190,8 @@ class Watching:
         self.edits: set[int] = set()
         self.broken: set[tuple[str, str]] = set()
         self._runner = runner
-        self._plays: list[Play] = []
+        self.plays: list[Play] = []
+        self._looking: threading.Thread
         self._observer = Observer(self.world.direct_kubeconfig)
         self._log = self.world.directory / "api-requests.jsonl"
         self._skip = 0
@@ -217,13 +218,13 @@ class Watching:
 
     def next_user(self) -> str:
         """Return who will ask for the next play."""
-        return f"client-{len(self._plays) + 1}"
+        return f"client-{len(self.plays) + 1}"
 
     def play(self, what: str, playbook: str, extra: dict[str, Any], begun: Callable[[int], None] = lambda pid: None,
              show: Callable[[str], None] = lambda line: None, arguments: tuple[str, ...] = ()) -> Play:
         """Run a playbook as the next administrator and keep how it ended."""
         user = self.next_user()
-        folder = self.folder / f"{len(self._plays) + 1}-{what}"
+        folder = self.folder / f"{len(self.plays) + 1}-{what}"
         said = OPTIONS | {"migration_kubeconfig": str(self.world.client_kubeconfig(user))} | extra
         job = PlaybookRun(self.world, folder, self._runner.collections, TARGET, playbook, said, arguments)
         late = threading.Timer(PLAY_SECONDS, self._too_long, (job, what))
@@ -237,7 +238,7 @@ class Watching:
         if status == SUCCEEDS and report["verdict"] == "FAILED":  # a report without a verdict: phases alone may have none
             report["verdict"] = "done"
         play = Play(user, what, status, report["verdict"], begin, time.time())
-        self._plays.append(play)
+        self.plays.append(play)
         self.outcome.plays.append({"what": what, "status": status, "verdict": report["verdict"], "reason": report["reason"].replace(f"{folder}/", "")[:600],
                                    "seconds": round(play.end - begin, 1), "to_first_write": self._to_first_write(play)})
         return play
@@ -251,27 +252,41 @@ class Watching:
         self.outcome.broken.append(f"the run '{what}' did not end within {PLAY_SECONDS:.0f} s")
         job.end()
 
-    def orphans(self) -> list[int]:
-        """Return the processes that this run's playbooks have started and that still live, whoever their parent is now."""
+    def orphans(self, play: str = "") -> list[int]:
+        """Return the processes that this run's playbooks, or one of them, have started and that still live, whoever their parent is now."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError, ValueError):
-                if f"ANSIBLE_HOME={self.folder}/".encode() in (folder / "environ").read_bytes():
+                if f"ANSIBLE_HOME={self.folder}/{play}".encode() in (folder / "environ").read_bytes():
                     found.append(int(folder.name))
         return found
 
-    def wait_for_orphans(self, seconds: float = 60.0) -> None:
-        """Wait until no process of a killed playbook is left; note how long that took."""
-        began = time.monotonic()
-        while self.orphans() and time.monotonic() - began < seconds:
-            time.sleep(0.2)
-        self.outcome.plays[-1]["orphan_seconds"] = round(time.monotonic() - began, 1)
-        if self.orphans():
-            self.outcome.broken.append(f"what a killed playbook had started was still there {seconds:.0f} s later")
-            self._end_orphans()
+    def wait_for_orphans(self, play: str = "", seconds: float = 60.0) -> None:
+        """Wait until no process of a killed playbook is left, and note with the newest play how long that took.
 
-    def _end_orphans(self) -> None:
-        for pid in self.orphans():
+        :param play: as :meth:`orphans`.
+        """
+        killed, began = self.outcome.plays[-1], time.monotonic()
+        while self.orphans(play) and time.monotonic() - began < seconds:
+            time.sleep(0.1)
+        killed["orphan_seconds"] = round(time.monotonic() - began, 1)
+        if self.orphans(play):
+            self.outcome.broken.append(f"what a killed playbook had started was still there {seconds:.0f} s later")
+            self._end_orphans(play)
+
+    def note_last_death(self) -> None:
+        """Begin to look when the last process of the play that was just killed ends, while the next one goes on."""
+        name = f"{len(self.plays)}-{self.plays[-1].what}/"
+        self._looking = threading.Thread(target=self.wait_for_orphans, args=(name,), daemon=True)
+        self._looking.start()
+
+    def last_death(self) -> float:
+        """Return how many seconds processes of the play that was killed have outlived it."""
+        self._looking.join()
+        return self.outcome.plays[-2]["orphan_seconds"]
+
+    def _end_orphans(self, play: str = "") -> None:
+        for pid in self.orphans(play):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -298,7 +313,7 @@ class Watching:
         folder = load.current(self.world.directory)
         requests = [Request(line["rule"], line["start"], line["end"]) for line in read_lines(folder / "requests.jsonl")] if folder else []
         plan = journalled_plan(self.world)
-        return Evidence(self._runner.baseline or self._observer.before, self._observer.before, history, read_lines(self._log)[self._skip:], self._plays, plan,
+        return Evidence(self._runner.baseline or self._observer.before, self._observer.before, history, read_lines(self._log)[self._skip:], self.plays, plan,
                         requests, frozenset(self.edits), frozenset(self.broken))
 
     def observed_now(self) -> tuple[list[Manifest], list[dict[str, Any]]]:

@@ -32,10 +32,11 @@ def share_of(shares: Sequence[int | None]) -> int | None:
     return None if None in shares else min((share for share in shares if share is not None), default=None)
 
 
-def line(record: Mapping[str, Any] | None, share: int | None, holder: str, asked: str) -> str:
+def line(record: Mapping[str, Any] | None, share: int | None, holder: str, asked: str, gone: Sequence[str] = ()) -> str:
     """Return one line for a person: phase, share, verdict, who is at work, since when.
 
     :param share: as :func:`phase`. :param holder: who holds the Lease, in words; empty where nobody does. :param asked: what a person asks of that run.
+    :param gone: routes of the plan that are not there any more.
     """
     if record is None:
         return f"{NEVER}; {holder}" if holder else NEVER
@@ -44,7 +45,8 @@ def line(record: Mapping[str, Any] | None, share: int | None, holder: str, asked
     told = record["verdict"] or ("no verdict" if done else "no verdict yet")
     parts = [
         f"phase {phase(record, share)}", "" if done else "traffic at none of its shares" if share is None else f"v1 has {share} % of users' traffic",
-        f"gate passed at {record.get('passed') or 0} %" if not done and share else "", told,
+        f"gate passed at {record.get('passed') or 0} %" if not done and share else "",
+        f"gone since the plan: {', '.join(gone)}" if gone else "", told,
         holder or "nobody at work", f"asked to {asked.replace('_', ' ')}" if asked else "", f"last: {last['event']} ({last['time']})",
     ]
     return "; ".join(filter(None, parts))

@@ -98,6 +98,16 @@ def test_weights_of_somebody_else(here: Here) -> None:
     assert here.status()["share"] is None and "traffic at none of its shares" in here.status()["line"]
 
 
+def test_a_route_that_is_gone_is_named(here: Here) -> None:
+    here.journal("opened", plan=PLAN, phases=["shift"])
+    assert here.status()["gone"] == [] and "gone since" not in here.status()["line"]
+    (path,) = [path for path, entry in here.cluster.objects.items() if entry["kind"] == "HTTPRoute"]
+    del here.cluster.objects[path]
+    found = here.status()
+    assert (found["gone"], found["share"]) == (["HTTPRoute default/llm-route"], None)
+    assert "; gone since the plan: HTTPRoute default/llm-route; " in found["line"]
+
+
 def test_a_rollback_and_its_end(here: Here) -> None:
     here.journal("opened", plan=PLAN, phases=["shift"])
     here.journal("returning")
