@@ -21,7 +21,7 @@ import pytest
 from igw_sandbox.context import SandboxError
 from igw_sandbox.world import World
 from tests.e2e.product import ALPHA_GROUP
-from tests.integration.harness import ALPHA_POOL, ALPHA_POOLS, ESTATES, ON_V1, RETIRE, SHIFT, Ended, alpha_share, gone, source, write_route
+from tests.integration.harness import ALPHA_POOL, ALPHA_POOLS, ESTATES, ON_V1, RETIRE, SHIFT, V1_EPP, Ended, alpha_share, gone, source, write_route
 from tests.integration.test_never_proven import ALPHA_BACKEND, LATER, MANAGER, POOL, V1_GROUP, injected, made_since
 
 pytestmark = pytest.mark.matrix
@@ -67,7 +67,9 @@ def test_retire_after_another_chart_was_installed(at_v1: Callable[[], World], pl
     """What was proven does not run any more."""
     world = at_v1()
     chart = [POOL, f"{world.state['charts']}/inferencepool", "--version", "v1.5.0", "--plain-http", "-n", "default"]
-    world.helm("upgrade", *chart, "--reuse-values", "--set", "inferenceExtension.flags.v=3", "--wait")
+    before = world.kubectl_json("get", "deployment", V1_EPP)["metadata"]["generation"]
+    world.helm("upgrade", *chart, "--reuse-values", "--set", "inferenceExtension.flags.v=5", "--wait")
+    assert world.kubectl_json("get", "deployment", V1_EPP)["metadata"]["generation"] > before, "another picker than the plan's"
     ended = play(world, extra=RETIRE)
     world.helm("rollback", POOL, "-n", "default", "--wait")
     kept_v1alpha2(world, ended, POOL, "shift")
