@@ -256,7 +256,7 @@ def test_what_somebody_else_has_changed_of_v1_stays_and_is_named(shared: World, 
     patch = json.dumps({"spec": {"priority": 7}})
     shared.kubectl("patch", f"inferenceobjectives.{ALPHA_GROUP}", "food-review", "-n", "default", "--type=merge", "-p", patch)
     shared.helm("upgrade", V1, f"{shared.state['charts']}/inferencepool", "--version", "v1.5.0", "--plain-http", "-n", "default", "--reuse-values",
-                "--set", "inferenceExtension.flags.v=3", "--wait")
+                "--set", "inferenceExtension.flags.v=5", "--wait")
     ended = play(shared, ROLLBACK, extra=REMOVE)
     rolled_back(shared, before, ended)
     assert f"Helm release default/{V1} (its chart or values are not the plan's)" in ended.reason, ended.reason
