@@ -34,21 +34,22 @@ POLICIES = ("gcpbackendpolicies", "healthcheckpolicies")
 def faults(scope: MigrationScope, variants: Sequence[Variant] = ()) -> list[str]:
     """Return what stands against Gateways, routes, both groups' pools and policies of v1's pools, by status at the current generation.
 
-    Whatever the Gateways of a pool's routes report of v1alpha2's pool, and what is reported of its policies, must be reported of v1's as well, once a route
-    refers to v1's pool: gateways differ in what they report, and these have shown what they do.
+    v1's pools and policies count while a route refers to v1's pools: what is wrong with them must not stand in the way of traffic that leaves them. Whatever
+    the Gateways of a pool's routes report of v1alpha2's pool, and what is reported of its policies, must then be reported of v1's as well: gateways differ in
+    what they report, and these have shown what they do.
 
     :param variants: whose probe routes count, beside the users' own routes.
     """
     found = [fault for gateway in scope.gateways.values() for fault in conditions.gateway_faults(gateway)]
     found += [fault for route in (*scope.live.values(), *_live_probe_routes(scope, variants)) for fault in conditions.route_faults(route)]
     referred = bool({"v1", "both"} & {*variants}) or any(map(scope.serves_v1, scope.live))
-    serving = _serving(scope) if referred else {}
+    serving = _serving(scope)
     alpha_of = {alpha._replace(group=V1_GROUP, name=name): alpha for alpha, name in scope.moves.items() if alpha in serving}
-    pools = {key: _pool(scope, key) for key in scope.pools()}
+    pools = {key: _pool(scope, key) for key in scope.pools() if referred or key.group == ALPHA_GROUP}
     for key, pool in pools.items():
         alpha = alpha_of.get(key)
         found += conditions.pool_faults(pool, pools.get(alpha) if alpha else None, serving[alpha] if alpha else ()) if pool else []
-    attached = list(policies(scope))
+    attached = list(policies(scope)) if referred else []
     alike = {(key, policy["kind"]): policy for key, policy in attached if key.group == ALPHA_GROUP}
     for key, policy in attached:
         if key.group == V1_GROUP:

@@ -17,7 +17,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.routes
 from ansible_collections.inference_gateway.migration.plugins.module_utils.scope import MigrationScope
 from ansible_collections.inference_gateway.migration.plugins.module_utils.verification import statuses
 
-from tests.unit.helpers.migration_fakes import ALPHA, MOVES, FakeCluster, condition, gateway, http_route, make_plan, rule
+from tests.unit.helpers.migration_fakes import ALPHA, MOVES, V1, FakeCluster, condition, gateway, http_route, make_plan, rule
 
 Manifest = dict[str, Any]
 ORIGINAL = http_route(rule(ALPHA))
@@ -41,7 +41,17 @@ def pool(group: str, version: str, name: str, status: str) -> Manifest:
 @pytest.mark.parametrize(("alpha", "v1", "expected"), [("True", "True", 0), ("False", "True", 1), ("True", "False", 1), ("False", "False", 2)])
 def test_both_pools_are_judged(alpha: str, v1: str, expected: int) -> None:
     found = [pool(manifests.ALPHA_GROUP, "v1alpha2", "llama-preview", alpha), pool(manifests.V1_GROUP, "v1", "llama-ga", v1)]
-    assert len(statuses.faults(read(ORIGINAL, gateway(), *found))) == expected
+    assert len(statuses.faults(read(ORIGINAL, gateway(), *found), ["v1"])) == expected
+    assert len(statuses.faults(read(http_route(rule(V1)), gateway(), *found, backup=[ORIGINAL]))) == expected
+
+
+def test_what_is_wrong_with_v1_holds_no_traffic_that_has_left_it() -> None:
+    """On the way back, and once its probe routes are gone."""
+    found = [pool(manifests.V1_GROUP, "v1", "llama-ga", "False"), policy("d", "False")]
+    for asked in ([], ["alpha"]):
+        assert statuses.faults(read(ORIGINAL, gateway(), *found), asked) == []
+    for asked in (["v1"], ["both"]):
+        assert len(statuses.faults(read(ORIGINAL, gateway(), *found), asked)) == 2
 
 
 @pytest.mark.parametrize(("nonce", "status", "leaving", "asked", "expected"), [
@@ -79,8 +89,8 @@ def policy(own: str, attached: str, **target: str) -> Manifest:
 
 def test_policies_of_the_v1_pools_are_judged_and_no_others() -> None:
     others = [policy("a", "False", group=manifests.ALPHA_GROUP), policy("b", "False", name="other"), policy("c", "True")]
-    assert statuses.faults(read(ORIGINAL, gateway(), *others)) == []
-    faults = statuses.faults(read(ORIGINAL, gateway(), *others, policy("d", "False")))
+    assert statuses.faults(read(ORIGINAL, gateway(), *others), ["v1"]) == []
+    faults = statuses.faults(read(ORIGINAL, gateway(), *others, policy("d", "False")), ["v1"])
     assert faults == ["GCPBackendPolicy default/d: Attached is False: Conflicted"]
 
 
@@ -95,7 +105,7 @@ def test_a_cluster_without_gkes_policies_has_nothing_against_them(monkeypatch: p
         return real(path, **query)
 
     monkeypatch.setattr(here.cluster, "list", absent)
-    assert statuses.faults(here) == []
+    assert statuses.faults(here, ["v1"]) == []
 
 
 @pytest.mark.parametrize("kind", ["Accepted", "ResolvedRefs"])
