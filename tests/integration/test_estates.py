@@ -159,7 +159,7 @@ def test_probes_go_to_the_listeners_that_take_the_route(up, play, estate, route,
     """To port 8080 alone: on the other one nothing of the route is served. What is on that listener is not written."""
     world = up(estate)
     assert other is None or other in routes(world)
-    ended = proven(world, play, loaded=(route,))
+    ended = proven(world, play, REAL_SHARE, loaded=(route,))
     assert {target["url"].split("/")[2].rpartition(":")[2] for target in ended.begun["targets"]} == {"8080"}
     measured = [text for gate in ended.report["evidence"] for text in gate.get("counted", [])]
     assert measured and all(":8080" in text and ":8081" not in text for text in measured), measured
