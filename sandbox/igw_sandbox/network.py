@@ -67,7 +67,8 @@ def _faulty_chain(endpoint: Endpoint, certificate: tuple[Path, Path] | None) -> 
     manager = envoyfiles.typed(
         "envoy.filters.network.http_connection_manager", envoyfiles.HTTP_MANAGER,
         stat_prefix=endpoint.stat, codec_type="HTTP2", stream_idle_timeout="0s", drain_timeout="1s",
-        route_config={"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
+        # Envoy may read the listeners before the clusters that were written first, and would never try a listener again that it has refused.
+        route_config={"validate_clusters": False, "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
             {"match": {"prefix": "/"}, "route": {"cluster": f"{endpoint.name}/http2", "timeout": "0s"}}]}]},
         http_filters=[envoyfiles.typed("envoy.filters.http.fault", FAULT, abort=abort),
                       envoyfiles.typed("envoy.filters.http.router", envoyfiles.ROUTER)])

@@ -8,11 +8,12 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from igw_sandbox import network, tools
+from igw_sandbox import envoyfiles, network, tools
 from igw_sandbox.context import Context
 from igw_sandbox.network import Endpoint, PodNetwork
 from igw_sandbox.supervisor import claim_any_subnet
@@ -114,5 +115,26 @@ def test_ports_come_and_go_and_others_do_not_notice(context: Context) -> None:
             server.close()
             await asyncio.gather(service, return_exceptions=True)
         assert not context.processes, "Envoy outlived its service"
+
+    asyncio.run(scenario())
+
+
+def test_a_faulty_listener_that_is_read_before_its_cluster_is_taken(context: Context) -> None:
+    """Envoy watches two files, and would keep the plain listener until something else is written."""
+    async def scenario() -> None:
+        service = asyncio.create_task(network.run(context))
+        server = await asyncio.start_server(lambda _reader, writer: writer.write(b"plain"), "127.0.0.1", 0)
+        endpoint = Endpoint(f"{context.subnet}.1.1", 8000, server.sockets[0].getsockname()[1])
+        try:
+            await context.until("network", 30)
+            table = PodNetwork(context)
+            table.publish([endpoint])
+            await _until(b"plain", endpoint.address, endpoint.port)
+            envoyfiles.write_resources(table.folder / "lds.json", envoyfiles.LISTENER, [network.listener(replace(endpoint, reset_percent=100.0))])
+            await _until(b"", endpoint.address, endpoint.port)
+        finally:
+            service.cancel()
+            server.close()
+            await asyncio.gather(service, return_exceptions=True)
 
     asyncio.run(scenario())
