@@ -158,12 +158,15 @@ class Runner:
         outcome.fired = sum(fault["fired"] for fault in self.world.proxy("/faults"))
 
     def was_soon_at_work(self, case: Case, outcome: Outcome, watching: Watching) -> None:
-        """Note it where the command after a kill wrote much later than one before which nobody was killed, and than the dead run's last process lived."""
+        """Note it where the command after a kill was late with its first write.
+
+        It is due when an undisturbed command would have written, and not before the last process of the killed run has ended.
+        """
         killed, after = watching.plays[-2:]
         due = max(after.begin + self.undisturbed[case.phase].to_first_write, killed.end + watching.last_death())
         late = after.begin + outcome.plays[-1]["to_first_write"] - due
         if late > AT_WORK_SECONDS:
-            outcome.broken.append(f"at work only {late:.1f} s later than an undisturbed command, or than what was killed had ended")
+            outcome.broken.append(f"at work {late:.1f} s later than an undisturbed command would be, and than the last process of the killed run ended")
 
     def end_well(self, outcome: Outcome, play: Play) -> None:
         """Note it where the run that has to make all good does not."""

@@ -18,8 +18,8 @@ from igw_sandbox.world import World
 from tests.integration.harness import ALPHA_POOL, ALPHA_POOLS, RETIRE, SHIFT, V1_EPP, Ended, patched, put_back, source, write_route
 from tests.integration.patches import ABSENT, ANSWERS, EMPTY, JOURNAL, LISTED, OTHERS, WEIGHTS, Patch
 from tests.integration.test_broken_worlds import failure_mode
-from tests.integration.test_never_proven import MANAGER, POOL, made_since
-from tests.integration.test_never_retired import keep_pool
+from tests.integration.test_never_proven import MANAGER, made_since
+from tests.integration.test_never_retired import install_another_chart, keep_pool
 
 pytestmark = pytest.mark.matrix
 Play = Callable[..., Ended]
@@ -98,6 +98,5 @@ def test_no_other_route_names_v1alpha2(at_v1: Ready, play: Play, tmp_path: Path)
 
 def test_the_journals_word_is_about_what_is_installed(at_v1: Ready, play: Play, tmp_path: Path) -> None:
     world = at_v1()
-    chart = [POOL, f"{world.state['charts']}/inferencepool", "--version", "v1.5.0", "--plain-http", "-n", "default"]
-    world.helm("upgrade", *chart, "--reuse-values", "--set", "inferenceExtension.flags.v=5", "--wait")
+    install_another_chart(world)
     fooled(play(world, extra=RETIRE, collections=patched(tmp_path, JOURNAL)))

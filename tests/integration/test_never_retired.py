@@ -34,6 +34,14 @@ def kept_v1alpha2(world: World, ended: Ended, *cause: str) -> None:
     assert gone(world) == []
 
 
+def install_another_chart(world: World) -> None:
+    """Upgrade v1's release to another picker than the plan's."""
+    chart = [POOL, f"{world.state['charts']}/inferencepool", "--version", "v1.5.0", "--plain-http", "-n", "default"]
+    before = world.kubectl_json("get", "deployment", V1_EPP)["metadata"]["generation"]
+    world.helm("upgrade", *chart, "--reuse-values", "--set", "inferenceExtension.flags.v=5", "--wait")
+    assert world.kubectl_json("get", "deployment", V1_EPP)["metadata"]["generation"] > before, "the plan says just that"
+
+
 def test_check_mode_after_a_shift_has_nothing_to_prove(at_v1: Callable[[], World], play: Callable[..., Ended]) -> None:
     """It sends no request: what an earlier run has proven is not its to say."""
     world = at_v1()
@@ -66,10 +74,7 @@ def test_retire_after_a_later_shift_that_found_both_stacks_ill(at_v1: Callable[[
 def test_retire_after_another_chart_was_installed(at_v1: Callable[[], World], play: Callable[..., Ended]) -> None:
     """What was proven does not run any more."""
     world = at_v1()
-    chart = [POOL, f"{world.state['charts']}/inferencepool", "--version", "v1.5.0", "--plain-http", "-n", "default"]
-    before = world.kubectl_json("get", "deployment", V1_EPP)["metadata"]["generation"]
-    world.helm("upgrade", *chart, "--reuse-values", "--set", "inferenceExtension.flags.v=5", "--wait")
-    assert world.kubectl_json("get", "deployment", V1_EPP)["metadata"]["generation"] > before, "another picker than the plan's"
+    install_another_chart(world)
     ended = play(world, extra=RETIRE)
     world.helm("rollback", POOL, "-n", "default", "--wait")
     kept_v1alpha2(world, ended, POOL, "shift")
