@@ -16,8 +16,8 @@ from tests.campaign.evidence import LEASE
 
 PATH = Path(__file__).resolve().parent / "census.json"
 PHASES = ("install", "shift", "retire")
-RANDOM = re.compile(r"(?<=igm)[0-9a-f]{8}|(?<=-backup-)[0-9a-f]{8}")
-"""What is another in each migration: its id, in the names of probe routes and of the backup."""
+RANDOM = re.compile(r"(?<=igm)[0-9a-f]{8}|(?<=-backup-)[0-9a-f]{8}|(?<=-plan-)[0-9a-f]{8}")
+"""What is another in each migration: its id, in the names of probe routes, of the backup and of the plan."""
 WILD = "{id}"
 ROUTE = re.compile(r"/httproutes/(?!.*-igm)[^/]+$")
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Chooses the runs of a campaign: a seeded pairwise sample of request, fault and what follows. Pure and deterministic.
 
-Each distinct request is disturbed at least once, and every pair of values of two factors is met that can be met at all: phase, verb with the part of the
-migration that the object belongs to, fault, and what follows.
+Each distinct write of each phase is disturbed at least once, and each distinct read in one phase at least, for the same code reads in all of them. Every pair
+of values of two factors is met that can be met at all: phase, verb with the part of the migration that the object belongs to, fault, and what follows.
 """
 
 from __future__ import annotations
@@ -94,25 +94,31 @@ def candidates(requests: Iterable[Request], follows: Sequence[str], chance: rand
     return found
 
 
+def owed(request: Request | None) -> tuple[str, ...]:
+    """Return what must be disturbed once: a write in its phase and as often as it is a step of its own, a read in whichever phase."""
+    assert request is not None
+    return (request.phase, request.method, request.path, str(request.nth)) if request.write else (request.method, request.path)
+
+
 def pairwise(requests: Sequence[Request], follows: Sequence[str], seed: int = SEED) -> list[Case]:
     """Return the sample, writes first.
 
-    Greedy: of all that is possible the run that meets most pairs not met before, until none is left and each request was disturbed.
+    Greedy: of all that is possible the run that meets most pairs not met before, until none is left and each that is owed was disturbed.
     """
     chance = random.Random(seed)
     possible = candidates(requests, follows, chance)
     chance.shuffle(possible)
     pairs = [frozenset(combinations(factors(case), 2)) for case in possible]
     open_pairs = set().union(*pairs) if pairs else set()
-    open_requests = {case.request for case in possible}
+    open_requests = {owed(case.request) for case in possible}
     chosen: list[Case] = []
     left = list(range(len(possible)))
     while open_pairs or open_requests:
-        best = max(left, key=lambda number: len(pairs[number] & open_pairs) + 2 * (possible[number].request in open_requests))
+        best = max(left, key=lambda number: len(pairs[number] & open_pairs) + 2 * (owed(possible[number].request) in open_requests))
         left.remove(best)
         chosen.append(possible[best])
         open_pairs -= pairs[best]
-        open_requests.discard(possible[best].request)
+        open_requests.discard(owed(possible[best].request))
     # Writes first: where the time is up before the end, reads are what is left out
     return sorted(chosen, key=lambda case: case.request is not None and not case.request.write)
 
