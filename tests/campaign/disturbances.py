@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,13 @@ MOMENT = "step 2 of 3"
 MODELS = "vllm-llama3-8b-instruct"
 NAMED = ("httproute", "llm-route", "-n", "default")
 MANAGER = "traffic-script"
+RENEWED_SECONDS = 75.0
 
 
 def _expired(world: World, watching: Watching) -> None:
-    """Answer every further request of the run 401."""
+    """Answer every request of the run 401 until the credential is renewed: longer than one module waits, shorter than the shift does."""
     world.fault("status", status=401, count=0, message="Unauthorized", match={"user": watching.user})
+    threading.Timer(RENEWED_SECONDS, world.proxy, ("/faults/clear", {})).start()
 
 
 def _picker_killed(world: World, watching: Watching) -> None:
