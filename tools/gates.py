@@ -51,7 +51,7 @@ def pytest_session(name: str, nox: Path, *arguments: str, **options: Any) -> Gat
 
 
 SANITY = ('Running sanity test "validate-modules"', 'Running sanity test "pylint"', 'Running sanity test "import"')
-SCENARIOS = ("molecule-zero-downtime: lost=0 of", "molecule-simple: lost=0 of")
+SCENARIOS = ("molecule-zero-downtime: lost=0 of", "molecule-simple: lost=0 of", "molecule-rollback: lost=0 of")
 """What scenarios under load say once they have counted: a run of molecule without them would end well too."""
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from igw_sandbox.world import World
-from tests.integration.harness import CONTROL, ESTATES, ON_V1, Ended, alpha_share
+from tests.e2e.product import ALPHA_GROUP
+from tests.integration.harness import CONTROL, ESTATES, ON_V1, V1_EPP, Ended, alpha_share
 from tests.integration.planning import Board
 
 pytestmark = pytest.mark.matrix
@@ -30,6 +31,13 @@ def test_a_model_that_came_after_the_installation(make_world: Callable[..., Worl
     assert (held.verdict, alpha_share(world)[0][1]) == ("HELD", 1), held.reason
     assert "is not any more what this migration was planned with" in held.reason and "-late" in held.reason and "migration_phases: [plan]" in held.reason
     world.kubectl("delete", "inferencemodels", "late")
+    pool = {"group": ALPHA_GROUP, "kind": "InferencePool", "name": V1_EPP.replace("-ga-epp", "-preview")}
+    mirror = {"type": "RequestMirror", "requestMirror": {"backendRef": pool}}
+    world.kubectl("patch", "httproute", "llm-route", "--type=json", "-p", json.dumps([{"op": "add", "path": "/spec/rules/0/filters/-", "value": mirror}]))
+    blocked = play(world, extra=SHIFT)
+    assert (blocked.verdict, alpha_share(world)[0][1]) == ("HELD", 1), blocked.reason
+    assert "blocker mirror-to-alpha-pool since: HTTPRoute default/llm-route" in blocked.reason, blocked.reason
+    world.kubectl("patch", "httproute", "llm-route", "--type=json", "-p", json.dumps([{"op": "remove", "path": "/spec/rules/0/filters/1"}]))
     taken = play(world, extra=SHIFT)
     assert (taken.verdict, alpha_share(world)) == ("PROVEN", ON_V1), taken.reason
     policies = world.kubectl_json("get", "gcpbackendpolicies", "-n", "default")["items"]

@@ -103,6 +103,10 @@ OF_THE_WORLD = ("models", "endpoints", "failure_mode", "timeout_seconds", "chart
 """Fields of a pool's plan that a migration changes nothing of before it takes v1alpha2 away. What its routes say is looked at live."""
 
 
+OF_THE_MIGRATION = frozenset({"backend-refs-full", "half-migrated-rule", "name-taken", "no-room-for-mark", "pods-refused", "weights-not-splittable"})
+"""Findings that v1's own objects, pods and weights may be behind, once it is installed."""
+
+
 def since(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return a line for each thing that would be planned otherwise by now than it was, while v1 is installed or has traffic.
 
@@ -114,7 +118,16 @@ def since(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     old, new = (_keyed([_of_the_world(pool) for pool in plan["pools"]]) for plan in (before, after))
     for name in [*old, *(name for name in new if name not in old)]:
         told += _differ(f"pools {name}", old.get(name), new.get(name))
-    return told
+    return [*told, *_blockers_since(before, after)]
+
+
+def _blockers_since(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each blocker that was none when the plan was made, and that nobody has accepted since."""
+    known = {(entry["code"], entry["object"]) for entry in before["findings"] if entry["severity"] == "blocker"}
+    for entry in after["findings"]:
+        blocks = entry["severity"] == "blocker" and entry["code"] in after["blocked"] and entry["code"] not in OF_THE_MIGRATION
+        if blocks and (entry["code"], entry["object"]) not in known:
+            yield f"blocker {entry['code']} since: {entry['object']}: {entry['message']}"
 
 
 def _of_the_world(pool: Mapping[str, Any]) -> dict[str, Any]:

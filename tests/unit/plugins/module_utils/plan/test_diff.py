@@ -9,6 +9,8 @@ import pytest
 
 from ansible_collections.inference_gateway.migration.plugins.module_utils.plan.diff import approved_with, difference, drift, refusal, since
 
+from tests.unit.helpers.estate_changes import annotate, mirror
+
 POOL = "vllm-llama3-8b-instruct-preview"
 
 
@@ -154,6 +156,18 @@ def test_what_came_since_is_held_with_its_place_and_the_remedy(demo, change, sai
     found = drift(before, demo.plan())
     assert found["verdict"] == "HELD" and any(said in line for line in found["difference"]), found
     assert "migration_phases: [plan]" in found["msg"]
+
+
+def test_a_blocker_that_came_since_is_held_unless_it_was_there_or_is_accepted(demo):
+    before = demo.plan()
+    mirror(demo)
+    found = drift(before, demo.plan())
+    assert found["verdict"] == "HELD", found
+    assert [line.partition(": rule")[0] for line in found["difference"]] == ["blocker mirror-to-alpha-pool since: HTTPRoute default/llm-route"]
+    assert since(demo.plan(), demo.plan()) == []
+    annotate(demo, "HTTPRoute", None, **{"configsync.gke.io/resource-id": "x"})
+    assert any("gitops-owned-route" in line for line in since(before, demo.plan()))
+    assert not any("gitops-owned-route" in line for line in since(before, demo.plan(accept=["gitops-owned-route"])))
 
 
 def test_another_target_can_not_be_taken_any_more(demo):
