@@ -223,15 +223,21 @@ def _rolled_back(evidence: Evidence) -> Iterator[Violation]:
         return
     cluster = Cluster.of(evidence.before)
     wanted = {key_of(manifest): users_part(manifest, set()) for manifest in evidence.baseline}
+    moves = evidence.moves()
+    edited: dict[Key, set[Key]] = {}
+    """What somebody else has written on purpose while pools moved: which of them it names is then the migration's to take back, all else is not."""
     for state in evidence.history:
         cluster.take(state)
         if state.revision in evidence.edits:
-            wanted[key_of(state.manifest)] = users_part(state.manifest, set())
+            edited[key_of(state.manifest)] = {*moves, *moves.values()}
+            wanted[key_of(state.manifest)] = users_part(state.manifest, edited[key_of(state.manifest)])
     for key, part in wanted.items():
         if key not in cluster.objects:
             yield Violation("I5", f"{key} is not there after the rollback")
-        elif (found := users_part(cluster.objects[key], set())) != part:
+        elif (found := users_part(cluster.objects[key], edited.get(key, set()))) != part:
             yield Violation("I5", f"{key} is not that of before after the rollback: {_difference(part, found)}")
+        elif key.kind == "HTTPRoute" and (left := named(cluster.objects[key]) & {*moves.values()}):
+            yield Violation("I5", f"{key} names {min(left)} after the rollback")
     for key in cluster.objects:
         if key not in wanted and key.namespace != STATE_NAMESPACE:
             yield Violation("I5", f"{key} is left after the rollback")

@@ -217,6 +217,25 @@ def test_i5_a_rollback_that_ends_elsewhere(what: str) -> None:
     assert any({"changed": "not that of before", "left": "is left", "missing": "is not there"}[what] in sentence for sentence in found), found
 
 
+@pytest.mark.parametrize("what", ["taken back", "left", "undone"])
+def test_i5_what_a_user_wrote_meanwhile_stays_but_for_the_pools_that_move(what: str) -> None:
+    """Somebody gives v1alpha2 all weight again and leaves v1 at 0: the rollback takes v1 out, and leaves the user's label."""
+    story, plays = Story(), [Play("client-1", "fault", 2, "HELD"), Play("client-2", "rollback", 0, "ROLLED BACK")]
+    for manifest in INSTALLED:
+        story.write(manifest)
+    zeroed, ended = route((ALPHA, "chat", 1), (V1, "chat-ga", 0)), route((ALPHA, "chat", 1))
+    zeroed["metadata"]["labels"] = {"team": "other"}
+    edits = frozenset({story.write(zeroed)})
+    if what != "undone":
+        ended["metadata"]["labels"] = {"team": "other"}
+    story.write(zeroed if what == "left" else ended)
+    for manifest in INSTALLED:
+        story.write(manifest, gone=True)
+    found = [violation.sentence for violation in check(story.evidence(plays=plays, edits=edits)) if violation.invariant == "I5"]
+    said = {"taken back": "", "left": "names InferencePool.inference.networking.k8s.io default/chat-ga after the rollback", "undone": "is not that of before"}
+    assert said[what] in found[0] if said[what] else not found, found
+
+
 def test_i5_a_rollback_to_the_snapshot_is_green() -> None:
     story, plays = Story(), [Play("client-1", "rollback", 0, "ROLLED BACK")]
     for manifest in INSTALLED:
