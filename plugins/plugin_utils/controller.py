@@ -253,6 +253,8 @@ class ShiftController:
         """
         if not self.state.baseline_known:
             return "Nothing was written, so weights are as they were"
+        if stop.own and self.options["state"] == "withdrawn":
+            return "v1 alone serves users, as was proven, and weights stay so"
         if stop.verdict == "HELD" and not stop.steered and self.options["on_held"] == "stay" and self.state.shifting:
             return "Weights stay as they are (on_held)"
         if ill := self.phases.alpha_is_ill(self.state):

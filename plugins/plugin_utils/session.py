@@ -80,7 +80,7 @@ class Session:
             if result.get("failed"):
                 unsure = result.get("held") or result.get("unreachable_api")
                 said = result.get("msg") or f"module {module} ended without a word: run again with -vvv to see its error"
-                raise Stop("HELD" if unsure else "FAILED", said, bool(result.get("foreign")))
+                raise Stop("HELD" if unsure else "FAILED", said, bool(result.get("foreign")), own=True)
             return result
 
     def heed(self, ask: bool = False) -> float:

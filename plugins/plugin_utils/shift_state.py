@@ -17,14 +17,16 @@ class Stop(Exception):
 
     :param verdict: HELD or FAILED. :param reason: one sentence. :param foreign: whether somebody else writes the weights, so that they are left alone.
     :param steered: ``stop`` or ``back`` where a person asked for it; empty for any other reason.
+    :param own: whether a module could not do its work, as where a write was refused, which says nothing of v1.
     """
 
-    def __init__(self, verdict: str, reason: str, foreign: bool = False, steered: str = "") -> None:
+    def __init__(self, verdict: str, reason: str, foreign: bool = False, steered: str = "", own: bool = False) -> None:
         super().__init__(reason)
         self.verdict = verdict
         self.reason = reason
         self.foreign = foreign
         self.steered = steered
+        self.own = own
 
 
 class GateEvidence(TypedDict, total=False):

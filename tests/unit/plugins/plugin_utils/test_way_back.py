@@ -267,9 +267,19 @@ def test_a_withdrawal_that_fails_goes_back_to_alpha(start: Start) -> None:
 
 
 def test_a_withdrawal_that_is_held_goes_back_to_full_share(start: Start) -> None:
-    result, played = start(("present v1", {"failed": True, "held": True, "msg": "drift"}), state="withdrawn")
-    assert played.done == ["finished", "present v1", "baseline alpha", "shifted 100", "settled alpha+user", "traffic_split", CLEAN_UP]
+    """Every way is answered at some time, and never all of them at once: it can't be told whose fault it is."""
+    unsure = unsettled(v1=True, user=True)
+    result, played = start(*[("settled v1+user", unsure)] * 2, state="withdrawn", settle_seconds=60)
+    assert played.done[-4:] == ["shifted 100", "settled alpha+user", "traffic_split", CLEAN_UP]
     assert result["verdict"] == "HELD"
+
+
+@pytest.mark.parametrize("refused", [{"failed": True, "msg": "denied: not at this hour"}, {"failed": True, "unreachable_api": True, "msg": "no answer"}])
+def test_a_withdrawal_whose_own_work_is_refused_leaves_users_where_they_are(start: Start, refused: Result) -> None:
+    """It says nothing of v1, which was proven. The probe routes hold v1alpha2 until the next run has let its requests end."""
+    result, played = start(("absent both", refused), state="withdrawn", api_patience=0)
+    assert played.done == ["finished", "present v1", "absent both"]
+    assert result["verdict"] == "HELD" and "v1 alone serves users, as was proven, and weights stay so" in result["reason"] and GO_ON in result["reason"]
 
 
 # -- an API server that does not answer ----------------------------------------------------------------------------------
