@@ -112,6 +112,12 @@ def test_another_collections_module_gets_no_connection_and_arguments_go_first() 
     assert plugin.executed[-1] == ("kubernetes.core.helm", {"kubeconfig": ""})
 
 
+def test_the_result_holds_no_whole_objects() -> None:
+    """Definitions are 100 KB each: too much for the pipe to an ansible-playbook that was killed, and for AWX."""
+    written = {"changed": True, "result": {"results": [{"result": {"kind": "CustomResourceDefinition", "spec": "x" * 100_000}}]}}
+    assert Plugin(written).run() == {"changed": True}
+
+
 def test_the_result_says_no_values() -> None:
     told = {"changed": True, "invocation": {"module_args": {"values": "v"}}, "status": {"status": "deployed", "values": {"password": "p"}}}
     assert Plugin(told).run() == {"changed": True, "status": {"status": "deployed"}}
