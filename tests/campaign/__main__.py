@@ -41,7 +41,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make campaign", description="Disturb every distinct request of a migration and check the invariants on every run.")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="make the Ith of N parts of the sample (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="sandboxes at a time, each with its part and its record; 1 with --record (default: %(default)s)")
-    parser.add_argument("--resume", action="store_true", help="leave out what the shard's record has already, and add to it")
+    parser.add_argument("--resume", action="store_true", help="leave out what the shard's record has already and is not broken, and add to it")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="make N runs at most, beside those without a fault (default: all)")
     parser.add_argument("--only", default="", metavar="TEXT", help="make only runs whose name has this text")
     parser.add_argument("--moments", type=int, default=0, metavar="N", help="instead of the sample make N runs that are killed at random moments")

@@ -51,8 +51,8 @@ class Record:
         return cls(path, found["seed"], found["runs"])
 
     def names(self) -> set[str]:
-        """Return the names of the runs that were made."""
-        return {run["case"] for run in self.runs}
+        """Return the names of the runs that were made and are not broken: those are to be made again."""
+        return {run["case"] for run in self.runs if not is_broken(run)}
 
     def add(self, outcome: Outcome) -> None:
         """Add a run, in place of an earlier one of that name, and write the record."""

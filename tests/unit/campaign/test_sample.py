@@ -82,6 +82,11 @@ def test_the_last_line() -> None:
     assert record.figures(runs) == {"runs": 5, "writes": 3, "fired": 3, "requests": 45, "broken": 2, "lost": 0}
 
 
+def test_broken_runs_are_made_again() -> None:
+    kept = record.Record(record.path_of(1, 1), 1, [run(), run(case="d", broken=["x"]), run(case="e", fired=0), run(case="f", violations=["I1: x"])])
+    assert kept.names() == {"c"}
+
+
 def test_the_page_tells_what_is_broken() -> None:
     text = page([run(), run(case="d", fired=0), run(case="e", violations=["I9: a | b"])], ["one.json"])
     assert "| shift | 409 | 3 | 2 | 30 | 0 | 0 | 2 |" in text
