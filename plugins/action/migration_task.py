@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +18,7 @@ from ansible_collections.inference_gateway.migration.plugins.module_utils.cluste
 from ansible_collections.inference_gateway.migration.plugins.module_utils.cluster.lease import CHECK_MODE
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils import fenced_helm
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.interrupts import saying
-from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubernetes_action import ModuleAction
+from ansible_collections.inference_gateway.migration.plugins.plugin_utils.kubernetes_action import ModuleAction, heard
 from ansible_collections.inference_gateway.migration.plugins.plugin_utils.passing import passes
 
 PAUSE = 2
@@ -46,9 +47,10 @@ class ActionModule(ModuleAction):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module and return its result."""
         _validated, options = self.validate_argument_spec(argument_spec())
-        task_vars = task_vars or {}
+        task_vars, parent = task_vars or {}, os.getppid()
         with saying(lambda: self.interrupted(task_vars.get("inventory_hostname", "localhost"))):
-            return self._patiently(options, task_vars)
+            result = self._patiently(options, task_vars)
+        return heard(result, parent)
 
     def _patiently(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         deadline = time.monotonic() + options["patience"]
@@ -104,7 +106,7 @@ class ActionModule(ModuleAction):
         # A module that is run by another's action plugin would show its arguments, and Helm's the values of the release
         result.pop("invocation", None)
         if module == "kubernetes.core.k8s":
-            # Whole objects, which nobody reads: a worker of a killed ansible-playbook waits for ever to hand over more than a pipe holds.
+            # Whole objects, which nobody reads
             result.pop("result", None)
         if isinstance(result.get("status"), dict):
             result["status"] = of_a_release(result["status"], options["expected_values"])

@@ -19,6 +19,16 @@ from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionMo
 COLLECTION = "inference_gateway.migration"
 
 
+def heard(result: dict[str, Any], parent: int) -> dict[str, Any]:
+    """Return a result to an ansible-playbook that still lives. Where it was killed this process ends: with more than a pipe holds it would wait for ever.
+
+    :param parent: the process that the task was begun by.
+    """
+    if os.getppid() != parent:
+        raise SystemExit("ansible-playbook was killed, so nobody would hear of the result.")
+    return result
+
+
 class ModuleAction(KubernetesAction):
     """Runs a module as kubernetes.core's action plugin does, but does not add the task's arguments to its result."""
 
@@ -33,9 +43,10 @@ class ModuleAction(KubernetesAction):
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module; say how to go on where a person interrupts a run that may write."""
-        host = (task_vars or {}).get("inventory_hostname", "localhost")
+        host, parent = (task_vars or {}).get("inventory_hostname", "localhost"), os.getppid()
         with saying(lambda: self.interrupted(host)) if self._task.args.get("run") else nullcontext():
-            return super().run(tmp, task_vars)
+            result = super().run(tmp, task_vars)
+        return heard(result, parent)
 
     def interrupted(self, host: str) -> str:
         """Say how to go on after the task was interrupted, none of whose work changes weights."""

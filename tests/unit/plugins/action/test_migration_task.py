@@ -112,8 +112,17 @@ def test_another_collections_module_gets_no_connection_and_arguments_go_first() 
     assert plugin.executed[-1] == ("kubernetes.core.helm", {"kubeconfig": ""})
 
 
+def test_nobody_is_told_where_ansible_playbook_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process would wait for ever to hand over what is more than a pipe holds, such as the definitions among a task's own arguments."""
+    plugin, parents = Plugin({"changed": True}), [7, 1]
+    monkeypatch.setattr(migration_task.os, "getppid", lambda: parents.pop(0) if parents else 1)
+    with pytest.raises(SystemExit, match="ansible-playbook was killed"):
+        plugin.run()
+    assert plugin.modules == ["migration_journal", "k8s"], "what was begun is done"
+
+
 def test_the_result_holds_no_whole_objects() -> None:
-    """Definitions are 100 KB each: too much for the pipe to an ansible-playbook that was killed, and for AWX."""
+    """Definitions are 100 KB each: a result of AWX is bounded."""
     written = {"changed": True, "result": {"results": [{"result": {"kind": "CustomResourceDefinition", "spec": "x" * 100_000}}]}}
     assert Plugin(written).run() == {"changed": True}
 
