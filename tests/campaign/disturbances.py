@@ -23,12 +23,15 @@ MODELS = "vllm-llama3-8b-instruct"
 NAMED = ("httproute", "llm-route", "-n", "default")
 MANAGER = "traffic-script"
 RENEWED_SECONDS = 75.0
+"""After which an expired credential is good again."""
 
 
 def _expired(world: World, watching: Watching) -> None:
     """Answer every request of the run 401 until the credential is renewed: longer than one module waits, shorter than the shift does."""
     world.fault("status", status=401, count=0, message="Unauthorized", match={"user": watching.user})
-    threading.Timer(RENEWED_SECONDS, world.proxy, ("/faults/clear", {})).start()
+    renewal = threading.Timer(RENEWED_SECONDS, world.proxy, ("/faults/clear", {}))
+    renewal.daemon = True  # a campaign that is interrupted does not wait for it
+    renewal.start()
 
 
 def _picker_killed(world: World, watching: Watching) -> None:

@@ -224,17 +224,22 @@ def _rolled_back(evidence: Evidence) -> Iterator[Violation]:
     cluster = Cluster.of(evidence.before)
     wanted = {key_of(manifest): users_part(manifest, set()) for manifest in evidence.baseline}
     moves = evidence.moves()
-    edited: dict[Key, set[Key]] = {}
+    edited: set[Key] = set()
     """What somebody else has written on purpose while pools moved: which of them it names is then the migration's to take back, all else is not."""
+
+    def part_of(key: Key, manifest: Manifest) -> dict[str, Any]:
+        return users_part(manifest, {*moves, *moves.values()} if key in edited else set())
+
     for state in evidence.history:
         cluster.take(state)
         if state.revision in evidence.edits:
-            edited[key_of(state.manifest)] = {*moves, *moves.values()}
-            wanted[key_of(state.manifest)] = users_part(state.manifest, edited[key_of(state.manifest)])
+            key = key_of(state.manifest)
+            edited.add(key)
+            wanted[key] = part_of(key, state.manifest)
     for key, part in wanted.items():
         if key not in cluster.objects:
             yield Violation("I5", f"{key} is not there after the rollback")
-        elif (found := users_part(cluster.objects[key], edited.get(key, set()))) != part:
+        elif (found := part_of(key, cluster.objects[key])) != part:
             yield Violation("I5", f"{key} is not that of before after the rollback: {_difference(part, found)}")
         elif key.kind == "HTTPRoute" and (left := named(cluster.objects[key]) & {*moves.values()}):
             yield Violation("I5", f"{key} names {min(left)} after the rollback")
